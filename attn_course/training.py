@@ -1,0 +1,219 @@
+"""One small training loop for every lesson that trains."""
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from attn_course import session
+
+SCHEDULES = ("cosine", "onecycle", "constant")
+
+
+@dataclass
+class History:
+    """What happened in a training run."""
+
+    label: str
+    steps: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped_early: bool = False
+
+    def curve(self, metric: str) -> tuple[list[int], list[float]]:
+        """Return the steps and the values of one metric, ready to draw."""
+        seen = [m for m in self.metrics if metric in m]
+        return [int(m["step"]) for m in seen], [m[metric] for m in seen]
+
+
+def fit(
+    model: nn.Module,
+    loss: Callable[[nn.Module, object], Tensor],
+    batches: Callable[[int], object] | Iterable,
+    *,
+    steps: int,
+    lr: float = 3e-3,
+    optimizer: torch.optim.Optimizer | None = None,
+    schedule: str = "cosine",
+    warmup: int = 0,
+    weight_decay: float = 0.0,
+    clip: float | None = 1.0,
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+    every: int = 100,
+    until: Callable[[dict[str, float]], bool] | None = None,
+    patience: int | None = None,
+    label: str = "training",
+    seed: int | None = None,
+) -> History:
+    """Train a model, and keep what happened.
+
+    Args:
+        model: trained in place; left in evaluation mode.
+        loss: ``loss(model, batch)`` gives a scalar tensor.
+        batches: ``batches(step)`` gives the batch of a step from 0 up, or an
+            iterable of batches, which is repeated.
+        steps: how many batches, at most.
+        lr: the highest learning rate.
+        optimizer: by default AdamW with ``lr`` and ``weight_decay``.
+        schedule: how the learning rate goes on after ``warmup`` steps of
+            linear rise: "cosine" (down to 0), "constant", or "onecycle"
+            (rises for the first 30 %, then cosine down to 0).
+        warmup: steps of linear rise; "onecycle" has its own.
+        weight_decay: of the default optimizer.
+        clip: the longest gradient allowed; None for any.
+        evaluate: gives metrics, asked every ``every`` steps and at the end,
+            in evaluation mode and without gradients.
+        every: how many steps between two evaluations.
+        until: stop as soon as this holds for the metrics.
+        patience: stop after this many evaluations in a row that do not
+            raise the best value of the first metric.
+        label: what the progress bar says.
+        seed: seed everything first, if given.
+
+    Returns:
+        The :class:`History`: the loss of every step, all metrics, seconds.
+
+    Raises:
+        ValueError: if an argument does not fit, or the loss is not finite;
+            the message names the step.
+    """
+    if steps < 1:
+        raise ValueError(f"steps: expected 1 or more, got {steps}")
+    if schedule not in SCHEDULES:
+        raise ValueError(
+            f"schedule: expected one of {SCHEDULES}, got {schedule!r}"
+        )
+    if (until or patience) and evaluate is None:
+        raise ValueError("evaluate: expected a function, got None: until and "
+                         "patience look at its metrics")
+    if seed is not None:
+        session.set_seed(seed)
+    if optimizer is None:
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=lr, weight_decay=weight_decay
+        )
+    rates = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _factor(step, steps, schedule, warmup)
+    )
+    next_batch = _batch_maker(batches)
+    history = History(label)
+    best, waited = -math.inf, 0
+    start = time.perf_counter()
+    model.train()
+    with Progress(steps, label) as progress:
+        for step in range(steps):
+            optimizer.zero_grad(set_to_none=True)
+            step_loss = loss(model, next_batch(step))
+            number = step_loss.item()
+            if not math.isfinite(number):
+                raise ValueError(
+                    f"loss: expected a finite number, got {number} at step "
+                    f"{step}; a smaller lr than {lr} may help"
+                )
+            step_loss.backward()
+            if clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+            rates.step()
+            history.steps.append(step + 1)
+            history.losses.append(number)
+            progress.update(step + 1, number)
+            last = step + 1 == steps
+            if evaluate is None or ((step + 1) % every and not last):
+                continue
+            metrics = _evaluate(model, evaluate)
+            history.metrics.append({"step": step + 1, **metrics})
+            first = next(iter(metrics.values()))
+            best, waited = (first, 0) if first > best else (best, waited + 1)
+            done = until is not None and until(metrics)
+            if done or (patience is not None and waited >= patience):
+                history.stopped_early = not last
+                break
+    model.eval()
+    history.seconds = time.perf_counter() - start
+    return history
+
+
+class Progress:
+    """A progress bar that is seen while it runs, and leaves one plain line.
+
+    In a notebook it is a widget; the stored output is the text alone, the
+    same at every run, so nbval can compare it. Elsewhere it is silent.
+    """
+
+    def __init__(self, total: int, label: str) -> None:
+        self.total = total
+        self.label = label
+        self.bar = None
+        self.shown_at = 0.0
+
+    def __enter__(self) -> "Progress":
+        if _in_notebook():
+            from IPython.display import display
+
+            from attn_course import widgets
+
+            self.bar = widgets.ProgressBar(self.total, self.label)
+            display(self.bar)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.finish()
+
+    def update(self, done: int, loss: float | None = None) -> None:
+        """Show how far it is; redraws at most five times a second."""
+        now = time.perf_counter()
+        if self.bar is not None and (
+            now - self.shown_at > 0.2 or done == self.total
+        ):
+            self.shown_at = now
+            self.bar.show(done, "" if loss is None else f"loss {loss:.3f}")
+
+
+def _in_notebook() -> bool:
+    """Say whether a Jupyter kernel runs this code."""
+    import sys
+
+    if "IPython" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return type(get_ipython()).__name__ == "ZMQInteractiveShell"
+
+
+def _factor(step: int, steps: int, schedule: str, warmup: int) -> float:
+    """Return the learning rate of a step, as a share of the highest one."""
+    if schedule == "onecycle":
+        warmup = max(1, round(0.3 * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule == "constant":
+        return 1.0
+    done = (step - warmup) / max(1, steps - warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def _batch_maker(batches) -> Callable[[int], object]:
+    """Give a function from step to batch, whatever the learner passed."""
+    if callable(batches):
+        return batches
+    endless = itertools.chain.from_iterable(itertools.repeat(batches))
+    first = next(iter(batches), None)
+    if first is None:
+        raise ValueError("batches: expected at least one batch, got none")
+    return lambda _: next(endless)
+
+
+def _evaluate(model: nn.Module, evaluate) -> dict[str, float]:
+    """Measure in evaluation mode and without gradients, then go on."""
+    model.eval()
+    with torch.no_grad():
+        metrics = evaluate(model)
+    model.train()
+    return {name: float(number) for name, number in metrics.items()}
