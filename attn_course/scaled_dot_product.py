@@ -1,0 +1,350 @@
+"""Lesson 02: scaled dot-product attention, the one function of this course.
+
+Reading order: ``stable_softmax`` does not overflow, ``causal_mask`` and
+``padding_mask`` say who may attend to whom, ``scaled_dot_product_attention``
+puts it together, ``Attention`` is the layer, and ``score_statistics`` is the
+experiment that shows why the scores are divided by the square root of d.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attn_course.dot_product import check_shapes
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+def stable_softmax(
+    scores: Float[Tensor, "*batch k"],
+) -> Float[Tensor, "*batch k"]:
+    """Turn scores into weights without overflow.
+
+    ``softmax(s)_j = exp(s_j - m) / sum_i exp(s_i - m)`` with ``m = max(s)``:
+    the same weights, since softmax does not change when all scores shift by
+    one number, and no power above ``exp(0) = 1``. ``torch.softmax`` does the
+    same in one kernel; the rest of the course calls that.
+
+    Raises:
+        ValueError: if ``scores`` is not floating point or has no key.
+
+    Source: Goodfellow, Bengio and Courville (2016), "Deep Learning",
+    section 4.1.
+    """
+    if not scores.is_floating_point():
+        raise ValueError(
+            f"scores: expected floating point numbers, got {scores.dtype}"
+        )
+    if scores.shape[-1] == 0:
+        raise ValueError("scores: expected at least 1 key, got 0")
+    powers = torch.exp(scores - scores.amax(dim=-1, keepdim=True))
+    return powers / powers.sum(dim=-1, keepdim=True)
+
+
+def causal_mask(
+    length: int, *, device: torch.device | str | None = None
+) -> Bool[Tensor, "length length"]:
+    """Allow each position to attend to itself and to what came before.
+
+    ``mask[i, j] = (j <= i)``; True = may attend.
+
+    Raises:
+        ValueError: if ``length`` is negative.
+
+    Source: Vaswani et al. (2017), "Attention is all you need", section 3.2.3.
+    """
+    if length < 0:
+        raise ValueError(f"length: expected 0 or more, got {length}")
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+
+
+def padding_mask(
+    lengths: Int[Tensor, " batch"], max_length: int | None = None
+) -> Bool[Tensor, "batch max_length"]:
+    """Mark the real tokens of each sequence in a padded batch.
+
+    ``mask[b, j] = (j < lengths[b])``; True = may attend. To mask the keys of
+    every query, add a dimension: ``mask[:, None, :]`` is ``(batch, 1, k)``.
+
+    Args:
+        lengths: how many real tokens each sequence has.
+        max_length: the padded length; by default the longest sequence.
+
+    Raises:
+        ValueError: if a length is negative or above ``max_length``.
+    """
+    if lengths.dim() != 1 or lengths.is_floating_point():
+        raise ValueError(
+            "lengths: expected one whole number per sequence, "
+            f"got {lengths.dtype} of shape {tuple(lengths.shape)}"
+        )
+    longest = int(lengths.max()) if lengths.numel() else 0
+    max_length = longest if max_length is None else max_length
+    if longest > max_length or (lengths < 0).any():
+        raise ValueError(
+            f"lengths: expected numbers from 0 to {max_length}, "
+            f"got {lengths.tolist()}"
+        )
+    positions = torch.arange(max_length, device=lengths.device)
+    return positions < lengths[:, None]  # (batch, max_length)
+
+
+def scaled_dot_product_attention(
+    query: Float[Tensor, "*batch q d"],
+    key: Float[Tensor, "*batch k d"],
+    value: Float[Tensor, "*batch k v"],
+    mask: Bool[Tensor, "..."] | None = None,
+    *,
+    scale: float | None = None,
+    need_weights: bool = True,
+) -> tuple[Float[Tensor, "*batch q v"], Float[Tensor, "*batch q k"] | None]:
+    """Attend from every query to the keys, and mix the values.
+
+    ``output = softmax(query key^T * scale) value``, where the softmax runs
+    over the keys that the mask allows.
+
+    Args:
+        query: one row per query.
+        key: one row per key; the same batch as the query.
+        value: one row per key.
+        mask: True = may attend. Any shape that broadcasts to
+            ``(*batch, q, k)``. A query that may attend to nothing gets
+            weights 0 and output 0, with finite gradients.
+        scale: by default ``1 / sqrt(d)``; ``scale=1`` is plain dot-product
+            attention.
+        need_weights: with False, torch's fused kernel computes the output,
+            and ``None`` is returned for the weights.
+
+    Returns:
+        The output ``(*batch, q, v)``, and the weights ``(*batch, q, k)`` or
+        None. In half precision the softmax is taken in float32.
+
+    Raises:
+        ValueError: if a shape, dtype or device does not fit, or the result
+            is not a number; the message names the argument, what was
+            expected and what came.
+
+    Source: Vaswani et al. (2017), "Attention is all you need", section 3.2.1,
+    equation 1.
+    """
+    check_shapes(query, key, value)
+    if query.shape[-1] == 0:
+        raise ValueError("query: expected a size d of at least 1, got 0")
+    if scale is None:
+        scale = 1 / math.sqrt(query.shape[-1])
+    elif not math.isfinite(scale):
+        raise ValueError(f"scale: expected a finite number, got {scale}")
+    if mask is not None:
+        _check_mask(mask, query, key)
+
+    if need_weights or 0 in (query.numel(), key.numel(), value.numel()):
+        scores = (query * scale) @ key.transpose(-2, -1)  # (*batch, q, k)
+        weights = masked_softmax(scores, mask).to(value.dtype)
+        output = weights @ value  # (*batch, q, v)
+    else:
+        weights = None
+        output = _fused(query, key, value, mask, scale)
+
+    if not torch.compiler.is_compiling() and output.detach().sum().isnan():
+        _explain_nan(output, query, key, value)
+    return output, weights if need_weights else None
+
+
+def masked_softmax(
+    scores: Float[Tensor, "*batch q k"], mask: Bool[Tensor, "..."] | None = None
+) -> Float[Tensor, "*batch q k"]:
+    """Take the softmax over the keys that are allowed; the others get 0.
+
+    A row in which nothing is allowed becomes all 0 instead of NaN: forbidden
+    scores are filled with the lowest *finite* number, so the softmax and its
+    gradient stay finite, and forbidden weights are then set to exactly 0.
+    Half precision scores are taken to float32 first.
+    """
+    if scores.dtype in HALF:
+        scores = scores.float()
+    if mask is None:
+        return torch.softmax(scores, dim=-1)
+    blocked = ~mask
+    lowest = torch.finfo(scores.dtype).min
+    weights = torch.softmax(scores.masked_fill(blocked, lowest), dim=-1)
+    return weights.masked_fill(blocked, 0.0)
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention with a learned projection for each input.
+
+    ``output = softmax(Q K^T / sqrt(hidden_size)) V`` with
+    ``Q = query W_q + b_q``, ``K = key W_k + b_k``, ``V = value W_v + b_v``.
+    Lesson 03 asks what the three projections are for.
+
+    Shapes: query ``(*batch, q, hidden_size)``, key and value
+    ``(*batch, k, hidden_size)``, output ``(*batch, q, hidden_size)``.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        """Create the three projections.
+
+        Raises:
+            ValueError: if ``hidden_size`` is not at least 1.
+        """
+        super().__init__()
+        if hidden_size < 1:
+            raise ValueError(
+                f"hidden_size: expected 1 or more, got {hidden_size}"
+            )
+        self.hidden_size = hidden_size
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(hidden_size, hidden_size)
+
+    def forward(
+        self,
+        query: Float[Tensor, "*batch q hidden"],
+        key: Float[Tensor, "*batch k hidden"],
+        value: Float[Tensor, "*batch k hidden"],
+        mask: Bool[Tensor, "..."] | None = None,
+    ) -> Float[Tensor, "*batch q hidden"]:
+        """Project the three inputs, attend, and return the output.
+
+        Raises:
+            ValueError: if an input's last dimension is not ``hidden_size``,
+                or as :func:`scaled_dot_product_attention` does.
+        """
+        inputs = (("query", query), ("key", key), ("value", value))
+        for name, tensor in inputs:
+            if tensor.shape[-1] != self.hidden_size:
+                raise ValueError(
+                    f"{name}: expected last dimension {self.hidden_size} "
+                    f"(hidden_size), got shape {tuple(tensor.shape)}"
+                )
+        output, _ = scaled_dot_product_attention(
+            self.query(query), self.key(key), self.value(value), mask
+        )
+        return output
+
+
+def entropy(weights: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
+    """Measure how spread out weights are, in bits.
+
+    ``H = - sum_j w_j log2 w_j``: 0 when one key takes all, ``log2 k`` when k
+    keys share evenly.
+
+    Source: Shannon (1948), "A mathematical theory of communication",
+    section 6.
+    """
+    return torch.special.entr(weights).sum(dim=-1) / math.log(2)
+
+
+class ScoreStatistics(NamedTuple):
+    """What :func:`score_statistics` measured."""
+
+    variance: float  # of the scores
+    entropy: float  # of the weights, in bits
+    gradient: float  # mean length of d (weight of the first key) / d scores
+
+
+def score_statistics(
+    d: int, *, scale: float, keys: int = 16, queries: int = 512, seed: int = 0
+) -> ScoreStatistics:
+    """Measure scores, weights and gradient for random queries and keys.
+
+    Queries and keys are drawn from a normal distribution of mean 0 and
+    variance 1, as a freshly initialised layer gives them. The gradient is
+    that of each query's largest weight with respect to its scores, whose
+    length shrinks to 0 when the softmax saturates.
+
+    Raises:
+        ValueError: if ``d``, ``keys`` or ``queries`` is below 1.
+
+    Source: the argument is Vaswani et al. (2017), section 3.2.1, footnote 4;
+    the experiment is ours.
+    """
+    for name, number in (("d", d), ("keys", keys), ("queries", queries)):
+        if number < 1:
+            raise ValueError(f"{name}: expected 1 or more, got {number}")
+    generator = torch.Generator().manual_seed(seed)
+    options = {"generator": generator, "dtype": torch.float64}
+    query = torch.randn(queries, d, **options)
+    key = torch.randn(keys, d, **options)
+    scores = ((query @ key.T) * scale).requires_grad_()  # (queries, keys)
+    weights = torch.softmax(scores, dim=-1)
+    (gradient,) = torch.autograd.grad(weights.amax(dim=-1).sum(), scores)
+    return ScoreStatistics(
+        variance=scores.detach().var().item(),
+        entropy=entropy(weights.detach()).mean().item(),
+        gradient=gradient.norm(dim=-1).mean().item(),
+    )
+
+
+def _fused(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float
+) -> Tensor:
+    """Call torch's fused kernel, which wants (batch, heads, length, dim)."""
+    shape = (*query.shape[:-1], value.shape[-1])  # of the output
+    if query.dim() != 4:
+        if mask is not None:
+            mask = _flatten_mask(mask, query, key)
+        query, key, value = (
+            x.reshape(-1, 1, *x.shape[-2:]) for x in (query, key, value)
+        )  # (batch, 1, length, dim)
+    output = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=scale
+    )
+    return output.reshape(shape)
+
+
+def _flatten_mask(mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    """Give a mask the shape (batch or 1, 1, q or 1, k or 1)."""
+    *batch, rows, columns = (1,) * (query.dim() - mask.dim()) + mask.shape
+    if any(size > 1 for size in batch):
+        batch = query.shape[:-2]
+    return mask.expand(*batch, rows, columns).reshape(-1, 1, rows, columns)
+
+
+def _check_mask(mask: Tensor, query: Tensor, key: Tensor) -> None:
+    """Refuse a mask that is not boolean or does not fit the scores."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        found = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(
+            f"mask: expected a boolean tensor (True = may attend), got {found}"
+        )
+    if mask.device != query.device:
+        raise ValueError(
+            f"mask: expected the query's device {query.device}, "
+            f"got {mask.device}"
+        )
+    expected = (*query.shape[:-1], key.shape[-2])
+    fits = mask.dim() <= len(expected) and all(
+        size in (1, wanted)
+        for size, wanted in zip(reversed(mask.shape), reversed(expected))
+    )
+    if not fits:
+        raise ValueError(
+            f"mask: expected a shape that broadcasts to {expected}, the "
+            f"scores' shape, got {tuple(mask.shape)}"
+        )
+
+
+def _explain_nan(
+    output: Tensor, query: Tensor, key: Tensor, value: Tensor
+) -> None:
+    """Say which input made the output not a number, if one did."""
+    if not output.isnan().any():
+        return  # +inf and -inf in the output cancelled in the sum
+    for name, tensor in (("query", query), ("key", key), ("value", value)):
+        bad = ~tensor.isfinite()
+        if bad.any():
+            place = tuple(bad.nonzero()[0].tolist())
+            raise ValueError(
+                f"{name}: expected finite numbers, got "
+                f"{tensor[place].item()} at index {place} (a weight of 0 "
+                "does not hide it: 0 * nan is nan)"
+            )
+    raise ValueError(
+        "query, key: expected scores that fit "
+        f"{query.dtype}, got an overflow; make the inputs or the scale smaller"
+    )
