@@ -1,0 +1,257 @@
+"""Checks of lesson 01's exercises."""
+
+import math
+
+import torch
+
+from attn_course.checks.engine import Case, Mistake, check, check_value
+
+
+def slip(answer):
+    """Exercise 1: which number of [1.54, 2.08] is wrong, and what is right?"""
+    if isinstance(answer, (int, float)) and not isinstance(answer, bool):
+        return check_value(
+            answer,
+            2.5379,
+            tolerance=0.003,
+            praise="0.7311 * 2 + 0.2689 * 4 = 2.5379",
+            mistakes=[
+                (1.5379, "that one was printed right: look at the other"),
+                (2.08, "that is what was printed; do the sum again"),
+                (
+                    3.4621,
+                    "the weights are the wrong way round: key 1 has the "
+                    "score 1, so the larger weight",
+                ),
+                (
+                    0.7311 * 2,
+                    "that is only the first value's share: add the second's",
+                ),
+                (
+                    0.2689 * 4,
+                    "that is only the second value's share: add the first's",
+                ),
+                (6.0, "every value is taken whole: multiply by the weights"),
+                (3.0, "that is the plain average: use the weights"),
+                (
+                    2.6605,
+                    "these weights come from scores divided by sqrt(2); the "
+                    "printed text does not divide",
+                ),
+            ],
+        )
+    return check_value(answer, 2.5379)
+
+
+def _oracle_softmax(scores, temperature):
+    rows = []
+    for row in scores.reshape(-1, scores.shape[-1]):
+        top = max(s.item() for s in row)
+        powers = [torch.exp((s - top) / temperature) for s in row]
+        total = sum(powers)
+        rows.append(torch.stack([p / total for p in powers]))
+    return torch.stack(rows).reshape(scores.shape)
+
+
+def _scores(*shape):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def softmax(answer):
+    """Exercise 2: softmax with a temperature."""
+    e = torch.exp
+    return check(
+        answer,
+        oracle=_oracle_softmax,
+        cases=[
+            Case((torch.tensor([1.0, 0.0]), 2.0), "scores [1, 0] at T = 2"),
+            Case((_scores(3), 0.5), "three scores at T = 0.5"),
+            Case((_scores(4, 3), 3.0), "four rows of three scores at T = 3"),
+            Case((_scores(2, 2), 1.5), "a square matrix of scores"),
+            Case((_scores(2, 3, 5), 1.0), "a batch of shape (2, 3, 5)"),
+        ],
+        mistakes=[
+            Mistake(
+                lambda s, t: e(s) / e(s).sum(-1, keepdim=True),
+                "the temperature is not used: divide the scores by it",
+            ),
+            Mistake(
+                lambda s, t: e(s * t) / e(s * t).sum(-1, keepdim=True),
+                "it multiplies by the temperature: a high temperature must "
+                "even the weights out, so divide",
+            ),
+            Mistake(
+                lambda s, t: e(s / t) / e(s / t).sum(),
+                "it sums over all rows: each row must sum to 1, so sum over "
+                "dim=-1",
+            ),
+            Mistake(
+                lambda s, t: e(s / t) / e(s / t).sum(0, keepdim=True),
+                "it sums over the queries (dim=0): sum over the keys, dim=-1",
+            ),
+            Mistake(
+                lambda s, t: e(s / t),
+                "the weights do not sum to 1: divide by their sum",
+            ),
+            Mistake(
+                lambda s, t: e(s) / e(s).sum(-1, keepdim=True) / t,
+                "it divides the weights by the temperature, after the "
+                "softmax: divide the scores, before it",
+            ),
+            Mistake(
+                lambda s, t: s / t / (s / t).sum(-1, keepdim=True),
+                "the exponential is missing: scores may be negative, weights "
+                "may not",
+            ),
+            Mistake(
+                lambda s, t: torch.log_softmax(s / t, -1),
+                "these are logarithms of the weights (log_softmax)",
+            ),
+            Mistake(
+                lambda s, t: 2 ** (s / t) / (2 ** (s / t)).sum(-1, keepdim=True),
+                "it takes powers of 2: take powers of e (torch.exp)",
+            ),
+            Mistake(
+                lambda s, t: torch.sigmoid(s / t),
+                "it is a sigmoid, one score at a time: the weights of a row "
+                "must share 1 between them",
+            ),
+        ],
+        praise="every row sums to 1, and T sharpens or evens it",
+    )
+
+
+def _oracle_lookup(query, key, value):
+    output = []
+    for q in query:
+        scores = [sum(a * b for a, b in zip(q, k)) for k in key]
+        top = max(s.item() for s in scores)
+        powers = [torch.exp(s - top) for s in scores]
+        total = sum(powers)
+        mixed = [
+            sum(p / total * v[c] for p, v in zip(powers, value))
+            for c in range(value.shape[1])
+        ]
+        output.append(torch.stack(mixed))
+    return torch.stack(output)
+
+
+def _random(q, k, d, v):
+    generator = torch.Generator().manual_seed(q + 10 * k + 100 * d)
+    sizes = ((q, d), (k, d), (k, v))
+    return tuple(
+        torch.randn(*size, generator=generator, dtype=torch.float64)
+        for size in sizes
+    )
+
+
+HAND = (
+    torch.tensor([[1.0, 0.0]]),
+    torch.tensor([[1.0, 1.0], [0.0, 1.0]]),
+    torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
+)
+
+
+def lookup(answer):
+    """Exercise 3: the whole soft lookup, for many queries at once."""
+
+    def soft(scores, dim=-1):
+        return torch.softmax(scores, dim)
+
+    return check(
+        answer,
+        oracle=_oracle_lookup,
+        cases=[
+            Case(HAND, "the hand example"),
+            Case(_random(3, 3, 3, 3), "three queries, three keys, size 3"),
+            Case(_random(2, 5, 4, 3), "2 queries, 5 keys, d = 4, v = 3"),
+            Case(_random(4, 1, 2, 2), "a single key"),
+        ],
+        mistakes=[
+            Mistake(
+                lambda q, k, v: soft(q @ k.T / math.sqrt(q.shape[-1])) @ v,
+                "it divides the scores by sqrt(d): that is lesson 02; here "
+                "the plain dot product is asked for",
+            ),
+            Mistake(
+                lambda q, k, v: soft(q @ k.T / q.shape[-1]) @ v,
+                "it divides the scores by d; use the plain dot product",
+            ),
+            Mistake(
+                lambda q, k, v: soft(q @ k.T, 0) @ v,
+                "the softmax runs over the queries: use dim=-1, the keys",
+            ),
+            Mistake(
+                lambda q, k, v: (q @ k.T) @ v,
+                "the softmax is missing: the scores are used as weights",
+            ),
+            Mistake(
+                lambda q, k, v: soft(q @ k) @ v,
+                "the transpose is missing: it multiplies by key, not key.T",
+            ),
+            Mistake(
+                lambda q, k, v: soft(q @ k.T) @ k,
+                "it mixes the keys: mix the values",
+            ),
+            Mistake(
+                lambda q, k, v: soft(q @ v.T) @ v,
+                "it compares the query with the values: compare with the keys",
+            ),
+            Mistake(
+                lambda q, k, v: soft(q @ k.T) @ v.T,
+                "it mixes the columns of value: no transpose there",
+            ),
+            Mistake(
+                lambda q, k, v: soft(q @ k.T),
+                "these are the weights: multiply them with the values",
+            ),
+            Mistake(
+                lambda q, k, v: q @ k.T,
+                "these are the scores: take the softmax, then mix the values",
+            ),
+            Mistake(
+                lambda q, k, v: v[(q @ k.T).argmax(-1)],
+                "it takes the best key's value alone: mix all values by "
+                "their weights",
+            ),
+            Mistake(
+                lambda q, k, v: v.mean(0).expand(len(q), -1),
+                "it averages all values evenly: use the weights",
+            ),
+            Mistake(
+                lambda q, k, v: soft(-torch.cdist(q, k)) @ v,
+                "it compares by distance: use the dot product",
+            ),
+        ],
+        praise="the hand example gives [1.5379, 2.5379], and any sizes work",
+    )
+
+
+def halfway(answer):
+    """Exercise 4: a query whose output is the even mix [2, 3]."""
+    if answer is None or answer is Ellipsis:
+        return check_value(answer, 0.0)
+    try:
+        query = torch.as_tensor(answer, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError):
+        return check_value(answer, [0.0, 0.0])
+    if query.shape != (2,):
+        return check_value(query, [0.0, 0.0])
+    output = _oracle_lookup(query[None], *(x.double() for x in HAND[1:]))[0]
+    wanted = torch.tensor([2.0, 3.0], dtype=torch.float64)
+    said = f"your query gives {[round(x, 4) for x in output.tolist()]}"
+    if query.isfinite().all() and torch.allclose(output, wanted, atol=1e-3):
+        return check_value(1, 1, praise=f"{said}: both scores are equal")
+    low = output[0] < 2
+    return check_value(
+        0.0,
+        1.0,
+        mistakes=[
+            (
+                0.0,
+                f"{said}: key {1 if low else 2} still has the higher score; "
+                "which part of the query makes the two scores differ?",
+            )
+        ],
+    )

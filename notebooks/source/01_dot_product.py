@@ -1,0 +1,544 @@
+# %% [markdown]
+# # How can a program look something up *softly*?
+#
+# A dictionary gives one answer or none. Attention is a lookup that gives a
+# little of every answer, most of the one that fits best.
+#
+# **You will be able to**
+# - work out attention for one query and two keys with a pocket calculator;
+# - say what query, key, value, *score* and *weight* mean;
+# - write it as a loop, as a matrix product, as a function;
+# - sharpen or soften the lookup with a temperature.
+#
+# **Minutes:** 40. **Needs:** Python lists; what a vector is.
+
+# %%
+import math
+
+import torch
+
+from attn_course import checks, plotting, session
+
+session.start(0)
+
+# %% [markdown]
+# ## A lookup that fails
+#
+# A dictionary compares the key you ask for with the keys it holds. Either two
+# keys are *equal*, or there is nothing.
+#
+# **Predict:** what does the next cell print for `"grey"`?
+
+# %%
+paint = {"black": 0.0, "white": 1.0}
+print("black:", paint.get("black"))
+print("grey: ", paint.get("grey"))
+
+# %% [markdown]
+# Nothing, although grey lies between black and white. A person would answer
+# "about 0.5", because *grey is similar to both*.
+#
+# So let us replace "equal" by "how similar?", and "take that value" by "take
+# some of every value". That is all that attention is. The rest of this
+# lesson does it with numbers small enough for paper.
+
+# %% [markdown]
+# ## The hand example
+#
+# One **query**: what we look for. Two **keys**: what things are filed under.
+# Two **values**: what is filed there. All are vectors of two numbers.
+#
+# These numbers come back in every lesson up to 04.
+
+# %%
+query = [1.0, 0.0]
+keys = [[1.0, 1.0], [0.0, 1.0]]
+values = [[1.0, 2.0], [3.0, 4.0]]
+
+# %% [markdown]
+# ### Step 1: how similar? The score
+#
+# The **dot product** multiplies two vectors number by number, and adds up:
+#
+# $$\text{score}_j = \text{query} \cdot \text{key}_j
+# = \sum_c \text{query}_c \, \text{key}_{j,c}$$
+#
+# It is large when both point the same way, 0 when they stand at a right
+# angle, negative when they point apart.
+
+# %%
+score_1 = query[0] * keys[0][0] + query[1] * keys[0][1]
+score_2 = query[0] * keys[1][0] + query[1] * keys[1][1]
+print("scores:", score_1, score_2)
+
+# %% [markdown]
+# The query fits key 1 with score 1, and key 2 with score 0: it stands at a
+# right angle to it.
+#
+# **Predict:** a score of 0 sounds like "no match". Will key 2's value get no
+# say at all?
+
+# %% [markdown]
+# ### Step 2: from scores to weights, by softmax
+#
+# Scores may be negative and may add up to anything. **Weights** have to be
+# positive and share 1 between them. Raise e to each score, then divide by
+# the sum:
+#
+# $$\text{weight}_j = \frac{e^{\text{score}_j}}{\sum_i e^{\text{score}_i}}$$
+
+# %%
+power_1, power_2 = math.exp(score_1), math.exp(score_2)
+weight_1 = power_1 / (power_1 + power_2)
+weight_2 = power_2 / (power_1 + power_2)
+print(f"powers:  {power_1:.4f} {power_2:.4f}")
+print(f"weights: {weight_1:.4f} {weight_2:.4f}")
+
+# %% [markdown]
+# Key 2 keeps 0.2689. Only *differences* of scores count: softmax gives
+# weight 0 to nobody, because $e^x$ is never 0. Here
+# $0.7311 = e / (e + 1)$.
+
+# %% [markdown]
+# ### Step 3: mix the values
+#
+# The **output** takes each value by its weight, and adds:
+#
+# $$\text{output} = \sum_j \text{weight}_j \, \text{value}_j$$
+
+# %%
+output_hand = [
+    weight_1 * values[0][0] + weight_2 * values[1][0],
+    weight_1 * values[0][1] + weight_2 * values[1][1],
+]
+print([round(number, 4) for number in output_hand])
+assert [round(number, 4) for number in output_hand] == [1.5379, 2.5379]
+
+# %% [markdown]
+# [1.5379, 2.5379] lies between [1, 2] and [3, 4], nearer to the first. Each
+# part of the output is one weighted average, with the same two weights.
+#
+# Here is the whole road in one picture.
+#
+# ![Flow of attention: the query [1, 0] is compared by dot product with the
+# keys [1, 1] and [0, 1], which gives the scores 1 and 0; softmax turns them
+# into the weights 0.7311 and 0.2689; these multiply the values [1, 2] and
+# [3, 4], and the weighted sum is the output
+# [1.5379, 2.5379].](../figures/attention_flow.svg)
+
+# %% [markdown]
+# ## Move the query
+#
+# Drag the query in the plane (or press Tab to reach it, then the arrow
+# keys). **Predict first:** where must it point so that key 2 wins? Can you
+# reach an output of exactly [3, 4]?
+
+# %%
+from attn_course.widgets.dot_product import QueryPlane
+
+QueryPlane(query, keys, values)
+
+# %% [markdown]
+# Key 2 wins when the query points left: both keys share the same upward part,
+# so only the left-right part decides. The output comes near [3, 4] as
+# the query grows longer, and never arrives.
+
+# %% [markdown]
+# ## The same in a loop
+#
+# By hand we wrote each product out. A loop does it for any number of keys
+# and any size, and reads almost like the formulas.
+
+# %%
+def attend_loop(query, keys, values):
+    scores = [sum(q * k for q, k in zip(query, key)) for key in keys]
+    powers = [math.exp(score) for score in scores]
+    weights = [power / sum(powers) for power in powers]
+    return [
+        sum(w * value[c] for w, value in zip(weights, values))
+        for c in range(len(values[0]))
+    ]
+
+
+output_loop = attend_loop(query, keys, values)
+print([round(number, 4) for number in output_loop])
+assert output_loop == output_hand
+
+# %% [markdown]
+# ## The same as matrix products
+#
+# Put one query per row, one key per row, one value per row. Then all scores
+# are one matrix product, and so is all mixing:
+#
+# | name | shape | here |
+# |---|---|---|
+# | query | (q, d) | (1, 2) |
+# | key | (k, d) | (2, 2) |
+# | value | (k, v) | (2, 2) |
+# | scores, weights | (q, k) | (1, 2) |
+# | output | (q, v) | (1, 2) |
+
+# %%
+Q = torch.tensor([query], dtype=torch.float64)  # (q, d)
+K = torch.tensor(keys, dtype=torch.float64)  # (k, d)
+V = torch.tensor(values, dtype=torch.float64)  # (k, v)
+scores = Q @ K.T  # (q, d) @ (d, k) = (q, k)
+weights = scores.exp() / scores.exp().sum(dim=-1, keepdim=True)
+output = weights @ V  # (q, k) @ (k, v) = (q, v)
+print("weights:", weights)
+print("output: ", output)
+
+# %% [markdown]
+# `K.T` turns keys into columns, so that row times column is query times key.
+# `dim=-1` sums along a row: *each query shares 1 among its keys*. Is it the
+# loop's output? `assert_close` stops the notebook if not.
+
+# %%
+from_loop = torch.tensor([output_loop], dtype=torch.float64)
+torch.testing.assert_close(output, from_loop)
+print("matrix = loop")
+
+# %% [markdown]
+# `assert_close` allows a difference in the seventh digit, no more: computers
+# round, and may add in another order. A *wrong* number does not pass:
+
+# %%
+wrong = torch.tensor([[1.54, 2.08]], dtype=torch.float64)
+try:
+    torch.testing.assert_close(output, wrong)
+except AssertionError:
+    print("[1.54, 2.08] is refused")
+
+# %% [markdown]
+# ## The same as a function
+#
+# The package of this course keeps what a lesson builds. Its function gives
+# the output and the weights, and refuses shapes that do not fit. torch has
+# the same under a long name; `scale=1` switches off the scaling, which is
+# lesson 02's story.
+
+# %%
+from attn_course.dot_product import dot_product_attention
+
+output_function, weights_function = dot_product_attention(Q, K, V)
+output_torch = torch.nn.functional.scaled_dot_product_attention(
+    Q, K, V, scale=1.0
+)
+torch.testing.assert_close(output_function, output)
+torch.testing.assert_close(output_torch, output)
+print("function = torch = matrix:", output_function)
+
+# %% [markdown]
+# ## Several queries at once
+#
+# Nothing in the function says that there is one query. **Predict** for the
+# queries [1, 0], [0, 1] and [-1, 0]: which one shares its weight evenly?
+
+# %%
+three = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+_, weights_three = dot_product_attention(three.double(), K, V)
+print(weights_three)
+
+# %%
+plotting.show(
+    plotting.weights_heatmap(
+        weights_three,
+        ["[1, 0]", "[0, 1]", "[-1, 0]"],
+        ["[1, 1]", "[0, 1]"],
+        title="The query [0, 1] fits both keys alike",
+    ),
+    alt="Heat map of weights, queries on rows and keys on columns: query "
+    "[1, 0] gives 0.73 and 0.27, query [0, 1] gives 0.50 twice, query "
+    "[-1, 0] gives 0.27 and 0.73.",
+)
+
+# %% [markdown]
+# The middle one: its scores are 1 and 1. Look at the layout, because every
+# picture of attention in this course has it. Each **row is one query** and
+# sums to 1; each column is one key.
+
+# %% [markdown]
+# ## Temperature: how soft is soft?
+#
+# Divide the scores by a **temperature** T before the softmax. **Predict:**
+# what happens to the weights 0.7311 and 0.2689 when T is very small? Very
+# large?
+
+# %%
+for temperature in (0.1, 0.5, 1.0, 2.0, 10.0):
+    output, weights = dot_product_attention(Q, K, V, temperature)
+    print(f"T = {temperature:4}: weights {weights[0].numpy()}")
+
+# %% [markdown]
+# Cold is sharp: at T = 0.1 nearly all weight lies on key 1, and we are back at
+# the dictionary. Hot is even: at T = 10 every key gets almost the same. In
+# between, attention is a *dial* between "pick one" and "average all".
+
+# %%
+import ipywidgets
+
+
+def weights_at(temperature, gap):
+    scores = torch.tensor([[gap, 0.0]], dtype=torch.float64)
+    return torch.softmax(scores / temperature, dim=-1)
+
+
+def draw(temperature, gap):
+    return plotting.weights_heatmap(
+        weights_at(temperature, gap),
+        ["query"],
+        ["key 1", "key 2"],
+        title=f"Scores {gap:.1f} and 0 at T = {temperature:.1f}",
+    )
+
+
+def words(temperature, gap):
+    first, second = weights_at(temperature, gap)[0].tolist()
+    return f"The weights of key 1 and key 2 are {first:.4f} and {second:.4f}."
+
+# %% [markdown]
+# Two sliders: the temperature, and the gap between the two scores. **Find**
+# two different settings with the same weights. What do they share?
+
+# %%
+from attn_course.widgets import explore
+
+explore(
+    draw,
+    words,
+    temperature=ipywidgets.FloatSlider(
+        value=1.0, min=0.1, max=10.0, step=0.1, description="temperature"
+    ),
+    gap=ipywidgets.FloatSlider(
+        value=1.0, min=-5.0, max=5.0, step=0.1, description="score gap"
+    ),
+)
+
+# %% [markdown]
+# The ratio gap / T. Doubling both changes nothing:
+# $e^{2 / 2} = e^{1 / 1}$. Keep this in mind for lesson 02, where scores grow
+# by themselves, as if somebody had turned the temperature down.
+
+# %% [markdown]
+# ## An old idea: predict from your neighbours
+#
+# Soft lookup is older than neural networks. Nadaraya and Watson (1964)
+# predicted a curve at a new point as the weighted average of the
+# measurements, near ones counting most: a *kernel regression*. Query: the
+# new point. Keys: where we measured. Values: what we measured.
+
+# %%
+key_x = torch.linspace(0, 6, 25, dtype=torch.float64)
+noise = 0.25 * torch.randn(25, dtype=torch.float64)
+value_y = torch.sin(key_x) + noise
+query_x = torch.linspace(0, 6, 121, dtype=torch.float64)
+
+# %% [markdown]
+# Only the score is new: minus half the squared distance, over a squared
+# width. Softmax and weighted sum stay. **Predict:** which of the widths 0.05,
+# 0.5 and 5 comes nearest to the true curve?
+
+# %%
+from attn_course.dot_product import kernel_regression
+
+fits, error = {}, {}
+for width in (0.05, 0.5, 5.0):
+    predicted, near = kernel_regression(query_x, key_x, value_y, width)
+    fits[f"width {width}"] = (query_x, predicted)
+    error[width] = (predicted - torch.sin(query_x)).pow(2).mean().sqrt()
+    print(f"width {width}: root mean square error {error[width]:.3f}")
+assert error[0.5] < error[0.05] < error[5.0]
+
+# %%
+figure = plotting.curves(
+    fits, xlabel="x", ylabel="y", title="Too sharp, right, too soft"
+)
+axes = figure.axes[0]
+axes.plot(key_x, value_y, "k.", label="measured")
+axes.legend(ncols=2, fontsize=8)
+plotting.show(
+    figure,
+    alt="25 noisy measurements of a sine and three predictions: width 0.05 "
+    "jumps from point to point, width 0.5 follows the sine, width 5 is "
+    "almost a flat line.",
+)
+
+# %% [markdown]
+# Width is temperature again: too sharp repeats the noise, too soft forgets
+# the place. A network that learns attention learns, in its queries and keys,
+# *what near means* and *how sharp to be*.
+#
+# Is the function right? A loop over the formula says so.
+
+# %%
+def regression_loop(x, width):
+    powers = [math.exp(-((x - k) ** 2) / (2 * width**2)) for k in key_x]
+    return sum(p * v for p, v in zip(powers, value_y)) / sum(powers)
+
+
+loop = torch.stack([regression_loop(x, 0.5) for x in query_x])
+torch.testing.assert_close(loop, fits["width 0.5"][1])
+print("loop = function at all", len(loop), "points")
+
+# %% [markdown]
+# ## Summary
+#
+# - A **query** is compared with every **key**: one *score* each, here a dot
+#   product.
+# - **Softmax** makes *weights*: positive, each row sums to 1, nobody gets 0.
+# - The **output** is the weighted average of the **values**.
+# - **Temperature** turns from "pick one" (cold) to "average all" (hot).
+# - One query is a row; many queries are a matrix, and cost no new code.
+
+# %% [markdown]
+# ## Exercises
+#
+# Each has a stub, a check that says at once what is wrong, a hint, and a
+# folded solution. Replace the dots and run the cell again.
+
+# %% [markdown]
+# ### Exercise 1: find the slip (5 min, easy)
+#
+# The text from which this course grew works through the hand example and
+# prints the output **[1.54, 2.08]**. One of the two numbers is wrong. Work it
+# out again, and put the right number (not the printed one) in `right`.
+
+# %%
+right = ...
+
+checks.dot_product.slip(right)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# The first number is
+# 0.7311 × 1 + 0.2689 × 3. Write the same sum for the second parts of the two
+# values.
+#
+# </details>
+
+# %% tags=["solution"]
+right = weight_1 * 2 + weight_2 * 4
+print(f"{right:.4f}")
+checks.dot_product.slip(right)
+
+# %% [markdown]
+# A question to end it: each value's second number is its first number plus 1.
+# So the output's second number must be its first plus 1 as well. A quick look
+# would have caught the slip: 1.54 and 2.08 do not differ by 1.
+
+# %% [markdown]
+# ### Exercise 2: softmax with a temperature (10 min, easy)
+#
+# Write softmax for scores of shape `(..., k)`. Each row of the last dimension
+# must sum to 1. Do not use `torch.softmax`.
+
+# %%
+def my_softmax(scores, temperature):
+    ...
+
+
+checks.dot_product.softmax(my_softmax)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Divide the scores first, then `torch.exp`, then divide by the sum over
+# `dim=-1`. With `keepdim=True` the sum keeps a column that divides each row.
+#
+# </details>
+
+# %% tags=["solution"]
+def my_softmax(scores, temperature):
+    powers = torch.exp(scores / temperature)
+    return powers / powers.sum(dim=-1, keepdim=True)
+
+
+checks.dot_product.softmax(my_softmax)
+
+# %% [markdown]
+# ### Exercise 3: the whole lookup (10 min, medium)
+#
+# Write attention for `query` (q, d), `key` (k, d), `value` (k, v). Return the
+# output (q, v). No temperature, no scaling. You may use `torch.softmax`.
+
+# %%
+def my_lookup(query, key, value):
+    ...
+
+
+checks.dot_product.lookup(my_lookup)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Three lines: scores by `query @ key.T`, weights by a softmax over the keys,
+# output by `weights @ value`.
+#
+# </details>
+
+# %% tags=["solution"]
+def my_lookup(query, key, value):
+    scores = query @ key.T  # (q, k)
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ value  # (q, v)
+
+
+checks.dot_product.lookup(my_lookup)
+
+# %% [markdown]
+# ### Exercise 4: aim the query (5 min, medium)
+#
+# Find a query, other than [0, 0], whose output is exactly [2, 3], half of each
+# value. There are many. What do they have in common?
+
+# %%
+aimed = ...
+
+checks.dot_product.halfway(aimed)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Half and half means equal weights, and these mean equal scores. Write both
+# scores for a query [a, b], and set them equal.
+#
+# </details>
+
+# %% tags=["solution"]
+aimed = [0.0, 1.0]
+checks.dot_product.halfway(aimed)
+
+# %% [markdown]
+# ### Exercise 5: change this and explain (15 min, hard)
+#
+# Multiply both keys by 10 and run the lesson again from the hand example. What
+# happens to the weights, and why is it the same as a temperature of 0.1? Then
+# add the vector [5, 5] to both keys instead. Which changes the output: the
+# first, the second, both? Explain in two sentences, then open the folded
+# answer.
+
+# %% tags=["solution"]
+for name, changed in (("times 10", 10 * K), ("plus [5, 5]", K + 5)):
+    changed_output, changed_weights = dot_product_attention(Q, changed, V)
+    print(name, changed_weights[0].numpy(), changed_output[0].numpy())
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Times 10 multiplies every score by 10, like dividing by T = 0.1: the first
+# key takes all. Adding one vector to *all* keys adds one number to all scores
+# of a query, and softmax sees only differences: nothing changes.
+#
+# </details>
+
+# %% [markdown]
+# ## Next
+#
+# With vectors of 2 numbers the scores were 1 and 0. With 512 numbers they
+# reach 50, and softmax freezes. Lesson
+# [02_scaled_dot_product](02_scaled_dot_product.ipynb) measures it, and
+# divides by the square root of d.
+#
+# To read: Bahdanau, Cho and Bengio (2015), section 3.1, the first attention
+# of this kind in translation; Nadaraya (1964); Watson (1964).

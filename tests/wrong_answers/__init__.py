@@ -1,0 +1,1 @@
+"""Answers that people really give, and the hint that each must get."""
