@@ -81,6 +81,9 @@ class Picture:
             f'src="data:image/png;base64,{data}">'
         )
 
+    def __repr__(self) -> str:
+        return self.alt
+
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": self.alt}
 
@@ -211,15 +214,16 @@ def curves(
     Raises:
         ValueError: if x and y of a curve differ in length.
     """
-    if ax is None:
-        _, ax = figure()
-    for number, (name, (x, y)) in enumerate(series.items()):
-        x, y = _array(x), _array(y)
+    series = {name: (_array(x), _array(y)) for name, (x, y) in series.items()}
+    for name, (x, y) in series.items():
         if x.shape != y.shape:
             raise ValueError(
                 f"series: expected x and y of {name!r} to be equally long, "
                 f"got {x.shape} and {y.shape}"
             )
+    if ax is None:
+        _, ax = figure()
+    for number, (name, (x, y)) in enumerate(series.items()):
         ax.plot(
             x,
             y,

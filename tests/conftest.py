@@ -1,0 +1,32 @@
+"""Shapes and types of the whole package are checked while the tests run."""
+
+import jaxtyping
+import pytest
+
+import tests.typechecker  # noqa: F401  the hook names it
+
+# Before anything of the course is imported: every signature is then checked
+# by beartype, its shapes by jaxtyping.
+jaxtyping.install_import_hook("attn_course", "tests.typechecker.check")
+
+from attn_course import session  # noqa: E402
+
+
+@pytest.fixture(params=[str(device) for device in session.devices()])
+def device(request):
+    """Each device that is present, one after the other."""
+    return request.param
+
+
+@pytest.fixture
+def own_errors():
+    """Switch the signatures' checks off, to see the course's own errors."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers():
+    """Start every test from one seed and the course's plot style."""
+    session.start(0)

@@ -1,0 +1,37 @@
+"""The lessons as documents: they agree with source and module, and read well."""
+
+import pytest
+
+from attn_course import notebooks
+
+NAMES = notebooks.lessons()
+
+
+def test_each_lesson_has_its_five_files_and_a_readme_row():
+    assert notebooks.agreement() == []
+
+
+@pytest.mark.parametrize("rule", notebooks.RULES, ids=lambda r: r.__name__)
+@pytest.mark.parametrize("name", NAMES)
+def test_rule_holds(name, rule):
+    assert rule(name) == []
+
+
+def test_strict_share_of_all_lessons():
+    shares = [notebooks.strict_share(name) for name in NAMES]
+    strict, shown = (sum(column) for column in zip(*shares))
+    print(f"{strict} of {shown} cells with output are compared")
+    assert strict >= 0.85 * shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_checks_of_a_lesson_are_used_in_it(name):
+    from attn_course import checks
+
+    module = getattr(checks, name[3:])
+    text = "\n".join(c.source for c in notebooks.read_source(name).cells)
+    for exercise in vars(module):
+        own = getattr(vars(module)[exercise], "__module__", "")
+        if own == module.__name__ and not exercise.startswith("_"):
+            if callable(vars(module)[exercise]):
+                assert f"checks.{name[3:]}.{exercise}(" in text

@@ -1,0 +1,119 @@
+"""The training loop: it learns, repeats, stops early, and says what is wrong."""
+
+import pytest
+import torch
+from torch import nn
+
+from attn_course import training
+
+X = torch.linspace(-1, 1, 32)[:, None]
+
+
+def loss(model, batch):
+    return (model(batch) - 2 * batch - 1).pow(2).mean()
+
+
+def accuracy(model):
+    return {"good": -loss(model, X).item()}
+
+
+def run(**options):
+    torch.manual_seed(0)
+    model = nn.Linear(1, 1)
+    options = {"steps": 200, "lr": 0.1, **options}
+    return model, training.fit(model, loss, lambda _: X, **options)
+
+
+@pytest.mark.parametrize("schedule", training.SCHEDULES)
+def test_it_learns_a_line(schedule):
+    model, history = run(schedule=schedule, warmup=5)
+    assert history.losses[-1] < 1e-3 < history.losses[0]
+    assert model.weight.item() == pytest.approx(2, abs=0.1)
+    assert history.steps == list(range(1, 201))
+    assert not model.training and history.seconds > 0
+
+
+def test_same_seed_same_run():
+    def noisy(model, batch):
+        return loss(model, batch + torch.randn_like(batch))
+
+    def losses():
+        model = nn.Linear(1, 1)
+        nn.init.zeros_(model.weight), nn.init.zeros_(model.bias)
+        return training.fit(
+            model, noisy, lambda _: X, steps=5, seed=7
+        ).losses
+
+    assert losses() == losses()
+
+
+def test_evaluates_in_between_and_at_the_end():
+    seen = []
+
+    def evaluate(model):
+        seen.append((model.training, torch.is_grad_enabled()))
+        return accuracy(model)
+
+    _, history = run(steps=25, evaluate=evaluate, every=10)
+    assert [m["step"] for m in history.metrics] == [10, 20, 25]
+    assert seen == [(False, False)] * 3
+    assert history.curve("good")[0] == [10, 20, 25]
+
+
+def test_stops_when_it_is_good_enough():
+    _, history = run(
+        evaluate=accuracy, every=10, until=lambda m: m["good"] > -0.1
+    )
+    assert history.stopped_early and len(history.steps) < 200
+
+
+def test_stops_when_patience_is_over():
+    _, history = run(evaluate=lambda m: {"good": 1.0}, every=10, patience=2)
+    assert history.stopped_early and len(history.steps) == 30
+
+
+def test_batches_may_be_an_iterable():
+    history = training.fit(
+        nn.Linear(1, 1), loss, [X[:16], X[16:]], steps=5, clip=None
+    )
+    assert len(history.losses) == 5
+
+
+def test_the_learning_rate_rises_and_falls():
+    def rates(schedule, warmup=0):
+        return [
+            training._factor(s, 100, schedule, warmup) for s in range(100)
+        ]
+
+    assert rates("constant") == [1.0] * 100
+    cosine = rates("cosine", warmup=10)
+    assert cosine[0] == 0.1 and cosine[9] == cosine[10] == 1.0
+    assert cosine[-1] < 0.01
+    one = rates("onecycle")
+    assert one.index(max(one)) == 29 and one[-1] < 0.01
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"steps": 0}, "steps: expected 1 or more"),
+        ({"schedule": "zigzag"}, "schedule: .*zigzag"),
+        ({"patience": 3}, "evaluate: expected a function"),
+    ],
+)
+def test_wrong_arguments_are_named(options, words):
+    with pytest.raises(ValueError, match=words):
+        run(**options)
+
+
+def test_no_batches():
+    with pytest.raises(ValueError, match="batches: expected at least one"):
+        training.fit(nn.Linear(1, 1), loss, [], steps=1)
+
+
+def test_a_loss_that_explodes_is_named():
+    def explode(model, batch):
+        return loss(model, batch) / 0
+
+    with pytest.raises(ValueError, match="loss: .*inf at step 0"):
+        training.fit(nn.Linear(1, 1), explode, lambda _: X, steps=3)
