@@ -2,42 +2,42 @@
 # Each makes .venv by itself. On Windows, see the plain lines in README.md.
 PYTHON ?= python3
 BIN := .venv/bin
+ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: lab test test-portable build check figures bench clean
 
-lab: .make/lab
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+lab: .venv/.lab
+	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/00_start_here.ipynb
 
-test: .make/test
+test: .venv/.test
 	$(BIN)/python -m pytest
 
-# The notebooks once more, with 1 and 2 threads, without and with AVX2.
-test-portable: .make/test
-	$(BIN)/python -m tests.portable
+# The notebooks once more, on 1 and 2 threads, without and with AVX2.
+test-portable: .venv/.test
+	$(BIN)/python -m tests.portable $(LESSON)
 
-build: .make/test
+build: .venv/.test
 	$(BIN)/python -m attn_course.notebooks build $(LESSON)
 
-check: .make/test
+check: .venv/.test
 	$(BIN)/python -m attn_course.notebooks check
 
-figures: .make/test
+figures: .venv/.test
 	$(BIN)/python -m figures.draw
 
-bench: .make/test
+bench: .venv/.test
 	$(BIN)/python -m benchmarks.run
 
 clean:
-	rm -rf .venv .make
+	rm -rf .venv
 
-.make/venv:
+.venv/bin/python:
 	$(PYTHON) -m venv .venv
-	mkdir -p .make && touch $@
 
-.make/lab: .make/venv requirements.txt pyproject.toml
+.venv/.lab: .venv/bin/python requirements.txt pyproject.toml
 	$(BIN)/python -m pip install -r requirements.txt
 	touch $@
 
-.make/test: .make/venv requirements.txt requirements-test.txt pyproject.toml
+.venv/.test: .venv/bin/python requirements.txt requirements-test.txt pyproject.toml
 	$(BIN)/python -m pip install -r requirements-test.txt
-	touch $@ .make/lab
+	touch $@ .venv/.lab

@@ -75,7 +75,10 @@ def read_source(name: str, folder: Path = FOLDER):
             number += 1
         seen.add(cell["id"])
         if "solution" in cell.metadata.get("tags", []):
-            cell.metadata["jupyter"] = {"source_hidden": True}
+            cell.metadata["jupyter"] = {
+                "source_hidden": True,
+                "outputs_hidden": True,
+            }
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
 
@@ -464,9 +467,12 @@ def _skeleton(text: str, cells) -> list[str]:
         said.append("an exercise without minutes and difficulty")
     if text.count("<details>") < len(exercises) - 1:
         said.append("an exercise without a hint in <details>")
-    solved = sum("solution" in c.metadata.get("tags", []) for c in cells)
-    if solved < len(exercises) - 1:
-        said.append(f"{solved} solutions for {len(exercises)} exercises")
+    solved = [c for c in cells if "solution" in c.metadata.get("tags", [])]
+    if len(solved) < len(exercises) - 1:
+        said.append(f"{len(solved)} solutions for {len(exercises)} exercises")
+    if not all(c.source.startswith("# Solution\n") for c in solved):
+        # JupyterLab shows the first line of a folded cell.
+        said.append("a solution whose first line is not '# Solution'")
     start = next(c.source for c in cells if c.cell_type == "code")
     if "session.start(" not in start:
         said.append("the first code cell does not call session.start")

@@ -161,9 +161,10 @@ def weights_heatmap(
     keys = _labels("keys", keys, array.shape[1])
     if ax is None:
         size = 0.52 if max(array.shape) <= 8 else 0.3
-        wide = max(3.4, 1.5 + size * array.shape[1])
+        wide = max(3.4, 1.5 + size * array.shape[1], 1.3 + 0.09 * len(title))
         high = max(1.7, 1.2 + size * array.shape[0])
         _, ax = figure(min(wide, 8), min(high, 7))
+        ax.set_anchor("W")  # leaves the room to the right for the title
     seen = ax.imshow(array, cmap=WEIGHTS_MAP, vmin=0, vmax=1)
     ax.set_xticks(range(len(keys)), keys)
     ax.set_yticks(range(len(queries)), queries)

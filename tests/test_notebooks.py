@@ -45,7 +45,10 @@ def test_build_executes_and_stores(folder):
     built = notebooks.read_notebook("77_why", folder)
     assert [c.execution_count for c in built.cells if "outputs" in c] == [1, 2, 3]
     assert built.cells[3].outputs[0].text == "4\n"
-    assert built.cells[4].metadata["jupyter"]["source_hidden"] is True
+    assert built.cells[4].metadata["jupyter"] == {
+        "source_hidden": True,
+        "outputs_hidden": True,
+    }
     assert said == [f"77_why: cell {n} of 3" for n in (1, 2, 3)]
     assert notebooks.same_cells("77_why", folder) == []
     assert notebooks.executed("77_why", folder) == []

@@ -74,7 +74,7 @@ class TimeUp(Exception):
 
 
 def check(
-    answer: Callable,
+    answer: object,
     *,
     oracle: Callable,
     cases: Sequence[Case],
@@ -122,7 +122,7 @@ def check(
         except NotImplementedError:
             return Verdict(NOT_ATTEMPTED, "write the function, then run this")
         except BaseException as error:
-            return Verdict(WRONG, _describe_error(error, case))
+            return Verdict(WRONG, _describe_error(error, answer, case))
         if found is None or found is Ellipsis:
             if number == 0:
                 return Verdict(
@@ -411,10 +411,13 @@ def _describe(case: Case) -> str:
     return "arguments " + ", ".join(shapes)
 
 
-def _describe_error(error: BaseException, case: Case) -> str:
+def _describe_error(
+    error: BaseException, answer: Callable, case: Case
+) -> str:
     """Name the error, the learner's line, and the case."""
+    code = getattr(answer, "__code__", None)
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if f.filename != __file__]
+    own = [f for f in frames if code and f.filename == code.co_filename]
     line = f" at your line `{own[0].line}`" if own and own[0].line else ""
     text = str(error).strip().split("\n")[0]
     return (

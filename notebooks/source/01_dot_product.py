@@ -418,6 +418,7 @@ checks.dot_product.slip(right)
 # </details>
 
 # %% tags=["solution"]
+# Solution
 right = weight_1 * 2 + weight_2 * 4
 print(f"{right:.4f}")
 checks.dot_product.slip(right)
@@ -449,6 +450,7 @@ checks.dot_product.softmax(my_softmax)
 # </details>
 
 # %% tags=["solution"]
+# Solution
 def my_softmax(scores, temperature):
     powers = torch.exp(scores / temperature)
     return powers / powers.sum(dim=-1, keepdim=True)
@@ -478,6 +480,7 @@ checks.dot_product.lookup(my_lookup)
 # </details>
 
 # %% tags=["solution"]
+# Solution
 def my_lookup(query, key, value):
     scores = query @ key.T  # (q, k)
     weights = torch.softmax(scores, dim=-1)
@@ -506,6 +509,7 @@ checks.dot_product.halfway(aimed)
 # </details>
 
 # %% tags=["solution"]
+# Solution
 aimed = [0.0, 1.0]
 checks.dot_product.halfway(aimed)
 
@@ -519,6 +523,7 @@ checks.dot_product.halfway(aimed)
 # answer.
 
 # %% tags=["solution"]
+# Solution
 for name, changed in (("times 10", 10 * K), ("plus [5, 5]", K + 5)):
     changed_output, changed_weights = dot_product_attention(Q, changed, V)
     print(name, changed_weights[0].numpy(), changed_output[0].numpy())
@@ -535,8 +540,8 @@ for name, changed in (("times 10", 10 * K), ("plus [5, 5]", K + 5)):
 # %% [markdown]
 # ## Next
 #
-# With vectors of 2 numbers the scores were 1 and 0. With 512 numbers they
-# reach 50, and softmax freezes. Lesson
+# With vectors of 2 numbers the scores were 1 and 0. With 512 random numbers,
+# scores beyond 20 are common, and softmax freezes. Lesson
 # [02_scaled_dot_product](02_scaled_dot_product.ipynb) measures it, and
 # divides by the square root of d.
 #

@@ -1,0 +1,130 @@
+"""Lesson 00: is this machine ready, where does the road lead, what is a shape?
+
+Reading order: ``environment`` compares what is installed with what the course
+was tested with, ``named_shape`` says a shape in words, ``ROAD`` is the map of
+the course, ``GLOSSARY`` its terms in English and Chinese.
+"""
+
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
+
+
+class Part(NamedTuple):
+    """One part of the environment, and whether it is as tested."""
+
+    name: str
+    wanted: str
+    found: str
+
+    @property
+    def ready(self) -> bool:
+        """Say whether the version is the one that the course pins."""
+        return self.found.split("+")[0] == self.wanted
+
+
+def environment(requirements: Path = REQUIREMENTS) -> list[Part]:
+    """Compare each package that the course pins with the installed one.
+
+    Returns:
+        One :class:`Part` per ``name==version`` line; ``found`` is "missing"
+        for a package that is not installed.
+
+    Raises:
+        FileNotFoundError: if the requirements file is not there; the message
+            says where it was expected.
+    """
+    if not requirements.is_file():
+        raise FileNotFoundError(
+            f"requirements: expected a file at {requirements}; open the "
+            "course from its own folder"
+        )
+    parts = []
+    for line in requirements.read_text("utf-8").splitlines():
+        pin = re.fullmatch(r"([\w.-]+)==([\w.+-]+)", line.strip())
+        if not pin:
+            continue
+        name, wanted = pin.groups()
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found = "missing"
+        parts.append(Part(name, wanted, found))
+    return parts
+
+
+def named_shape(tensor: Tensor, names: str) -> str:
+    """Say a tensor's shape with a name for each dimension.
+
+    ``named_shape(x, "batch length dim")`` is ``"batch 2, length 5, dim 8"``.
+
+    Raises:
+        ValueError: if the number of names is not the number of dimensions.
+    """
+    words = names.split()
+    if len(words) != tensor.dim():
+        raise ValueError(
+            f"names: expected {tensor.dim()} names for shape "
+            f"{tuple(tensor.shape)}, got {len(words)}: {names!r}"
+        )
+    return ", ".join(
+        f"{word} {size}" for word, size in zip(words, tensor.shape)
+    )
+
+
+class Lesson(NamedTuple):
+    """One stop of the road."""
+
+    name: str
+    part: str
+    question: str
+
+
+ROAD = [
+    Lesson("00_start_here", "start", "Is my machine ready?"),
+    Lesson("01_dot_product", "foundations", "How to look up softly?"),
+    Lesson("02_scaled_dot_product", "foundations", "Why divide by sqrt(d)?"),
+    Lesson("03_self_attention", "foundations", "What if every word asks?"),
+    Lesson("04_multi_head_attention", "foundations", "Why several heads?"),
+    Lesson("09_image_attention", "at work", "Can attention see?"),
+]
+
+
+class Term(NamedTuple):
+    """A term of the field: English, Chinese, what it means, where it comes."""
+
+    english: str
+    chinese: str
+    meaning: str
+    lesson: str
+
+
+GLOSSARY = [
+    Term("query", "查询", "what is looked for, one vector", "01"),
+    Term("key", "键", "what a value is filed under, one vector", "01"),
+    Term("value", "值", "what is handed out, one vector", "01"),
+    Term("score", "得分", "how well a query fits a key; any number", "01"),
+    Term("weight", "权重", "a score after the softmax; from 0 to 1", "01"),
+    Term("softmax", "归一化指数函数", "scores to weights that sum to 1", "01"),
+    Term("dot product", "点积", "multiply number by number, add up", "01"),
+    Term("temperature", "温度", "divides scores; cold is sharp", "01"),
+    Term("scaled dot product", "缩放点积", "score divided by sqrt(d)", "02"),
+    Term("mask", "掩码", "True where attention is allowed", "02"),
+    Term("padding", "填充", "filling that makes lengths equal", "02"),
+    Term("causal", "因果", "looking back only, never ahead", "02"),
+    Term("self-attention", "自注意力", "a sequence asks itself", "03"),
+    Term("token", "词元", "one item of a sequence", "03"),
+    Term("projection", "投影", "a learned matrix applied to a vector", "03"),
+    Term("positional encoding", "位置编码", "says where a token stands", "03"),
+    Term("head", "头", "one of several attentions side by side", "04"),
+    Term("multi-head attention", "多头注意力", "several heads, merged", "04"),
+    Term("cross-attention", "交叉注意力", "one sequence asks another", "04"),
+    Term("pruning", "剪枝", "taking out what is not needed", "04"),
+    Term("patch", "图像块", "a small square of an image", "09"),
+    Term("class token", "分类词元", "an added token that sums up", "09"),
+]

@@ -1,0 +1,301 @@
+# %% [markdown]
+# # Is my machine ready, and how do I learn here?
+#
+# Ten minutes before the road starts: see that all is installed, and meet the
+# four things that every lesson has: shapes, checks, widgets, terms.
+#
+# **You will be able to**
+# - run a cell, a widget and a check;
+# - read a shape such as (batch, length, dim);
+# - find a lesson, and a term in English and Chinese.
+#
+# **Minutes:** 15. **Needs:** Python; arrays (numpy) seen once.
+
+# %%
+import torch
+
+from attn_course import checks, plotting, session
+
+session.start(0)
+
+# %% [markdown]
+# Click into the cell above and press **Shift + Enter**: it runs, and the next
+# one is selected. *Run → Run All Cells* runs the whole lesson. If something
+# got into a muddle, *Kernel → Restart Kernel and Run All Cells* puts it right.
+
+# %% [markdown]
+# ## Is all installed?
+#
+# The course was tested with exactly the versions under "wanted". Another
+# version will mostly work too, but numbers may then differ in the last digit.
+
+# %% tags=["nbval-ignore-output"]
+from attn_course.start_here import environment
+
+parts = environment()
+for part in parts:
+    print(f"{part.name:12} wanted {part.wanted:9} found {part.found}")
+print("computes on:", session.device())
+assert all(part.found != "missing" for part in parts)
+
+# %% [markdown]
+# The computer does not need a graphics card. If it has one, the line
+# "computes on" names it, and longer trainings use it by themselves.
+#
+# A first computation, which has only one right answer:
+
+# %%
+print(torch.arange(6).reshape(2, 3) @ torch.ones(3, 1, dtype=torch.int64))
+
+# %% [markdown]
+# ## Shapes, and how we say them
+#
+# A tensor is a box of numbers; its **shape** says how many there are each way.
+# Nearly all errors in this field are errors of shape, so each line of code
+# here that changes one says so in a comment.
+#
+# | name | what it counts |
+# |---|---|
+# | batch | examples computed together |
+# | heads | attentions side by side (lesson 04) |
+# | length | tokens of a sequence; q for queries, k for keys |
+# | dim | numbers of one vector; d for queries and keys, v for values |
+
+# %%
+from attn_course.start_here import named_shape
+
+x = torch.zeros(2, 5, 8)  # (batch, length, dim)
+print(named_shape(x, "batch length dim"))
+print(named_shape(x.transpose(1, 2), "batch dim length"))
+print(named_shape(x.reshape(2, 5, 2, 4), "batch length heads dim"))
+
+# %% [markdown]
+# **Predict:** `x` holds 2 × 5 × 8 = 80 numbers. How many hold the other two?
+#
+# 80 as well: `transpose` and `reshape` rearrange, they add nothing. Move the
+# sliders and watch which size stretches the picture where.
+
+# %%
+def draw(batch, length, dim):
+    figure, axes = plotting.figure(7.0, 2.6, cols=batch)
+    axes = [axes] if batch == 1 else axes
+    for number, ax in enumerate(axes):
+        numbers = torch.arange(length * dim).reshape(length, dim)
+        ax.imshow(numbers, cmap="cividis", aspect="equal")
+        ax.set(title=f"example {number}", xlabel="dim", xticks=[], yticks=[])
+    axes[0].set_ylabel("length")
+    return figure
+
+
+def words(batch, length, dim):
+    return (
+        f"A tensor of shape ({batch}, {length}, {dim}): {batch} pictures, "
+        f"each of {length} rows (tokens) and {dim} columns, "
+        f"{batch * length * dim} numbers in all."
+    )
+
+# %% [markdown]
+# Under each picture stands in words what it shows. That sentence is for
+# everybody who does not see the picture, and it changes with the sliders.
+
+# %%
+import ipywidgets
+
+from attn_course.widgets import explore
+
+explore(
+    draw,
+    words,
+    batch=ipywidgets.IntSlider(2, 1, 4, description="batch"),
+    length=ipywidgets.IntSlider(5, 1, 10, description="length"),
+    dim=ipywidgets.IntSlider(8, 1, 10, description="dim"),
+)
+
+# %% [markdown]
+# ## A trap worth seeing once: silent broadcasting
+#
+# **Predict:** five tokens minus their five means. Does the next cell fail,
+# give 5 numbers, or something else?
+
+# %%
+tokens = torch.arange(5.0).reshape(5, 1)  # (length, 1)
+means = torch.ones(5)  # (5,)
+print("tokens - means has shape", tuple((tokens - means).shape))
+
+# %% [markdown]
+# Twenty-five numbers, and no word of warning: (5, 1) and (5,) were stretched
+# to (5, 5). The functions of this course never stretch their inputs. They
+# stop, and name the argument, what was expected and what came:
+
+# %%
+from attn_course.dot_product import dot_product_attention
+
+try:
+    dot_product_attention(torch.ones(1, 2), torch.ones(3, 2), torch.ones(4, 2))
+except ValueError as error:
+    print(error)
+
+# %% [markdown]
+# ## How checks work
+#
+# An exercise has a stub with `...` in it. Run it as it is, and the check says
+# "not attempted". A wrong answer is told *which* mistake it makes; a right
+# one is told so. Try all three here: put in 80, then 40, then 8.
+
+# %%
+from attn_course.checks import engine
+
+per_token = ...  # how many numbers has one token of x?
+
+engine.check_value(
+    per_token,
+    8,
+    mistakes=[
+        (80, "that is all of x: 2 examples of 5 tokens"),
+        (40, "that is one example of x: it still has 5 tokens"),
+    ],
+)
+
+# %% [markdown]
+# Checks try your function on inputs that you have not seen, change none of
+# your variables, and stop a loop that never ends after ten seconds.
+#
+# ## The map
+#
+# Each lesson asks one question and needs those before it.
+
+# %%
+from attn_course.start_here import ROAD
+
+for lesson in ROAD:
+    print(f"{lesson.name:24} {lesson.part:12} {lesson.question}")
+
+# %% [markdown]
+# ## The terms
+#
+# The words below are used the same way everywhere. The two that are mixed up
+# most: a **score** is what comes *before* the softmax, a **weight** what
+# comes *after* it.
+
+# %%
+from attn_course.start_here import GLOSSARY
+
+for term in GLOSSARY:
+    print(f"{term.lesson}  {term.english}  {term.chinese}: {term.meaning}")
+
+# %% [markdown]
+# ## Summary
+#
+# - **Shift + Enter** runs a cell; *Restart and Run All* cures a muddle.
+# - Shapes are read from left to right: batch, heads, length, dim.
+# - Torch stretches shapes in silence; the functions here do not.
+# - A check says "not attempted", "right", or which mistake you made.
+
+# %% [markdown]
+# ## Exercises
+#
+# ### Exercise 1: a shape (2 min, easy)
+#
+# Two sentences, each of five words, each word a vector of eight numbers. What
+# is the shape of the batch, as three numbers?
+
+# %%
+shape = ...
+
+checks.start_here.batch_shape(shape)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Look at the table under "Shapes": from the outermost box to the innermost.
+#
+# </details>
+
+# %% tags=["solution"]
+# Solution
+shape = (2, 5, 8)
+checks.start_here.batch_shape(shape)
+
+# %% [markdown]
+# ### Exercise 2: the shape of a product (3 min, easy)
+#
+# `a` has shape (2, 5, 8) and `b` has shape (2, 8, 3). What is the shape of
+# `a @ b`? Say it before you try it.
+
+# %%
+shape = ...
+
+checks.start_here.product_shape(shape)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `@` multiplies the last two dimensions as matrices, rows times columns, and
+# does so for each example of the batch.
+#
+# </details>
+
+# %% tags=["solution"]
+# Solution
+shape = (torch.zeros(2, 5, 8) @ torch.zeros(2, 8, 3)).shape
+checks.start_here.product_shape(shape)
+
+# %% [markdown]
+# ### Exercise 3: one vector per sentence (5 min, medium)
+#
+# Write a function that takes `x` of shape (batch, length, dim) and returns the
+# mean over the tokens of each sentence: shape (batch, dim). It is the simplest
+# way to sum up a sentence; attention will do it with unequal weights.
+
+# %%
+def my_mean(x):
+    ...
+
+
+checks.start_here.mean_over_length(my_mean)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `x.mean(dim=...)`: which dimension has to vanish, counted from 0?
+#
+# </details>
+
+# %% tags=["solution"]
+# Solution
+def my_mean(x):
+    return x.mean(dim=1)  # (batch, length, dim) -> (batch, dim)
+
+
+checks.start_here.mean_over_length(my_mean)
+
+# %% [markdown]
+# ### Exercise 4: change this and explain (5 min, hard)
+#
+# Make the check of exercise 3 give four *different* verdicts, by four wrong
+# functions. Which of your mistakes would torch itself have noticed? Explain
+# in a sentence why the others are the dangerous ones.
+
+# %% tags=["solution"]
+# Solution
+for mistake in (
+    lambda x: x.mean(dim=0),
+    lambda x: x.mean(dim=2),
+    lambda x: x.sum(dim=1),
+    lambda x: x.mean(dim=3),
+):
+    print(checks.start_here.mean_over_length(mistake).message.split("\n")[0])
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# torch noticed only the last one: x has no dimension 3. The others give
+# numbers, and a model would train on them without complaint.
+#
+# </details>
+
+# %% [markdown]
+# ## Next
+#
+# [01_dot_product](01_dot_product.ipynb): one query, two keys, two values, and a
+# pocket calculator.

@@ -1,0 +1,46 @@
+"""Lesson 00's module: environment, shapes, the road, the glossary."""
+
+import pytest
+import torch
+
+from attn_course import notebooks
+from attn_course.start_here import GLOSSARY, ROAD, environment, named_shape
+
+
+def test_environment_is_as_pinned():
+    parts = environment()
+    assert {"torch", "numpy", "jupyterlab", "nbval"} <= {p.name for p in parts}
+    assert all(part.ready for part in parts), parts
+
+
+def test_environment_names_what_is_missing_or_other(tmp_path):
+    file = tmp_path / "requirements.txt"
+    file.write_text("# a note\nno-such-package==1.0\ntorch==0.1\n-e .\n")
+    missing, other = environment(file)
+    assert missing.found == "missing" and not missing.ready
+    assert other.wanted == "0.1" and not other.ready
+
+
+def test_environment_without_requirements(tmp_path):
+    with pytest.raises(FileNotFoundError, match="requirements: expected a file"):
+        environment(tmp_path / "requirements.txt")
+
+
+def test_named_shape():
+    x = torch.zeros(2, 5, 8)
+    assert named_shape(x, "batch length dim") == "batch 2, length 5, dim 8"
+    with pytest.raises(ValueError, match="names: expected 3 names .*got 2"):
+        named_shape(x, "length dim")
+
+
+def test_the_road_is_what_is_there():
+    assert [lesson.name for lesson in ROAD] == notebooks.lessons()
+
+
+def test_glossary_is_bilingual_unique_and_points_to_lessons():
+    english = [term.english for term in GLOSSARY]
+    assert len(set(english)) == len(english)
+    numbers = {name[:2] for name in notebooks.lessons()}
+    for term in GLOSSARY:
+        assert any("\u4e00" <= letter <= "\u9fff" for letter in term.chinese)
+        assert term.lesson in numbers

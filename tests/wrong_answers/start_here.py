@@ -1,0 +1,59 @@
+"""Answers to lesson 00's exercises."""
+
+import torch
+
+
+def in_place(x):
+    with torch.no_grad():
+        x /= x.shape[1]
+    return x.sum(dim=1)
+
+
+WRONG = {
+    "batch_shape": [
+        ((5, 2, 8), "batch comes first"),
+        ((8, 5, 2), "backwards"),
+        ((2, 8, 5), "length comes before dim"),
+        ((5, 8, 2), "not last"),
+        ((8, 2, 5), "dim comes last"),
+        (80, "got one number"),
+        ((10, 8), "expected numbers of shape (3,)"),
+        ("2 5 8", "expected numbers"),
+    ],
+    "product_shape": [
+        ((5, 3), "numbers of shape (3,)"),
+        ((2, 8, 8), "summed over"),
+        ((2, 5, 8), "not 8"),
+        ((2, 3, 5), "the other way round"),
+        ((2, 8, 3), "rows are the first"),
+        ((4, 5, 3), "shared"),
+        ((1, 1, 1), "not it"),
+    ],
+    "mean_over_length": [
+        (lambda x: x.mean(0), "over the batch"),
+        (lambda x: x.mean(-1), "over dim"),
+        (lambda x: x.mean(1, keepdim=True), "no keepdim"),
+        (lambda x: x.sum(1), "that is the sum"),
+        (lambda x: x.mean(), "one number for everything"),
+        (lambda x: x.amax(1), "the largest"),
+        (lambda x: x.sum(1) / len(x), "by the batch"),
+        (lambda x: x.sum(1) / x.shape[-1], "by dim"),
+        (lambda x: x[:, 0], "first token"),
+        (lambda x: torch.tensor([[2.0, 4.0]]) + 0 * x.sum(), "whatever"),
+        (lambda x: x.mean(1).detach(), "no gradient"),
+        (in_place, "in place"),
+        (lambda x: x.mean(7), "IndexError"),
+    ],
+}
+
+RIGHT = {
+    "batch_shape": [(2, 5, 8), [2, 5, 8], torch.Size([2, 5, 8])],
+    "product_shape": [(2, 5, 3), [2, 5, 3], torch.tensor([2, 5, 3])],
+    "mean_over_length": [
+        lambda x: x.mean(dim=1),
+        lambda x: x.mean(-2),
+        lambda x: x.sum(1) / x.shape[1],
+        lambda x: torch.einsum("bld->bd", x) / x.shape[1],
+        lambda x: torch.stack([s.mean(0) for s in x]),
+    ],
+}
