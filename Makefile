@@ -34,10 +34,11 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/.lab: .venv/bin/python requirements.txt pyproject.toml
+.venv/.lab: .venv/bin/python requirements.txt constraints.txt pyproject.toml
 	$(BIN)/python -m pip install -r requirements.txt
 	touch $@
 
-.venv/.test: .venv/bin/python requirements.txt requirements-test.txt pyproject.toml
+.venv/.test: .venv/bin/python requirements.txt requirements-test.txt \
+		constraints.txt pyproject.toml
 	$(BIN)/python -m pip install -r requirements-test.txt
 	touch $@ .venv/.lab

@@ -14,7 +14,7 @@ def slip(answer):
             answer,
             2.5379,
             tolerance=0.003,
-            praise="0.7311 * 2 + 0.2689 * 4 = 2.5379",
+            praise="that is the weighted sum of the second numbers",
             mistakes=[
                 (1.5379, "that one was printed right: look at the other"),
                 (2.08, "that is what was printed; do the sum again"),

@@ -10,7 +10,7 @@ def batch_shape(answer):
     return check_value(
         answer,
         [2, 5, 8],
-        praise="batch 2, length 5, dim 8",
+        praise="the outermost box comes first",
         mistakes=[
             ([5, 2, 8], "batch comes first: the sentences, then the words"),
             ([8, 5, 2], "that is the order backwards: batch, length, dim"),

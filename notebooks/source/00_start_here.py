@@ -73,7 +73,8 @@ print(named_shape(x.reshape(2, 5, 2, 4), "batch length heads dim"))
 # **Predict:** `x` holds 2 × 5 × 8 = 80 numbers. How many hold the other two?
 #
 # 80 as well: `transpose` and `reshape` rearrange, they add nothing. Move the
-# sliders and watch which size stretches the picture where.
+# sliders and watch which size stretches the picture where. (The colour only
+# numbers the cells, dark to light.)
 
 # %%
 def draw(batch, length, dim):

@@ -420,13 +420,16 @@ checks.dot_product.slip(right)
 # %% tags=["solution"]
 # Solution
 right = weight_1 * 2 + weight_2 * 4
-print(f"{right:.4f}")
 checks.dot_product.slip(right)
 
 # %% [markdown]
-# A question to end it: each value's second number is its first number plus 1.
-# So the output's second number must be its first plus 1 as well. A quick look
-# would have caught the slip: 1.54 and 2.08 do not differ by 1.
+# <details><summary>How a quick look would have caught it</summary>
+#
+# Each value's second number is its first number plus 1. The weights sum to 1,
+# so the output's second number must be its first plus 1 as well. 1.54 and
+# 2.08 do not differ by 1.
+#
+# </details>
 
 # %% [markdown]
 # ### Exercise 2: softmax with a temperature (10 min, easy)
