@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-portable build check figures bench clean
+.PHONY: lab test test-portable test-browser build check figures bench clean
 
 lab: .venv/.lab
 	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/00_start_here.ipynb
@@ -15,6 +15,10 @@ test: .venv/.test
 # The notebooks once more, on 1 and 2 threads, without and with AVX2.
 test-portable: .venv/.test
 	$(BIN)/python -m tests.portable $(LESSON)
+
+# Every lesson in JupyterLab in Chromium; screenshots in build/screenshots.
+test-browser: .venv/.browser
+	$(BIN)/python -m pytest -m browser tests/test_browser.py
 
 build: .venv/.test
 	$(BIN)/python -m attn_course.notebooks build $(LESSON)
@@ -42,3 +46,9 @@ clean:
 		constraints.txt pyproject.toml
 	$(BIN)/python -m pip install -r requirements-test.txt
 	touch $@ .venv/.lab
+
+.venv/.browser: .venv/.test requirements-browser.txt
+	$(BIN)/python -m pip install -r requirements-browser.txt
+	command -v chromium || command -v google-chrome || \
+		(apt-get update && apt-get install -y chromium)
+	touch $@

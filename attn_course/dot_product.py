@@ -103,6 +103,12 @@ def kernel_regression(
     """
     if not width > 0:
         raise ValueError(f"width: expected a number above 0, got {width}")
+    for name, points in (("query", query), ("key", key)):
+        if points.dim() != 1:
+            raise ValueError(
+                f"{name}: expected points on a line, shape (n,), "
+                f"got {tuple(points.shape)}"
+            )
     if key.shape != value.shape:
         raise ValueError(
             f"value: expected one value per key, {tuple(key.shape)}, "

@@ -470,7 +470,7 @@ def _skeleton(text: str, cells) -> list[str]:
     solved = [c for c in cells if "solution" in c.metadata.get("tags", [])]
     if len(solved) < len(exercises) - 1:
         said.append(f"{len(solved)} solutions for {len(exercises)} exercises")
-    if not all(c.source.startswith("# Solution\n") for c in solved):
+    if not all(c.source.startswith("# Solution") for c in solved):
         # JupyterLab shows the first line of a folded cell.
         said.append("a solution whose first line is not '# Solution'")
     start = next(c.source for c in cells if c.cell_type == "code")

@@ -135,6 +135,8 @@ def test_kernel_regression_refuses_bad_input(own_errors):
     three, two = torch.ones(3), torch.ones(2)
     with pytest.raises(ValueError, match="value: .*one value per key"):
         kernel_regression(three, three, two)
+    with pytest.raises(ValueError, match="query: .*on a line.*3, 1"):
+        kernel_regression(three[:, None], three, three)
     with pytest.raises(ValueError, match="width: .*above 0"):
         kernel_regression(three, three, three, width=0.0)
 

@@ -4,43 +4,71 @@ import math
 
 import torch
 
-from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.engine import (
+    RIGHT,
+    WRONG,
+    Case,
+    Mistake,
+    Verdict,
+    check,
+    check_value,
+)
 
 
 def slip(answer):
-    """Exercise 1: which number of [1.54, 2.08] is wrong, and what is right?"""
-    if isinstance(answer, (int, float)) and not isinstance(answer, bool):
-        return check_value(
-            answer,
-            2.5379,
-            tolerance=0.003,
-            praise="that is the weighted sum of the second numbers",
-            mistakes=[
-                (1.5379, "that one was printed right: look at the other"),
-                (2.08, "that is what was printed; do the sum again"),
-                (
-                    3.4621,
-                    "the weights are the wrong way round: key 1 has the "
-                    "score 1, so the larger weight",
-                ),
-                (
-                    0.7311 * 2,
-                    "that is only the first value's share: add the second's",
-                ),
-                (
-                    0.2689 * 4,
-                    "that is only the second value's share: add the first's",
-                ),
-                (6.0, "every value is taken whole: multiply by the weights"),
-                (3.0, "that is the plain average: use the weights"),
-                (
-                    2.6605,
-                    "these weights come from scores divided by sqrt(2); the "
-                    "printed text does not divide",
-                ),
-            ],
-        )
-    return check_value(answer, 2.5379)
+    """Exercise 1: what should stand in the place of 2.08 in [1.54, 2.08]?"""
+    return check_value(
+        answer,
+        2.5379,
+        tolerance=0.003,
+        praise="that is the weighted sum of the second numbers",
+        mistakes=[
+            (1.5379, "that one was printed right: look at the other"),
+            (2.08, "that is what was printed; do the sum again"),
+            (
+                3.4621,
+                "the weights are the wrong way round: key 1 has the score 1, "
+                "so the larger weight",
+            ),
+            (
+                1.4622,
+                "that is only the first value's share: add the second's",
+            ),
+            (
+                1.0756,
+                "that is only the second value's share: add the first's",
+            ),
+            (6.0, "every value is taken whole: multiply by the weights"),
+            (3.0, "that is the plain average: use the weights"),
+            (
+                2.6605,
+                "these weights come from scores divided by sqrt(2); the "
+                "printed text does not divide",
+            ),
+            ([1.5379, 2.5379], "expected one number: the one that is wrong"),
+        ],
+    )
+
+
+def by_eye(answer):
+    """Exercise 1: by how much must the two output numbers differ?"""
+    return check_value(
+        answer,
+        1.0,
+        praise="2 is 1 + 1 and 4 is 3 + 1, and the weights sum to 1",
+        mistakes=[
+            (0.54, "that is how the printed numbers differ: is it possible?"),
+            (2.0, "each value's second number is larger by less than that"),
+            (0.0, "look at [1, 2] and [3, 4]: their numbers do differ"),
+            (-1.0, "take the second number minus the first"),
+            (
+                0.4622,
+                "that is how far 2.08 is off: how do the two numbers of one "
+                "value differ?",
+            ),
+            (0.7311, "that is a weight; look at the values alone"),
+        ],
+    )
 
 
 def _oracle_softmax(scores, temperature):
@@ -66,15 +94,29 @@ def softmax(answer):
         oracle=_oracle_softmax,
         cases=[
             Case((torch.tensor([1.0, 0.0]), 2.0), "scores [1, 0] at T = 2"),
+            Case((_scores(2, 2), 1.5), "two rows of two scores at T = 1.5"),
             Case((_scores(3), 0.5), "three scores at T = 0.5"),
             Case((_scores(4, 3), 3.0), "four rows of three scores at T = 3"),
-            Case((_scores(2, 2), 1.5), "a square matrix of scores"),
             Case((_scores(2, 3, 5), 1.0), "a batch of shape (2, 3, 5)"),
         ],
         mistakes=[
             Mistake(
                 lambda s, t: e(s) / e(s).sum(-1, keepdim=True),
-                "the temperature is not used: divide the scores by it",
+                "the temperature has no effect: divide the scores by it, "
+                "before the exponential",
+            ),
+            Mistake(
+                lambda s, t: e(s / t) / e(s / t).sum(-1),
+                "the sums lost their column: with keepdim=True each row is "
+                "divided by its own sum",
+            ),
+            Mistake(
+                lambda s, t: e(-s / t) / e(-s / t).sum(-1, keepdim=True),
+                "the sign is turned: a higher score must give a higher weight",
+            ),
+            Mistake(
+                lambda s, t: s / t,
+                "that only divides the scores: take exp and normalise too",
             ),
             Mistake(
                 lambda s, t: e(s * t) / e(s * t).sum(-1, keepdim=True),
@@ -180,7 +222,27 @@ def lookup(answer):
             ),
             Mistake(
                 lambda q, k, v: soft(q @ k.T, 0) @ v,
-                "the softmax runs over the queries: use dim=-1, the keys",
+                "the softmax runs over the queries: each query's weights, "
+                "over the keys, must sum to 1",
+            ),
+            Mistake(
+                lambda q, k, v: soft((q @ k.T).flatten(), 0).view(
+                    len(q), len(k)
+                )
+                @ v,
+                "the weights of all queries together sum to 1: each row must "
+                "sum to 1 by itself",
+            ),
+            Mistake(
+                lambda q, k, v: (q @ k.T).exp() @ v,
+                "the weights do not sum to 1: divide by their sum",
+            ),
+            Mistake(
+                lambda q, k, v: (
+                    (q @ k.T).exp() / (q @ k.T).exp().sum(-1) @ v
+                ),
+                "the sums lost their column: with keepdim=True each row is "
+                "divided by its own sum",
             ),
             Mistake(
                 lambda q, k, v: (q @ k.T) @ v,
@@ -228,30 +290,31 @@ def lookup(answer):
     )
 
 
-def halfway(answer):
-    """Exercise 4: a query whose output is the even mix [2, 3]."""
+def aim(answer):
+    """Exercise 4: a query whose output is [2.5, 3.5]."""
     if answer is None or answer is Ellipsis:
         return check_value(answer, 0.0)
     try:
-        query = torch.as_tensor(answer, dtype=torch.float64).detach()
-    except (TypeError, ValueError, RuntimeError):
+        query = torch.as_tensor(answer, dtype=torch.float64).detach().cpu()
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         return check_value(answer, [0.0, 0.0])
     if query.shape != (2,):
         return check_value(query, [0.0, 0.0])
+    if not query.isfinite().all():
+        return Verdict(WRONG, "expected two finite numbers, got nan or inf")
     output = _oracle_lookup(query[None], *(x.double() for x in HAND[1:]))[0]
-    wanted = torch.tensor([2.0, 3.0], dtype=torch.float64)
     said = f"your query gives {[round(x, 4) for x in output.tolist()]}"
-    if query.isfinite().all() and torch.allclose(output, wanted, atol=1e-3):
-        return check_value(1, 1, praise=f"{said}: both scores are equal")
-    low = output[0] < 2
-    return check_value(
-        0.0,
-        1.0,
-        mistakes=[
-            (
-                0.0,
-                f"{said}: key {1 if low else 2} still has the higher score; "
-                "which part of the query makes the two scores differ?",
-            )
-        ],
+    if abs(output[0].item() - 2.5) < 1e-3:
+        return Verdict(RIGHT, f"{said}, and only its first number matters")
+    if abs(output[0].item() - 1.5) < 1e-3:
+        return Verdict(
+            WRONG,
+            f"{said}: key 1 has three quarters; turn the query's first "
+            "number around",
+        )
+    more = 2 if output[0] < 2.5 else 1
+    return Verdict(
+        WRONG,
+        f"{said}: key {more} needs more weight; which part of the query makes "
+        "the two scores differ?",
     )

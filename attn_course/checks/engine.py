@@ -8,6 +8,7 @@ shows is told which one it is.
 
 import copy
 import ctypes
+import dis
 import html
 import threading
 import traceback
@@ -124,11 +125,15 @@ def check(
         except BaseException as error:
             return Verdict(WRONG, _describe_error(error, answer, case))
         if found is None or found is Ellipsis:
-            if number == 0:
+            if _is_stub(answer):
                 return Verdict(
                     NOT_ATTEMPTED, "the function returns nothing yet"
                 )
-            return Verdict(WRONG, f"it returns nothing for {_describe(case)}")
+            return Verdict(
+                WRONG,
+                f"it returns nothing for {_describe(case)}: is `return` "
+                "missing?",
+            )
         changed = _changed(case, args, kwargs)
         if changed:
             return Verdict(
@@ -201,17 +206,13 @@ def check_value(
         return Verdict(WRONG, f"{answer!r} is not it")
     try:
         found = torch.as_tensor(answer, dtype=torch.float64).detach().cpu()
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         return Verdict(
             WRONG, f"expected numbers, got {type(answer).__name__} {answer!r}"
         )
     wanted = torch.as_tensor(expected, dtype=torch.float64)
-    if found.shape != wanted.shape:
-        return Verdict(
-            WRONG,
-            f"expected {_shape_words(wanted)}, got {_shape_words(found)}",
-        )
-    if torch.allclose(found, wanted, rtol=0, atol=tolerance):
+    same = found.shape == wanted.shape
+    if same and torch.allclose(found, wanted, rtol=0, atol=tolerance):
         return Verdict(RIGHT, praise or "yes")
     for wrong, hint in mistakes:
         wrong = torch.as_tensor(wrong, dtype=torch.float64)
@@ -219,6 +220,10 @@ def check_value(
             found, wrong, rtol=0, atol=tolerance
         ):
             return Verdict(WRONG, hint)
+    if not same:
+        return Verdict(
+            WRONG, f"expected {_count(wanted)}, got {_count(found)}"
+        )
     return Verdict(WRONG, f"{_short(found)} is not it")
 
 
@@ -401,6 +406,25 @@ def _gradient_lost(found, expected) -> bool:
     )
 
 
+# What torch says of the usual slips, and what a learner can do about it.
+TRANSLATED = {
+    "Can't call numpy()": "stay in torch: numpy cuts a result off from "
+    "training (torch.exp instead of np.exp)",
+    "a leaf Variable that requires grad": "it changes its input in place; "
+    "make a new tensor instead (x = x + 1, not x += 1)",
+    "only one element tensors can be converted": "a function for one number "
+    "got a whole tensor: use torch's (torch.exp instead of math.exp)",
+    "only length-1 arrays can be converted": "a function for one number got "
+    "a whole tensor: use torch's (torch.exp instead of math.exp)",
+}
+
+
+def _is_stub(answer: Callable) -> bool:
+    """Say whether a function does nothing at all, as the dots do."""
+    code = getattr(answer, "__code__", None)
+    return code is not None and len(list(dis.get_instructions(code))) <= 3
+
+
 def _describe(case: Case) -> str:
     if case.name:
         return case.name
@@ -418,6 +442,9 @@ def _describe_error(
     code = getattr(answer, "__code__", None)
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if code and f.filename == code.co_filename]
+    for words, help_ in TRANSLATED.items():
+        if words in str(error):
+            return help_
     line = f" at your line `{own[0].line}`" if own and own[0].line else ""
     text = str(error).strip().split("\n")[0]
     return (
@@ -461,7 +488,11 @@ def _short(tensor: Tensor) -> str:
     return write(tensor.detach().cpu().tolist())
 
 
-def _shape_words(tensor: Tensor) -> str:
+def _count(tensor: Tensor) -> str:
+    """Say how many numbers there are, and in which shape if it matters."""
     if tensor.dim() == 0:
         return "one number"
+    if tensor.dim() == 1:
+        many = "numbers" if len(tensor) != 1 else "number"
+        return f"{len(tensor)} {many} in a row"
     return f"numbers of shape {tuple(tensor.shape)}"

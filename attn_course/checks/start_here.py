@@ -12,6 +12,7 @@ def batch_shape(answer):
         [2, 5, 8],
         praise="the outermost box comes first",
         mistakes=[
+            (80, "that is how many numbers there are; the shape is three"),
             ([5, 2, 8], "batch comes first: the sentences, then the words"),
             ([8, 5, 2], "that is the order backwards: batch, length, dim"),
             ([2, 8, 5], "length comes before dim: words, then numbers"),
@@ -28,6 +29,7 @@ def product_shape(answer):
         [2, 5, 3],
         praise="rows of the first, columns of the second, for each of 2",
         mistakes=[
+            ([2, 5, 8, 3], "the 8s are summed over, so they vanish"),
             ([5, 3], "the batch of 2 stays: there are 2 such products"),
             ([2, 8, 8], "the 8s are summed over, so they vanish"),
             ([2, 5, 8], "the columns are the second matrix's: not 8"),

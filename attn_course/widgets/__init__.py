@@ -58,6 +58,7 @@ class Explorer(StillPicture, ipywidgets.VBox):
             list(controls.values()), layout={"flex_flow": "row wrap"}
         )
         super().__init__([row, self.picture, self.caption])
+        self.add_class("attn-explorer")
         self.still = self._render()
         self._put(self.still)
         for control in controls.values():

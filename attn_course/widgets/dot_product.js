@@ -15,10 +15,10 @@ const toPixel = ([x, y]) => [
 const clamp = (x) => Math.max(-REACH, Math.min(REACH, x));
 const show = (x) => (Math.abs(x) < 5e-5 ? 0 : x).toFixed(4);
 
-export function attend(query, keys, values, temperature) {
+export function attend(query, keys, values) {
   const scores = keys.map((k) => k[0] * query[0] + k[1] * query[1]);
   const most = Math.max(...scores);
-  const powers = scores.map((s) => Math.exp((s - most) / temperature));
+  const powers = scores.map((s) => Math.exp(s - most));
   const total = powers.reduce((a, b) => a + b, 0);
   const weights = powers.map((p) => p / total);
   const output = values[0].map((_, c) =>
@@ -116,18 +116,10 @@ function render({ model, el }) {
   const side = element("div", {}, box);
   const rows = drawTable(side, keys);
   const said = element("p", { role: "status", class: "attn-said" }, side);
-  const label = element("label", {}, side, "temperature ");
-  const slider = element(
-    "input",
-    { type: "range", min: 0.1, max: 5, step: 0.1 },
-    label,
-  );
-  const degree = element("output", {}, label);
 
   function redraw() {
     const query = model.get("query");
-    const temperature = model.get("temperature");
-    const result = attend(query, keys, values, temperature);
+    const result = attend(query, keys, values);
     const [x, y] = toPixel(query.map(clamp));
     arrow.setAttribute("x2", x);
     arrow.setAttribute("y2", y);
@@ -147,8 +139,6 @@ function render({ model, el }) {
     said.textContent =
       `query ${spoken} gives output ` +
       `[${result.output.map(show).join(", ")}]`;
-    slider.value = temperature;
-    degree.textContent = ` ${temperature.toFixed(1)}`;
     model.set("result", result);
     model.save_changes();
   }
@@ -191,13 +181,7 @@ function render({ model, el }) {
     event.preventDefault();
     event.stopPropagation();
   });
-  slider.addEventListener("input", () => {
-    model.set("temperature", Number(slider.value));
-    redraw();
-  });
-  slider.addEventListener("keydown", (event) => event.stopPropagation());
   model.on("change:query", redraw);
-  model.on("change:temperature", redraw);
   redraw();
 }
 

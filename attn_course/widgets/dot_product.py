@@ -14,8 +14,8 @@ from attn_course.widgets import StillPicture
 class QueryPlane(StillPicture, anywidget.AnyWidget):
     """A plane in which the query is dragged among two-dimensional keys.
 
-    ``query`` and ``temperature`` can be set from Python too; ``result`` holds
-    what the browser computed: scores, weights and output.
+    ``query`` can be set from Python too; ``result`` holds what the browser
+    computed: scores, weights and output.
     """
 
     _esm = Path(__file__).parent / "dot_product.js"
@@ -24,7 +24,6 @@ class QueryPlane(StillPicture, anywidget.AnyWidget):
     query = traitlets.List(traitlets.Float()).tag(sync=True)
     key = traitlets.List().tag(sync=True)
     value = traitlets.List().tag(sync=True)
-    temperature = traitlets.Float(1.0, min=0.1, max=5.0).tag(sync=True)
     result = traitlets.Dict().tag(sync=True)
 
     def __init__(self, query, key, value) -> None:

@@ -1,15 +1,15 @@
 # %% [markdown]
 # # Is my machine ready, and how do I learn here?
 #
-# Ten minutes before the road starts: see that all is installed, and meet the
-# four things that every lesson has: shapes, checks, widgets, terms.
+# Before the road starts: see that all is installed, and meet the four things
+# that every lesson has: shapes, checks, widgets, terms.
 #
 # **You will be able to**
 # - run a cell, a widget and a check;
 # - read a shape such as (batch, length, dim);
 # - find a lesson, and a term in English and Chinese.
 #
-# **Minutes:** 15. **Needs:** Python; arrays (numpy) seen once.
+# **Minutes:** 25. **Needs:** Python; arrays (numpy) seen once.
 
 # %%
 import torch
@@ -22,6 +22,9 @@ session.start(0)
 # Click into the cell above and press **Shift + Enter**: it runs, and the next
 # one is selected. *Run → Run All Cells* runs the whole lesson. If something
 # got into a muddle, *Kernel → Restart Kernel and Run All Cells* puts it right.
+#
+# The lessons come with their outputs, and they ask you to **predict** before
+# you look. So start each one with *Edit → Clear Outputs of All Cells*.
 
 # %% [markdown]
 # ## Is all installed?
@@ -42,17 +45,21 @@ assert all(part.found != "missing" for part in parts)
 # The computer does not need a graphics card. If it has one, the line
 # "computes on" names it, and longer trainings use it by themselves.
 #
-# A first computation, which has only one right answer:
+# A first computation. `@` multiplies matrices: each row of the first with each
+# column of the second, number by number, added up. A column of ones therefore
+# adds up each row: 0 + 1 + 2 = 3, and 3 + 4 + 5 = 12.
 
 # %%
-print(torch.arange(6).reshape(2, 3) @ torch.ones(3, 1, dtype=torch.int64))
+table = torch.arange(6).reshape(2, 3)
+ones = torch.ones(3, 1, dtype=torch.int64)
+print(table @ ones)
 
 # %% [markdown]
 # ## Shapes, and how we say them
 #
 # A tensor is a box of numbers; its **shape** says how many there are each way.
-# Nearly all errors in this field are errors of shape, so each line of code
-# here that changes one says so in a comment.
+# Many errors in this field are errors of shape, so each line of code here
+# that changes one says so in a comment.
 #
 # | name | what it counts |
 # |---|---|
@@ -70,19 +77,33 @@ print(named_shape(x.transpose(1, 2), "batch dim length"))
 print(named_shape(x.reshape(2, 5, 2, 4), "batch length heads dim"))
 
 # %% [markdown]
-# **Predict:** `x` holds 2 × 5 × 8 = 80 numbers. How many hold the other two?
-#
-# 80 as well: `transpose` and `reshape` rearrange, they add nothing. Move the
-# sliders and watch which size stretches the picture where. (The colour only
-# numbers the cells, dark to light.)
+# **Predict:** `x` holds 2 × 5 × 8 = 80 numbers. How many numbers do the other
+# two hold?
+
+# %%
+print(x.transpose(1, 2).numel(), x.reshape(2, 5, 2, 4).numel())
+
+# %% [markdown]
+# The same: `transpose` and `reshape` rearrange, they add nothing. And `@` on
+# such boxes multiplies the *last two* dimensions as matrices, once for each
+# example of the batch:
+
+# %%
+y = torch.zeros(2, 8, 6)
+print("(2, 5, 8) @ (2, 8, 6) =", tuple((x @ y).shape))
+
+# %% [markdown]
+# Next, a picture to play with: which size stretches it where? The colour only
+# numbers the cells, from dark to light.
 
 # %%
 def draw(batch, length, dim):
     figure, axes = plotting.figure(7.0, 2.6, cols=batch)
     axes = [axes] if batch == 1 else axes
     for number, ax in enumerate(axes):
-        numbers = torch.arange(length * dim).reshape(length, dim)
-        ax.imshow(numbers, cmap="cividis", aspect="equal")
+        numbers = torch.arange(length * dim) + number * length * dim
+        numbers = numbers.reshape(length, dim)
+        ax.imshow(numbers, cmap="cividis", vmin=0, vmax=batch * length * dim)
         ax.set(title=f"example {number}", xlabel="dim", xticks=[], yticks=[])
     axes[0].set_ylabel("length")
     return figure
@@ -96,8 +117,9 @@ def words(batch, length, dim):
     )
 
 # %% [markdown]
-# Under each picture stands in words what it shows. That sentence is for
-# everybody who does not see the picture, and it changes with the sliders.
+# Under a picture with sliders stands in words what it shows. That sentence is
+# for everybody who does not see the picture, and it changes with the sliders.
+# Every other picture carries such a sentence too, for screen readers.
 
 # %%
 import ipywidgets
@@ -115,8 +137,8 @@ explore(
 # %% [markdown]
 # ## A trap worth seeing once: silent broadcasting
 #
-# **Predict:** five tokens minus their five means. Does the next cell fail,
-# give 5 numbers, or something else?
+# Five tokens of one number each, minus five numbers, one for each token.
+# **Predict:** does the next cell fail, give 5 numbers, or something else?
 
 # %%
 tokens = torch.arange(5.0).reshape(5, 1)  # (length, 1)
@@ -125,8 +147,8 @@ print("tokens - means has shape", tuple((tokens - means).shape))
 
 # %% [markdown]
 # Twenty-five numbers, and no word of warning: (5, 1) and (5,) were stretched
-# to (5, 5). The functions of this course never stretch their inputs. They
-# stop, and name the argument, what was expected and what came:
+# to (5, 5). The attention functions of this course never stretch query, key
+# and value. They stop, and name the argument, what was expected, what came:
 
 # %%
 from attn_course.dot_product import dot_product_attention
@@ -141,7 +163,7 @@ except ValueError as error:
 #
 # An exercise has a stub with `...` in it. Run it as it is, and the check says
 # "not attempted". A wrong answer is told *which* mistake it makes; a right
-# one is told so. Try all three here: put in 80, then 40, then 8.
+# one is told so. Run this with the dots, then put in 80, then 40, then 8.
 
 # %%
 from attn_course.checks import engine
@@ -163,7 +185,8 @@ engine.check_value(
 #
 # ## The map
 #
-# Each lesson asks one question and needs those before it.
+# Each lesson asks one question and needs those before it. Numbers that are
+# missing in the list are lessons that are not written yet.
 
 # %%
 from attn_course.start_here import ROAD
@@ -174,9 +197,9 @@ for lesson in ROAD:
 # %% [markdown]
 # ## The terms
 #
-# The words below are used the same way everywhere. The two that are mixed up
-# most: a **score** is what comes *before* the softmax, a **weight** what
-# comes *after* it.
+# You need none of them now: the number says in which lesson a term is
+# explained. Come back when you have forgotten one. The two that are mixed up
+# most: a **score** comes *before* the softmax, a **weight** *after* it.
 
 # %%
 from attn_course.start_here import GLOSSARY
@@ -189,7 +212,7 @@ for term in GLOSSARY:
 #
 # - **Shift + Enter** runs a cell; *Restart and Run All* cures a muddle.
 # - Shapes are read from left to right: batch, heads, length, dim.
-# - Torch stretches shapes in silence; the functions here do not.
+# - torch stretches shapes in silence; the attention functions here do not.
 # - A check says "not attempted", "right", or which mistake you made.
 
 # %% [markdown]
@@ -274,8 +297,8 @@ checks.start_here.mean_over_length(my_mean)
 # ### Exercise 4: change this and explain (5 min, hard)
 #
 # Make the check of exercise 3 give four *different* verdicts, by four wrong
-# functions. Which of your mistakes would torch itself have noticed? Explain
-# in a sentence why the others are the dangerous ones.
+# functions. Which of your mistakes did torch itself notice? Which may never
+# be noticed? Explain in a sentence why those are the dangerous ones.
 
 # %% tags=["solution"]
 # Solution
@@ -290,8 +313,9 @@ for mistake in (
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# torch noticed only the last one: x has no dimension 3. The others give
-# numbers, and a model would train on them without complaint.
+# torch noticed only the last one at once: x has no dimension 3. The means over
+# dim 0 and dim 2 have another shape: noticed later, or never, if sizes
+# happen to be equal. The sum has the right shape, and nothing ever notices.
 #
 # </details>
 

@@ -10,7 +10,8 @@
 # - write it as a loop, as a matrix product, as a function;
 # - sharpen or soften the lookup with a temperature.
 #
-# **Minutes:** 40. **Needs:** Python lists; what a vector is.
+# **Minutes:** 75. **Needs:** lesson 00; Python lists; what a vector and a
+# matrix product are.
 
 # %%
 import math
@@ -64,7 +65,8 @@ values = [[1.0, 2.0], [3.0, 4.0]]
 # = \sum_c \text{query}_c \, \text{key}_{j,c}$$
 #
 # It is large when both point the same way, 0 when they stand at a right
-# angle, negative when they point apart.
+# angle, negative when they are further apart than that. It grows with their
+# lengths too: a key twice as long scores twice as much.
 
 # %%
 score_1 = query[0] * keys[0][0] + query[1] * keys[0][1]
@@ -72,8 +74,8 @@ score_2 = query[0] * keys[1][0] + query[1] * keys[1][1]
 print("scores:", score_1, score_2)
 
 # %% [markdown]
-# The query fits key 1 with score 1, and key 2 with score 0: it stands at a
-# right angle to it.
+# The query fits key 1 with score 1. It stands at a right angle to key 2, and
+# fits it with score 0.
 #
 # **Predict:** a score of 0 sounds like "no match". Will key 2's value get no
 # say at all?
@@ -81,9 +83,10 @@ print("scores:", score_1, score_2)
 # %% [markdown]
 # ### Step 2: from scores to weights, by softmax
 #
-# Scores may be negative and may add up to anything. **Weights** have to be
-# positive and share 1 between them. Raise e to each score, then divide by
-# the sum:
+# **Weights** have to be positive and share 1 between them. Scores may be
+# negative and add up to anything, so we cannot just divide by their sum. But
+# $e^x$ is always positive, and grows with x. Raise e to each score, *then*
+# divide by the sum:
 #
 # $$\text{weight}_j = \frac{e^{\text{score}_j}}{\sum_i e^{\text{score}_i}}$$
 
@@ -95,9 +98,11 @@ print(f"powers:  {power_1:.4f} {power_2:.4f}")
 print(f"weights: {weight_1:.4f} {weight_2:.4f}")
 
 # %% [markdown]
-# Key 2 keeps 0.2689. Only *differences* of scores count: softmax gives
-# weight 0 to nobody, because $e^x$ is never 0. Here
+# Key 2 keeps 0.2689: $e^x$ is never 0, so nobody gets weight 0. Here
 # $0.7311 = e / (e + 1)$.
+#
+# And only *differences* of scores count. Scores of 6 and 5 would give the same
+# weights as 1 and 0: numerator and denominator both grow by $e^5$.
 
 # %% [markdown]
 # ### Step 3: mix the values
@@ -139,15 +144,16 @@ from attn_course.widgets.dot_product import QueryPlane
 QueryPlane(query, keys, values)
 
 # %% [markdown]
-# Key 2 wins when the query points left: both keys share the same upward part,
-# so only the left-right part decides. The output comes near [3, 4] as
-# the query grows longer, and never arrives.
+# Key 2 wins when the query points left: both keys have the same upward part,
+# so only the left-right part decides. The further left, the nearer to
+# [3, 4]: about [2.85, 3.85] at the edge of the plane. It never arrives, since
+# no weight is ever 0.
 
 # %% [markdown]
 # ## The same in a loop
 #
 # By hand we wrote each product out. A loop does it for any number of keys
-# and any size, and reads almost like the formulas.
+# and any size, and reads almost like the three formulas above.
 
 # %%
 def attend_loop(query, keys, values):
@@ -190,8 +196,11 @@ print("output: ", output)
 
 # %% [markdown]
 # `K.T` turns keys into columns, so that row times column is query times key.
-# `dim=-1` sums along a row: *each query shares 1 among its keys*. Is it the
-# loop's output? `assert_close` stops the notebook if not.
+# `dim=-1` (the last dimension) sums along a row: *each query shares 1 among
+# its keys*. `keepdim=True` keeps the sums as a column, (q, 1), so that each row
+# is divided by its own sum. `float64` are the numbers that Python uses too.
+#
+# Is it the loop's output? `assert_close` stops the notebook if not.
 
 # %%
 from_loop = torch.tensor([output_loop], dtype=torch.float64)
@@ -199,34 +208,47 @@ torch.testing.assert_close(output, from_loop)
 print("matrix = loop")
 
 # %% [markdown]
-# `assert_close` allows a difference in the seventh digit, no more: computers
-# round, and may add in another order. A *wrong* number does not pass:
+# For `float64`, `assert_close` allows a difference in the seventh digit, no
+# more: computers round, and may add in another order. Something that is a
+# thousandth off does not pass:
 
 # %%
-wrong = torch.tensor([[1.54, 2.08]], dtype=torch.float64)
 try:
-    torch.testing.assert_close(output, wrong)
+    torch.testing.assert_close(output + 0.001, from_loop)
 except AssertionError:
-    print("[1.54, 2.08] is refused")
+    print("0.001 too much is refused")
 
 # %% [markdown]
 # ## The same as a function
 #
-# The package of this course keeps what a lesson builds. Its function gives
-# the output and the weights, and refuses shapes that do not fit. torch has
-# the same under a long name; `scale=1` switches off the scaling, which is
-# lesson 02's story.
+# Three lines, given a name:
+
+# %%
+def attend(query, key, value):
+    scores = query @ key.T  # (q, k)
+    weights = torch.softmax(scores, dim=-1)  # (q, k)
+    return weights @ value, weights  # (q, v), (q, k)
+
+
+output_function, _ = attend(Q, K, V)
+torch.testing.assert_close(output_function, output)
+print("function = matrix:", output_function)
+
+# %% [markdown]
+# The package of this course keeps the same function, with a temperature (see
+# below) and with refusals for shapes that do not fit. torch has it under a
+# long name; `scale=1` switches off a scaling that is lesson 02's story.
 
 # %%
 from attn_course.dot_product import dot_product_attention
 
-output_function, weights_function = dot_product_attention(Q, K, V)
+output_module, _ = dot_product_attention(Q, K, V)
 output_torch = torch.nn.functional.scaled_dot_product_attention(
     Q, K, V, scale=1.0
 )
-torch.testing.assert_close(output_function, output)
-torch.testing.assert_close(output_torch, output)
-print("function = torch = matrix:", output_function)
+torch.testing.assert_close(output_module, output_function)
+torch.testing.assert_close(output_torch, output_function)
+print("module = torch = function")
 
 # %% [markdown]
 # ## Several queries at once
@@ -256,6 +278,17 @@ plotting.show(
 # The middle one: its scores are 1 and 1. Look at the layout, because every
 # picture of attention in this course has it. Each **row is one query** and
 # sums to 1; each column is one key.
+#
+# And that query is our grey, alike to both keys. With the paint box as values,
+# black 0 and white 1:
+
+# %%
+grey, _ = dot_product_attention(
+    torch.tensor([[0.0, 1.0]]).double(),
+    K,
+    torch.tensor([[paint["black"]], [paint["white"]]]).double(),
+)
+print("grey:", grey.item())
 
 # %% [markdown]
 # ## Temperature: how soft is soft?
@@ -267,12 +300,14 @@ plotting.show(
 # %%
 for temperature in (0.1, 0.5, 1.0, 2.0, 10.0):
     output, weights = dot_product_attention(Q, K, V, temperature)
-    print(f"T = {temperature:4}: weights {weights[0].numpy()}")
+    first, second = weights[0].tolist()
+    print(f"T = {temperature:4}: weights {first:.5f} {second:.5f}")
 
 # %% [markdown]
-# Cold is sharp: at T = 0.1 nearly all weight lies on key 1, and we are back at
-# the dictionary. Hot is even: at T = 10 every key gets almost the same. In
-# between, attention is a *dial* between "pick one" and "average all".
+# Cold is sharp: at T = 0.1 nearly all weight lies on key 1. That is almost a
+# dictionary again, but one that always answers, with the best key. Hot is
+# even: at T = 10 every key gets almost the same. So temperature is a *dial*
+# between "pick one" and "average all".
 
 # %%
 import ipywidgets
@@ -322,10 +357,10 @@ explore(
 # %% [markdown]
 # ## An old idea: predict from your neighbours
 #
-# Soft lookup is older than neural networks. Nadaraya and Watson (1964)
-# predicted a curve at a new point as the weighted average of the
-# measurements, near ones counting most: a *kernel regression*. Query: the
-# new point. Keys: where we measured. Values: what we measured.
+# Soft lookup is fifty years older than attention. Nadaraya and, independently,
+# Watson (both 1964) predicted a curve at a new point as the weighted average
+# of the measurements, near ones counting most: a *kernel regression*. Query:
+# the new point. Keys: where we measured. Values: what we measured.
 
 # %%
 key_x = torch.linspace(0, 6, 25, dtype=torch.float64)
@@ -334,9 +369,12 @@ value_y = torch.sin(key_x) + noise
 query_x = torch.linspace(0, 6, 121, dtype=torch.float64)
 
 # %% [markdown]
-# Only the score is new: minus half the squared distance, over a squared
-# width. Softmax and weighted sum stay. **Predict:** which of the widths 0.05,
-# 0.5 and 5 comes nearest to the true curve?
+# Only the score is new; softmax and weighted sum stay:
+#
+# $$\text{score} = -\frac{(\text{query} - \text{key})^2}{2 \, \text{width}^2}$$
+#
+# **Predict:** which of the widths 0.05, 0.5 and 5 comes nearest to the true
+# curve, the sine?
 
 # %%
 from attn_course.dot_product import kernel_regression
@@ -351,22 +389,23 @@ assert error[0.5] < error[0.05] < error[5.0]
 
 # %%
 figure = plotting.curves(
-    fits, xlabel="x", ylabel="y", title="Too sharp, right, too soft"
+    fits, xlabel="x", ylabel="y", title="Too sharp, about right, too soft"
 )
 axes = figure.axes[0]
-axes.plot(key_x, value_y, "k.", label="measured")
+axes.plot(query_x, torch.sin(query_x), color="0.75", lw=4, zorder=0)
+axes.plot(key_x, value_y, "k.", label="measured (true curve: grey)")
 axes.legend(ncols=2, fontsize=8)
 plotting.show(
     figure,
     alt="25 noisy measurements of a sine and three predictions: width 0.05 "
-    "jumps from point to point, width 0.5 follows the sine, width 5 is "
-    "almost a flat line.",
+    "jumps from point to point, width 0.5 follows the sine but flattens its "
+    "peaks, width 5 is almost a flat line.",
 )
 
 # %% [markdown]
-# Width is temperature again: too sharp repeats the noise, too soft forgets
-# the place. A network that learns attention learns, in its queries and keys,
-# *what near means* and *how sharp to be*.
+# The squared width is the temperature again: too sharp repeats the noise, too
+# soft forgets the place. A network that learns attention learns, in its
+# queries and keys, *what near means* and *how sharp to be*.
 #
 # Is the function right? A loop over the formula says so.
 
@@ -393,15 +432,15 @@ print("loop = function at all", len(loop), "points")
 # %% [markdown]
 # ## Exercises
 #
-# Each has a stub, a check that says at once what is wrong, a hint, and a
-# folded solution. Replace the dots and run the cell again.
+# Replace the dots and run the cell again: a check says at once what is wrong.
+# Below each stand a hint and a folded solution.
 
 # %% [markdown]
 # ### Exercise 1: find the slip (5 min, easy)
 #
 # The text from which this course grew works through the hand example and
-# prints the output **[1.54, 2.08]**. One of the two numbers is wrong. Work it
-# out again, and put the right number (not the printed one) in `right`.
+# prints the output **[1.54, 2.08]**. One of the two is wrong. Do its sum again
+# on paper, then put in what should stand there.
 
 # %%
 right = ...
@@ -409,11 +448,19 @@ right = ...
 checks.dot_product.slip(right)
 
 # %% [markdown]
+# You might have seen it without any multiplication. Look at the two values
+# only: by how much *must* the output's second number exceed its first?
+
+# %%
+difference = ...
+
+checks.dot_product.by_eye(difference)
+
+# %% [markdown]
 # <details><summary>Hint</summary>
 #
-# The first number is
-# 0.7311 × 1 + 0.2689 × 3. Write the same sum for the second parts of the two
-# values.
+# The first number is 0.7311 × 1 + 0.2689 × 3. Which two numbers stand in the
+# places of 1 and 3 for the second one?
 #
 # </details>
 
@@ -422,20 +469,16 @@ checks.dot_product.slip(right)
 right = weight_1 * 2 + weight_2 * 4
 checks.dot_product.slip(right)
 
-# %% [markdown]
-# <details><summary>How a quick look would have caught it</summary>
-#
-# Each value's second number is its first number plus 1. The weights sum to 1,
-# so the output's second number must be its first plus 1 as well. 1.54 and
-# 2.08 do not differ by 1.
-#
-# </details>
+# %% tags=["solution"]
+# Solution
+difference = weight_1 * (2 - 1) + weight_2 * (4 - 3)
+checks.dot_product.by_eye(difference)
 
 # %% [markdown]
 # ### Exercise 2: softmax with a temperature (10 min, easy)
 #
 # Write softmax for scores of shape `(..., k)`. Each row of the last dimension
-# must sum to 1. Do not use `torch.softmax`.
+# must sum to 1. Write the exponential yourself, not `torch.softmax`.
 
 # %%
 def my_softmax(scores, temperature):
@@ -447,8 +490,8 @@ checks.dot_product.softmax(my_softmax)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Divide the scores first, then `torch.exp`, then divide by the sum over
-# `dim=-1`. With `keepdim=True` the sum keeps a column that divides each row.
+# The temperature comes first of all. Then it is the line with `.exp()` from
+# "The same as matrix products".
 #
 # </details>
 
@@ -477,8 +520,8 @@ checks.dot_product.lookup(my_lookup)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Three lines: scores by `query @ key.T`, weights by a softmax over the keys,
-# output by `weights @ value`.
+# Three lines, and each one's shape: scores (q, k), weights (q, k), output
+# (q, v). Which matrix products give these shapes?
 #
 # </details>
 
@@ -493,37 +536,47 @@ def my_lookup(query, key, value):
 checks.dot_product.lookup(my_lookup)
 
 # %% [markdown]
-# ### Exercise 4: aim the query (5 min, medium)
+# ### Exercise 4: aim the query (10 min, medium)
 #
-# Find a query, other than [0, 0], whose output is exactly [2, 3], half of each
-# value. There are many. What do they have in common?
+# Find a query whose output is [2.5, 3.5]: a quarter of value 1, three quarters
+# of value 2. There are many; what do they have in common?
 
 # %%
 aimed = ...
 
-checks.dot_product.halfway(aimed)
+checks.dot_product.aim(aimed)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Half and half means equal weights, and these mean equal scores. Write both
-# scores for a query [a, b], and set them equal.
+# Weights 1/4 and 3/4 mean that the second power of e is three times the first.
+# Write both scores for a query [a, b]: how do they differ?
 #
 # </details>
 
 # %% tags=["solution"]
 # Solution
-aimed = [0.0, 1.0]
-checks.dot_product.halfway(aimed)
+# The scores are a + b and b, so a = -log 3; b is free.
+aimed = [-math.log(3), 0.0]
+checks.dot_product.aim(aimed)
 
 # %% [markdown]
 # ### Exercise 5: change this and explain (15 min, hard)
 #
-# Multiply both keys by 10 and run the lesson again from the hand example. What
-# happens to the weights, and why is it the same as a temperature of 0.1? Then
-# add the vector [5, 5] to both keys instead. Which changes the output: the
-# first, the second, both? Explain in two sentences, then open the folded
-# answer.
+# Multiply both keys by 10. What happens to the weights, and why is that the
+# same as a temperature of 0.1? Then add the vector [5, 5] to both keys
+# instead. Predict, run, and explain both in two sentences.
+
+# %%
+changed_keys = K  # change this: 10 * K, then K + 5
+dot_product_attention(Q, changed_keys, V)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Work out the two scores in each case, and then only their difference.
+#
+# </details>
 
 # %% tags=["solution"]
 # Solution
@@ -535,18 +588,21 @@ for name, changed in (("times 10", 10 * K), ("plus [5, 5]", K + 5)):
 # <details><summary>Answer</summary>
 #
 # Times 10 multiplies every score by 10, like dividing by T = 0.1: the first
-# key takes all. Adding one vector to *all* keys adds one number to all scores
-# of a query, and softmax sees only differences: nothing changes.
+# key takes nearly all (the printed 1 is 0.99995, rounded). Adding one vector to
+# *all* keys adds one number to all scores of a query, and softmax sees only
+# differences: nothing changes.
 #
 # </details>
 
 # %% [markdown]
 # ## Next
 #
-# With vectors of 2 numbers the scores were 1 and 0. With 512 random numbers,
-# scores beyond 20 are common, and softmax freezes. Lesson
+# With vectors of 2 numbers the scores were 1 and 0. With 512 random numbers of
+# spread 1, scores beyond 20 are common, and softmax freezes. Lesson
 # [02_scaled_dot_product](02_scaled_dot_product.ipynb) measures it, and
 # divides by the square root of d.
 #
-# To read: Bahdanau, Cho and Bengio (2015), section 3.1, the first attention
-# of this kind in translation; Nadaraya (1964); Watson (1964).
+# To read: Luong, Pham and Manning (2015), section 3.1, for the dot-product
+# score; Bahdanau, Cho and Bengio (2015), section 3.1, for the first attention
+# in translation, with another score (lesson 05); Nadaraya (1964), "On
+# estimating regression"; Watson (1964), "Smooth regression analysis".

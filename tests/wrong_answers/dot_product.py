@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -9,6 +10,15 @@ from torch.nn import functional as F
 def forever(*_):
     while True:
         pass
+
+
+def plain_in_place(scores, temperature):
+    scores /= temperature
+    return torch.softmax(scores, -1)
+
+
+def no_return(scores, temperature):
+    torch.softmax(scores / temperature, -1)
 
 
 def in_place_softmax(scores, temperature):
@@ -53,10 +63,30 @@ WRONG = {
         (2.6605, "sqrt(2)"),
         (0.0, "not it"),
         ([1.5379, 2.5379], "one number"),
+        ([1.0, 2.0, 3.0], "expected one number, got 3"),
+        (torch.tensor(2.08), "do the sum again"),
+        (10**400, "expected numbers"),
         ("2.54", "expected numbers"),
     ],
+    "by_eye": [
+        (0.54, "printed numbers"),
+        (2, "less than that"),
+        (0, "do differ"),
+        (-1, "minus the first"),
+        (0.4622, "far"),
+        (0.7311, "a weight"),
+        ("one", "expected numbers"),
+    ],
     "softmax": [
-        (lambda s, t: s.exp() / s.exp().sum(-1, keepdim=True), "not used"),
+        (lambda s, t: s.exp() / s.exp().sum(-1, keepdim=True), "no effect"),
+        (lambda s, t: torch.softmax(s - t, -1), "no effect"),
+        (lambda s, t: (s / t).exp() / (s / t).exp().sum(-1), "keepdim"),
+        (lambda s, t: torch.softmax(-s / t, -1), "sign"),
+        (lambda s, t: s / t, "only divides"),
+        (lambda s, t: torch.as_tensor(np.exp(s / t)), "stay in torch"),
+        (lambda s, t: math.exp(s / t), "instead of math.exp"),
+        (plain_in_place, "in place"),
+        (no_return, "`return`"),
         (lambda s, t: torch.softmax(s * t, -1), "multiplies"),
         (lambda s, t: (s / t).exp() / (s / t).exp().sum(), "all rows"),
         (lambda s, t: torch.softmax(s / t, 0), "queries (dim=0)"),
@@ -69,7 +99,6 @@ WRONG = {
         (lambda s, t: torch.tensor([0.6225, 0.3775]), "expected"),
         (lambda s, t: torch.softmax(s / t, -1).detach(), "no gradient"),
         (lambda s, t: torch.softmax(s / t, -1).tolist(), "torch tensor"),
-        (lambda s, t: (s / t).exp() / (s / t).exp().sum(-1), "raises"),
         (in_place_softmax, "in place"),
         (lambda s: torch.softmax(s, -1), "TypeError"),
         (forever, "never ends"),
@@ -100,21 +129,35 @@ WRONG = {
         ),
         (in_place_lookup, "in place"),
         (lambda q, k, v: (torch.softmax(q @ k.T, -1) @ v).detach(), "gradient"),
-        (lambda q, k, v: print("done"), "not attempted"),
+        (lambda q, k, v: print("done"), "`return`"),
+        (lambda q, k, v: ((k @ q.T).softmax(-1).T) @ v, "over the queries"),
+        (lambda q, k, v: (q @ k.T).exp() @ v, "do not sum to 1"),
+        (
+            lambda q, k, v: (q @ k.T).flatten().softmax(0).view(len(q), -1) @ v,
+            "all queries together",
+        ),
+        (
+            lambda q, k, v: (q @ k.T).exp() / (q @ k.T).exp().sum(-1) @ v,
+            "keepdim",
+        ),
     ],
-    "halfway": [
-        ([1.0, 0.0], "key 1"),
-        ([-1.0, 2.0], "key 2"),
-        ([2.0, 3.0], "key 1"),
-        ([0.5, 0.5], "key 1"),
-        (1.0, "shape"),
-        ("up", "expected numbers"),
-        ([float("nan"), 0.0], "nan"),
+    "aim": [
+        ([1.0986, 0.0], "turn the query's first number around"),
+        ([1.0, 0.0], "key 2 needs more"),
+        ([0.0, 1.0], "key 2 needs more"),
+        ([-2.0, 2.0], "key 1 needs more"),
+        ([2.5, 3.5], "key 2 needs more"),
+        ([0.0, 0.0], "key 2 needs more"),
+        ([float("nan"), 0.0], "finite"),
+        (1.0, "expected 2 numbers"),
+        ([1.0, 2.0, 3.0], "expected 2 numbers in a row, got 3"),
+        ("left", "expected numbers"),
     ],
 }
 
 RIGHT = {
-    "slip": [2.5379, 2.54, 2.538],
+    "slip": [2.5379, 2.54, torch.tensor(2.54), np.float32(2.54), np.array(2.54)],
+    "by_eye": [1, 1.0, torch.tensor(1)],
     "softmax": [
         lambda s, t: torch.softmax(s / t, dim=-1),
         lambda s, t: torch.exp(torch.log_softmax(s / t, -1)),
@@ -129,5 +172,9 @@ RIGHT = {
         lambda q, k, v: (v.T @ (k @ q.T).softmax(0)).T,
         loop_lookup,
     ],
-    "halfway": [[0.0, 1.0], [0.0, -3.0], torch.tensor([0.0, 100.0])],
+    "aim": [
+        [-math.log(3), 0.0],
+        [-1.0986, 5.0],
+        torch.tensor([-1.0986, -2.0]),
+    ],
 }

@@ -1,0 +1,413 @@
+"""The lessons in JupyterLab in Chromium: run, widgets, exercises.
+
+Pictures of every lesson are kept in ``build/screenshots``.
+"""
+
+import json
+import re
+import statistics
+import time
+
+import pytest
+import torch
+
+from attn_course import notebooks
+from attn_course.dot_product import dot_product_attention
+from tests import browser
+
+pytestmark = pytest.mark.browser
+NAMES = notebooks.lessons()
+PICTURES = notebooks.ROOT / "build" / "screenshots"
+EXPLORER = ".attn-explorer"
+
+
+@pytest.fixture(scope="module")
+def chrome():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        running = play.chromium.launch(
+            executable_path=browser.chromium(), args=browser.OPTIONS
+        )
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with browser.lab(tmp_path_factory.mktemp("lab")) as address:
+        yield address
+
+
+@pytest.fixture
+def open_lesson(chrome, address):
+    pages = []
+
+    def open_it(name, server=address, **options):
+        options = {"viewport": {"width": 1280, "height": 1000}, **options}
+        page = chrome.new_page(**options)
+        pages.append(page)
+        return browser.Lesson(page, server, name)
+
+    yield open_it
+    for page in pages:
+        page.close()
+
+
+def picture(page, name):
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png")
+
+
+def explorers(lesson):
+    """The numbers of the cells that show controls above a figure."""
+    return [
+        number
+        for number, cell in enumerate(lesson.cells())
+        if re.search(r"^(widgets\.)?explore\(", cell["source"], re.M)
+    ]
+
+
+def press(lesson, handle, alt, key):
+    """Press a key on a control; return the milliseconds to the new picture."""
+    before = alt()
+    start = time.perf_counter()
+    handle.press(key)
+    while alt() == before:
+        if time.perf_counter() - start > 20:
+            return None
+    return 1000 * (time.perf_counter() - start)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lesson_runs_and_its_widgets_move(open_lesson, name):
+    lesson = open_lesson(name)
+    lesson.run_all()
+    for number, cell in enumerate(lesson.cells()):
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error", (number, output)
+            assert output.get("name") != "stderr", (number, output)
+    found = explorers(lesson)
+    for number in found:
+        view = lesson.cell(number).locator(EXPLORER)
+        view.wait_for()
+        image = view.locator("img")
+        handles = view.locator(".noUi-handle, select, input[type=checkbox]")
+        assert handles.count() > 0
+        moved = 0
+        for which in range(handles.count()):
+            handle = handles.nth(which)
+            before = image.get_attribute("alt")
+            source = image.get_attribute("src")
+            move(handle)
+            wait_until(
+                lambda: image.get_attribute("alt") != before
+                or image.get_attribute("src") != source
+            )
+            if image.get_attribute("alt") != before:
+                moved += 1
+                spoken = view.locator("[role=status]")
+                wait_until(
+                    lambda: spoken.inner_text() == image.get_attribute("alt")
+                )
+                assert spoken.inner_text() == image.get_attribute("alt")
+        assert moved > 0, "no control changes the picture's words"
+        picture(lesson.page, f"{name}_{number}")
+    assert found or ".widgets." in "".join(
+        cell["source"] for cell in lesson.cells()
+    )
+    assert lesson.errors == []
+
+
+def move(handle):
+    """Move a slider by a key, a list to its next entry, or tick a box."""
+    kind = handle.evaluate("element => element.tagName + '/' + element.type")
+    if kind.startswith("SELECT"):
+        handle.evaluate(
+            """element => {
+              const next = (element.selectedIndex + 1) % element.length;
+              element.selectedIndex = next;
+              element.dispatchEvent(new Event('change', {bubbles: true}));
+            }"""
+        )
+    elif "checkbox" in kind:
+        handle.click()
+    else:
+        full = handle.evaluate(
+            "e => Number(e.getAttribute('aria-valuenow'))"
+            " >= Number(e.getAttribute('aria-valuemax'))"
+        )
+        handle.press("ArrowLeft" if full else "ArrowRight")
+
+
+def wait_until(true, seconds=30):
+    start = time.perf_counter()
+    while not true() and time.perf_counter() - start < seconds:
+        time.sleep(0.02)
+
+
+def stubs(lesson):
+    """Pairs of cells: an exercise's stub and its solution, where checked."""
+    cells = lesson.cells()
+    pairs = []
+    for number, cell in enumerate(cells):
+        call = re.search(r"^checks\.\w+\.\w+\(", cell["source"], re.M)
+        if not call or "solution" in cell["tags"]:
+            continue
+        solution = next(
+            c["source"]
+            for c in cells[number + 1 :]
+            if "solution" in c["tags"] and call.group() in c["source"]
+        )
+        pairs.append((number, cell["source"], solution))
+    return pairs
+
+
+def spoil(stub):
+    """Turn a stub into an answer that is surely wrong."""
+    function = re.search(r"def \w+\((\w+)", stub)
+    if function:
+        return re.sub(
+            r"^    \.\.\.$", f"    return {function.group(1)}", stub, flags=re.M
+        )
+    return re.sub(r"= \.\.\.", "= 12345", stub)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exercises_go_from_not_attempted_through_wrong_to_right(
+    open_lesson, name
+):
+    lesson = open_lesson(name)
+    cells = lesson.cells()
+    pairs = stubs(lesson)
+    assert len(pairs) >= 2
+    first = pairs[0][0]
+    trained = re.compile(r"training\.fit\(|\bfit\(|explore\(|plotting\.show")
+    for number, cell in enumerate(cells[:first]):
+        if cell["outputs"] is not None and is_code(lesson, number):
+            if not trained.search(cell["source"]):
+                lesson.write_and_run(number, cell["source"])
+    for number, stub, solution in pairs:
+        assert lesson.write_and_run(number, stub).startswith("not attempted")
+        wrong = lesson.write_and_run(number, spoil(stub))
+        assert wrong.startswith("wrong:"), wrong
+        right = lesson.write_and_run(number, solution)
+        assert "right:" in right, right
+    picture(lesson.page, f"{name}_exercise")
+
+
+def is_code(lesson, number):
+    return lesson.page.evaluate(
+        "n => window.jupyterapp.shell.currentWidget.content.widgets[n]"
+        ".model.type === 'code'",
+        number,
+    )
+
+
+# The plane of lesson 01 ----------------------------------------------------
+
+
+def plane(lesson):
+    number = next(
+        n for n, c in enumerate(lesson.cells()) if "QueryPlane(" in c["source"]
+    )
+    view = lesson.cell(number).locator(".attn-dot-product")
+    view.wait_for()
+    return view
+
+
+def shown(view):
+    """The query and the output that the plane says."""
+    text = view.locator(".attn-said").inner_text()
+    query, output = (
+        [float(x) for x in part.split(",")]
+        for part in re.findall(r"\[([^\]]*)\]", text)
+    )
+    return query, output
+
+
+def computed(query):
+    output, _ = dot_product_attention(
+        torch.tensor([query]),
+        torch.tensor([[1.0, 1.0], [0.0, 1.0]]),
+        torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
+    )
+    return output[0].tolist()
+
+
+def open_plane(open_lesson, **options):
+    lesson = open_lesson("01_dot_product", **options)
+    for number, cell in enumerate(lesson.cells()):
+        if is_code(lesson, number):
+            lesson.write_and_run(number, cell["source"])
+        if "QueryPlane(" in cell["source"]:
+            return lesson, plane(lesson)
+
+
+def test_dragging_the_query_shows_what_the_function_computes(open_lesson):
+    lesson, view = open_plane(open_lesson)
+    box = view.locator(".attn-plane").bounding_box()
+    mouse = lesson.page.mouse
+    mouse.move(box["x"] + 180, box["y"] + 150)
+    mouse.down()
+    seen = []
+    for x, y in ((20, 20), (150, 150), (280, 40), (-50, 400), (60, 110)):
+        mouse.move(box["x"] + x, box["y"] + y)
+        query, output = shown(view)
+        seen.append(tuple(query))
+        assert output == pytest.approx(computed(query), abs=1e-4)
+        assert max(map(abs, query)) <= 2.5  # it stays in the plane
+    mouse.up()
+    assert len(set(seen)) == 5
+    assert lesson.errors == []
+
+
+def test_the_plane_by_keyboard_alone(open_lesson):
+    lesson, view = open_plane(open_lesson)
+    view.locator(".attn-query").focus()
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "ArrowDown", "ArrowDown"):
+        lesson.page.keyboard.press(key)
+    query, output = shown(view)
+    assert query == pytest.approx([0.8, -0.1])
+    assert output == pytest.approx(computed(query), abs=1e-4)
+    handle = view.locator(".attn-query")
+    assert handle.get_attribute("role") == "slider"
+    assert handle.get_attribute("aria-valuetext") == "[0.8, -0.1]"
+
+
+# Places: no network, dark theme, projector, Notebook 7 ---------------------
+
+
+def test_nothing_is_asked_of_the_network(open_lesson):
+    lesson, view = open_plane(open_lesson)
+    assert lesson.outside == []
+
+
+def contrast(view):
+    """The contrast of the widget's text to what lies behind it."""
+    return view.evaluate(
+        """(element) => {
+          const numbers = (c) => c.match(/[\\d.]+/g).map(Number);
+          const light = (c) => {
+            const [r, g, b] = numbers(c).slice(0, 3).map((x) => {
+              x /= 255;
+              return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
+            });
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          let behind = element;
+          let back = 'rgba(0, 0, 0, 0)';
+          while (behind && /, 0\\)$/.test(back)) {
+            back = getComputedStyle(behind).backgroundColor;
+            behind = behind.parentElement;
+          }
+          const pair = [light(getComputedStyle(element).color), light(back)];
+          return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+        }"""
+    )
+
+
+def test_text_is_readable_in_both_themes(open_lesson, tmp_path_factory):
+    lesson, view = open_plane(open_lesson)
+    assert contrast(view.locator(".attn-said")) >= 4.5
+    folder = tmp_path_factory.mktemp("dark")
+    with browser.lab(folder, theme="JupyterLab Dark") as dark:
+        lesson, view = open_plane(open_lesson, server=dark)
+        theme = lesson.page.evaluate("document.body.dataset.jpThemeLight")
+        assert theme == "false"
+        assert contrast(view.locator(".attn-said")) >= 4.5
+        picture(lesson.page, "dark_theme")
+
+
+def test_the_plane_fits_a_projector(open_lesson):
+    lesson, view = open_plane(
+        open_lesson, viewport={"width": 1024, "height": 768}
+    )
+    box = view.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 1024
+    inner = view.evaluate("e => [e.scrollWidth, e.clientWidth]")
+    assert inner[0] <= inner[1] + 1
+    picture(lesson.page, "projector")
+
+
+def test_works_in_notebook_7(chrome, address):
+    page = chrome.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{address}/notebooks/notebooks/01_dot_product.ipynb")
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    page.click('.lm-MenuBar-itemLabel:text-is("Run")')
+    page.click('.lm-Menu-item:has-text("Run All Cells") >> nth=0')
+    view = page.locator(".attn-dot-product")
+    page.locator(".jp-Notebook .jp-Cell").first.hover()
+    wait_until(lambda: view.count() or page.mouse.wheel(0, 400))
+    view.wait_for()
+    view.locator(".attn-query").press("ArrowLeft")
+    query, output = shown(view)
+    assert query == pytest.approx([0.9, 0.0])
+    assert output == pytest.approx(computed(query), abs=1e-4)
+    page.close()
+
+
+# How fast ------------------------------------------------------------------
+
+PLAIN = """\
+import ipywidgets
+import torch
+from matplotlib import pyplot as plt
+
+@ipywidgets.interact(level=ipywidgets.IntSlider(1, 0, 60))
+def draw(level):
+    plt.figure(figsize=(4, 2))
+    plt.imshow(torch.rand(1, 2))
+    plt.title(f"level {level}")
+    plt.show()
+"""
+
+
+def test_latency_is_printed_beside_a_plain_redraw(open_lesson, capsys):
+    lesson, view = open_plane(open_lesson)
+    page = lesson.page
+    handle = view.locator(".attn-query")
+    words = view.locator(".attn-said")
+    drawn = [
+        press(lesson, handle, words.inner_text, key)
+        for key in ["ArrowUp", "ArrowDown"] * 10
+    ]
+    cells = lesson.cells()
+    for number, cell in enumerate(cells):
+        if "def weights_at" in cell["source"] or "explore(" in cell["source"]:
+            lesson.write_and_run(number, cell["source"])
+    view = lesson.cell(explorers(lesson)[0]).locator(EXPLORER)
+    handle = view.locator(".noUi-handle").first
+    image = view.locator("img")
+    kernel = [
+        press(lesson, handle, lambda: image.get_attribute("alt"), "ArrowRight")
+        for _ in range(15)
+    ]
+    number = explorers(lesson)[0]
+    lesson.write_and_run(number, PLAIN)
+    place = lesson.cell(number)
+    handle = place.locator(".noUi-handle").first
+    old = place.locator(".jp-RenderedImage img")
+    old.wait_for()
+    plain = []
+    for _ in range(15):
+        before, start = old.get_attribute("src"), time.perf_counter()
+        handle.press("ArrowRight")
+        wait_until(lambda: old.count() and old.get_attribute("src") != before)
+        plain.append(1000 * (time.perf_counter() - start))
+    browser_ms, kernel_ms, plain_ms = map(
+        statistics.median, (drawn, kernel, plain)
+    )
+    result = {
+        "drawn in the browser, ms": round(browser_ms),
+        "drawn in the kernel, ms": round(kernel_ms),
+        "plain interact, ms": round(plain_ms),
+        "browser / plain": round(browser_ms / plain_ms, 2),
+        "kernel / plain": round(kernel_ms / plain_ms, 2),
+    }
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    (PICTURES / "latency.json").write_text(json.dumps(result, indent=1))
+    with capsys.disabled():
+        print("\nlatency:", result)
+    assert browser_ms < plain_ms  # no clock: both in the same run
