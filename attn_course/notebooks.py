@@ -407,6 +407,8 @@ def house_rules(name: str, folder: Path = FOLDER) -> list[str]:
             longest = max(map(len, lines), default=0)
             if longest > 79:
                 said.append(f"cell {number}: a line of {longest} characters")
+        elif "### Question" in cell.source:
+            continue  # a question with its explained choices
         elif (words := _words(cell.source)) > 100:
             said.append(f"cell {number}: {words} words (100 at most)")
     after = sum(
@@ -473,9 +475,31 @@ def _skeleton(text: str, cells) -> list[str]:
     if not all(c.source.startswith("# Solution") for c in solved):
         # JupyterLab shows the first line of a folded cell.
         said.append("a solution whose first line is not '# Solution'")
+    said += _questions(text)
     start = next(c.source for c in cells if c.cell_type == "code")
     if "session.start(" not in start:
         said.append("the first code cell does not call session.start")
+    return said
+
+
+def _questions(text: str) -> list[str]:
+    """Two or three questions, each choice with an explanation."""
+    parts = re.split(r"^### Question \d+: ", text, flags=re.M)[1:]
+    said = []
+    if not 2 <= len(parts) <= 3:
+        said.append(f"{len(parts)} questions to test oneself (2 or 3)")
+    for number, part in enumerate(parts, 1):
+        part = re.split(r"^## ", part, flags=re.M)[0]
+        choices = re.findall(
+            r"<details><summary>([A-E])\. .+?</summary>(.*?)</details>",
+            part,
+            re.S,
+        )
+        letters = "".join(letter for letter, _ in choices)
+        if len(choices) < 3 or letters != "ABCDE"[: len(choices)]:
+            said.append(f"question {number}: the choices {letters!r}")
+        if any(len(text.split()) < 4 for _, text in choices):
+            said.append(f"question {number}: a choice is not explained")
     return said
 
 

@@ -320,6 +320,48 @@ for mistake in (
 # </details>
 
 # %% [markdown]
+# ## Test yourself
+#
+# Choose an answer, then open it: each says why it is right or not.
+#
+# ### Question 1: what is the shape of `x.transpose(1, 2)` for `x` of shape (4, 3, 7)?
+#
+# <details><summary>A. (3, 4, 7)</summary>
+#
+# No. Dimensions are counted from 0, so 1 and 2 are the last two.
+#
+# </details>
+# <details><summary>B. (4, 7, 3)</summary>
+#
+# Yes. Dimensions 1 and 2 change places, dimension 0 (the batch) stays.
+#
+# </details>
+# <details><summary>C. (4, 21)</summary>
+#
+# No. That would merge two dimensions; transpose keeps all three.
+#
+# </details>
+
+# %% [markdown]
+# ### Question 2: a check says "not attempted". What does it mean?
+#
+# <details><summary>A. The answer is wrong.</summary>
+#
+# No. A wrong answer is called wrong, and the mistake is named.
+#
+# </details>
+# <details><summary>B. The stub is still as it came.</summary>
+#
+# Yes. The dots are still there, or the function does nothing yet.
+#
+# </details>
+# <details><summary>C. The check is broken.</summary>
+#
+# No. Every stub says so until you replace its dots.
+#
+# </details>
+
+# %% [markdown]
 # ## Next
 #
 # [01_dot_product](01_dot_product.ipynb): one query, two keys, two values, and a

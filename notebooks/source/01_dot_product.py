@@ -595,6 +595,69 @@ for name, changed in (("times 10", 10 * K), ("plus [5, 5]", K + 5)):
 # </details>
 
 # %% [markdown]
+# ## Test yourself
+#
+# Choose an answer, then open it: each says why it is right or not.
+#
+# ### Question 1: all three scores of a query are 1000. What are the weights?
+#
+# <details><summary>A. All 1000</summary>
+#
+# No. Those are the scores; weights share 1.
+#
+# </details>
+# <details><summary>B. All 1/3</summary>
+#
+# Yes. Only differences count, and there are none.
+#
+# </details>
+# <details><summary>C. It overflows, so there are none</summary>
+#
+# Written as in this lesson it does: e to the 1000 is too large a number. That
+# is a fault of the program, not of softmax: lesson 02 mends it.
+#
+# </details>
+
+# %% [markdown]
+# ### Question 2: which of these can the output of attention never be?
+#
+# <details><summary>A. Larger than every value</summary>
+#
+# Right, it can never be: an average of numbers lies between the smallest and
+# the largest of them.
+#
+# </details>
+# <details><summary>B. Negative</summary>
+#
+# It can: values may be negative. Only weights may not.
+#
+# </details>
+# <details><summary>C. Equal to no value</summary>
+#
+# It can, and mostly is: a mixture, as [1.5379, 2.5379] was.
+#
+# </details>
+
+# %% [markdown]
+# ### Question 3: you want the lookup to be more like a dictionary. What helps?
+#
+# <details><summary>A. A higher temperature</summary>
+#
+# No. That evens the weights out.
+#
+# </details>
+# <details><summary>B. Longer keys (each multiplied by 5)</summary>
+#
+# Yes. All scores grow five times, so their differences do: like T = 1/5.
+#
+# </details>
+# <details><summary>C. More values</summary>
+#
+# No. Values are mixed after the weights are known; they change no weight.
+#
+# </details>
+
+# %% [markdown]
 # ## Next
 #
 # With vectors of 2 numbers the scores were 1 and 0. With 512 random numbers of
