@@ -18,7 +18,7 @@ test-portable: .venv/.test
 
 # Every lesson in JupyterLab in Chromium; screenshots in build/screenshots.
 test-browser: .venv/.browser
-	$(BIN)/python -m pytest -m browser tests/test_browser.py
+	$(BIN)/python -m pytest -m browser tests
 
 build: .venv/.test
 	$(BIN)/python -m attn_course.notebooks build $(LESSON)

@@ -1,5 +1,6 @@
 """Shapes and types of the whole package are checked while the tests run."""
 
+import hypothesis
 import jaxtyping
 import pytest
 
@@ -10,6 +11,10 @@ import tests.typechecker  # noqa: F401  the hook names it
 jaxtyping.install_import_hook("attn_course", "tests.typechecker.check")
 
 from attn_course import session  # noqa: E402
+
+# No test fails by the clock: a shared machine may be slow for a moment.
+hypothesis.settings.register_profile("course", deadline=None)
+hypothesis.settings.load_profile("course")
 
 
 @pytest.fixture(params=[str(device) for device in session.devices()])

@@ -99,6 +99,7 @@ def test_the_learning_rate_rises_and_falls():
         ({"steps": 0}, "steps: expected 1 or more"),
         ({"schedule": "zigzag"}, "schedule: .*zigzag"),
         ({"patience": 3}, "evaluate: expected a function"),
+        ({"threads": 0}, "threads: expected 1 or more"),
     ],
 )
 def test_wrong_arguments_are_named(options, words):
@@ -117,3 +118,14 @@ def test_a_loss_that_explodes_is_named():
 
     with pytest.raises(ValueError, match="loss: .*inf at step 0"):
         training.fit(nn.Linear(1, 1), explode, lambda _: X, steps=3)
+
+
+def test_threads_are_given_back():
+    before, seen = torch.get_num_threads(), []
+
+    def evaluate(model):
+        seen.append(torch.get_num_threads())
+        return accuracy(model)
+
+    run(steps=2, threads=1, evaluate=evaluate)
+    assert seen == [1] and torch.get_num_threads() == before

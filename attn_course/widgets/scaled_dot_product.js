@@ -87,7 +87,7 @@ function presets(n) {
   return [
     ["allow all", square(() => true)],
     ["causal", square((i, j) => j <= i)],
-    ["padding: hide the last two keys", square((i, j) => j < n - 2)],
+    ["padding: hide the last key", square((i, j) => j < n - 1)],
     ["empty the first row", square((i) => i > 0)],
   ];
 }

@@ -94,11 +94,20 @@ class MaskPainter(StillPicture, anywidget.AnyWidget):
             weights.nan_to_num(0.0),
             self.words,
             self.words,
-            title="Forbidden cells are crossed out",
+            title="Weights; × is forbidden",
+            numbers=False,
         )
-        axes = figure.axes[0]
-        for row, column in (~mask).nonzero().tolist():
-            axes.plot(column, row, "x", color="white", markersize=16, alpha=0.5)
+        for row, column in torch.cartesian_prod(*[torch.arange(len(mask))] * 2):
+            weight, allowed = weights[row, column].item(), mask[row, column]
+            figure.axes[0].text(
+                column,
+                row,
+                f"{weight:.2f}" if allowed or weight != 0 else "×",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="black" if weight >= 0.6 else "white",
+            )
         sums = ", ".join(f"{x:.2f}" for x in weights.sum(dim=-1).tolist())
         return plotting.picture(
             figure,

@@ -1,0 +1,427 @@
+"""Checks of lesson 02's exercises."""
+
+import math
+
+import torch
+
+from attn_course.checks.engine import Case, Mistake, check, check_value
+
+
+def by_hand(answer):
+    """Exercise 1: the weight of key 1, for scores 4 and 0 with d = 4."""
+    e = math.exp
+    return check_value(
+        answer,
+        e(2) / (e(2) + 1),
+        tolerance=0.0006,
+        praise="4 / sqrt(4) = 2, and e^2 / (e^2 + 1) = 0.8808",
+        mistakes=[
+            (
+                e(4) / (e(4) + 1),
+                "that is unscaled: divide the scores by sqrt(d) first",
+            ),
+            (
+                e(1) / (e(1) + 1),
+                "that divides the scores by d: divide by its square root",
+            ),
+            (
+                e(8) / (e(8) + 1),
+                "that multiplies by sqrt(d): divide by it",
+            ),
+            (
+                e(4 / math.sqrt(2)) / (e(4 / math.sqrt(2)) + 1),
+                "that divides by sqrt(2), as if d were the number of keys "
+                "or of another example: here d = 4",
+            ),
+            (
+                1 / (e(2) + 1),
+                "that is the weight of key 2: key 1 has the larger score",
+            ),
+            (4.0, "that is the score: scale it, then take the softmax"),
+            (
+                2.0,
+                "that is the scaled score: raise e to it, and divide by the "
+                "sum over both keys",
+            ),
+            (e(2), "that is the power: divide it by the sum of both powers"),
+            (
+                e(4) / (e(4) + 1) / 2,
+                "it divides the weight: divide the scores, before the softmax",
+            ),
+            (0.5, "that would be two equal scores: key 2's score is 0, not 4"),
+        ],
+    )
+
+
+def _rows(scores, one):
+    """Apply a function of one row of scores to every row."""
+    flat = scores.reshape(-1, scores.shape[-1])
+    return torch.stack([one(row) for row in flat]).reshape(scores.shape)
+
+
+def _oracle_softmax(scores):
+    def one(row):
+        # weight j = 1 / sum_i exp(s_i - s_j): no shift to choose at all
+        return torch.stack([1 / (row - s).exp().sum() for s in row])
+
+    return _rows(scores, one)
+
+
+def _scores(*shape, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def softmax(answer):
+    """Exercise 2: a softmax over the last dimension that never overflows."""
+    e = torch.exp
+
+    def share(powers, dim=-1):
+        return powers / powers.sum(dim, keepdim=True)
+
+    far = torch.tensor(
+        [[1000.0, 999.0, 998.0], [-1000.0, -999.0, -998.0]],
+        dtype=torch.float64,
+    )
+    return check(
+        answer,
+        oracle=_oracle_softmax,
+        cases=[
+            Case((torch.tensor([1.0, 0.0]),), "scores [1, 0]"),
+            Case((_scores(4, 3),), "four rows of three scores"),
+            Case((_scores(3, 3),), "a square matrix of scores"),
+            Case((_scores(2, 3, 5),), "a batch of shape (2, 3, 5)"),
+            Case((torch.tensor([100.0, 99.0]),), "scores [100, 99]"),
+            Case((far[1],), "scores near -1000"),
+            Case((far,), "one row near 1000, another near -1000"),
+            Case((torch.tensor([1000.0, 0.0, -1000.0]),), "1000, 0, -1000"),
+        ],
+        tolerance=1e-4,  # float32 at 100 has no more digits
+        mistakes=[
+            Mistake(
+                lambda s: share(e(s)),
+                "large scores overflow to inf / inf = nan (or very low ones "
+                "to 0 / 0): subtract the largest score first",
+            ),
+            Mistake(
+                lambda s: share(e(s - s.max())),
+                "it subtracts the largest score of the whole tensor: a row "
+                "far below it becomes 0 / 0; subtract each row's own, "
+                "amax(dim=-1, keepdim=True)",
+            ),
+            Mistake(
+                lambda s: share(e(s - s.mean(-1, keepdim=True))),
+                "it subtracts the mean: a score far above the mean still "
+                "overflows; subtract the largest",
+            ),
+            Mistake(
+                lambda s: share(e(s - s.amin(-1, keepdim=True))),
+                "it subtracts the smallest score, which makes the powers "
+                "larger: subtract the largest",
+            ),
+            Mistake(
+                lambda s: share(e(s - s.amax(0, keepdim=True))),
+                "it subtracts the largest score of each column: use the row, "
+                "dim=-1",
+            ),
+            Mistake(
+                lambda s: share(e(s.clamp(max=80))),
+                "it cuts large scores off, and different scores then get "
+                "equal weights: shift them instead",
+            ),
+            Mistake(
+                lambda s: share(e(s / s.abs().amax(-1, keepdim=True))),
+                "it divides by the largest score, which changes the "
+                "differences (a temperature): subtract it",
+            ),
+            Mistake(
+                lambda s: e(s - s.amax(-1, keepdim=True)),
+                "the weights do not sum to 1: divide by their sum",
+            ),
+            Mistake(
+                lambda s: share(e(s - s.amax(-1, keepdim=True)), 0),
+                "it sums over dim=0: each row must sum to 1, dim=-1",
+            ),
+            Mistake(
+                lambda s: e(s - s.amax(-1, keepdim=True))
+                / e(s - s.amax(-1, keepdim=True)).sum(),
+                "it sums over all rows: each row must sum to 1, dim=-1",
+            ),
+            Mistake(
+                lambda s: e(s - s.amax(-1, keepdim=True))
+                / e(s).sum(-1, keepdim=True),
+                "it shifts above the line only: the sum below it must be of "
+                "the shifted powers too",
+            ),
+            Mistake(
+                lambda s: torch.log_softmax(s, -1),
+                "these are logarithms of the weights (log_softmax)",
+            ),
+            Mistake(
+                lambda s: share(e(s)).nan_to_num(),
+                "it replaces nan by 0 afterwards: the weights are lost by "
+                "then; subtract the largest score first",
+            ),
+            Mistake(
+                lambda s: share(e(s) + 1e-9),
+                "a small number added to the powers keeps 0 / 0 away, but "
+                "not inf / inf, and makes low scores wrong: shift instead",
+            ),
+        ],
+        praise="every row sums to 1, from -1000 to 1000",
+    )
+
+
+def _oracle_mask(lengths, length):
+    return torch.tensor(
+        [
+            [[j <= i and j < n for j in range(length)] for i in range(length)]
+            for n in lengths.tolist()
+        ],
+        dtype=torch.bool,
+    ).reshape(len(lengths), length, length)
+
+
+def mask(answer):
+    """Exercise 3: the causal and the padding mask in one."""
+
+    def causal(n, length):
+        return torch.ones(len(n), length, length).tril().bool()
+
+    def real(n, length):
+        return torch.arange(length) < n[:, None]
+
+    def keys(n, length):
+        return real(n, length)[:, None, :].expand(-1, length, -1)
+
+    def queries(n, length):
+        return real(n, length)[:, :, None].expand(-1, -1, length)
+
+    return check(
+        answer,
+        oracle=_oracle_mask,
+        cases=[
+            Case((torch.tensor([2]), 3), "one sentence of 2, padded to 3"),
+            Case((torch.tensor([1, 3, 4]), 4), "lengths 1, 3, 4 padded to 4"),
+            Case((torch.tensor([0, 5]), 5), "lengths 0 and 5 padded to 5"),
+            Case((torch.tensor([2, 2, 2]), 3), "three of 2, padded to 3"),
+            Case((torch.tensor([3, 1]), 6), "lengths 3 and 1 padded to 6"),
+        ],
+        mistakes=[
+            Mistake(
+                lambda n, m: ~(causal(n, m) & keys(n, m)),
+                "it is the wrong way round: True = may attend",
+            ),
+            Mistake(
+                lambda n, m: causal(n, m) | keys(n, m),
+                "it allows what *one* of the conditions allows: both must "
+                "hold, so & instead of |",
+            ),
+            Mistake(causal, "padding is still allowed: only causal so far"),
+            Mistake(keys, "the future is still allowed: only padding so far"),
+            Mistake(
+                lambda n, m: causal(n, m) & queries(n, m),
+                "it hides the padded *queries*, and a query with nothing to "
+                "look at only makes trouble: hide the padded keys, the last "
+                "dimension ([:, None, :])",
+            ),
+            Mistake(
+                lambda n, m: causal(n, m).mT & keys(n, m),
+                "it looks into the future: query i may see keys j <= i, the "
+                "lower triangle",
+            ),
+            Mistake(
+                lambda n, m: causal(n, m).tril(-1) & keys(n, m),
+                "a token may attend to itself: j <= i, not j < i",
+            ),
+            Mistake(
+                lambda n, m: causal(n, m) & keys(n + 1, m),
+                "one padded key too many is allowed: positions count from "
+                "0, so j < length, not j <= length",
+            ),
+            Mistake(
+                lambda n, m: causal(n, m)
+                & ~(torch.arange(m) < (m - n)[:, None])[:, None, :],
+                "it hides the first tokens: padding stands at the end",
+            ),
+            Mistake(
+                lambda n, m: causal(n, m) & ~keys(n, m),
+                "it allows the padding and hides the real tokens",
+            ),
+            Mistake(
+                lambda n, m: (causal(n, m) & keys(n, m)).float(),
+                "the mask is of numbers: make it boolean, True and False",
+            ),
+            Mistake(
+                lambda n, m: torch.zeros(len(n), m, m).masked_fill(
+                    ~(causal(n, m) & keys(n, m)), -math.inf
+                ),
+                "that is a mask to be *added* to scores: return True and "
+                "False",
+            ),
+        ],
+        praise="past, present and real: each condition hides its part",
+    )
+
+
+def _oracle_attention(query, key, value, mask):
+    batch = []
+    for one_q, one_k, one_v, one_m in zip(query, key, value, mask):
+        rows = []
+        for q, allowed in zip(one_q, one_m):
+            found = 0 * q.sum() * one_v.sum(0)  # 0, joined to the inputs
+            seen = [j for j in range(len(one_k)) if allowed[j]]
+            if seen:
+                scores = [(q * one_k[j]).sum() / len(q) ** 0.5 for j in seen]
+                top = max(s.item() for s in scores)
+                powers = [(s - top).exp() for s in scores]
+                for power, j in zip(powers, seen):
+                    found = found + power / sum(powers) * one_v[j]
+            rows.append(found)
+        batch.append(torch.stack(rows))
+    return torch.stack(batch)
+
+
+HAND = (
+    torch.tensor([[[1.0, 0.0]]]),
+    torch.tensor([[[1.0, 1.0], [0.0, 1.0]]]),
+    torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]),
+)
+
+
+def _random(batch, q, k, d, v, allowed=0.6, empty=False):
+    generator = torch.Generator().manual_seed(batch + 10 * q + 100 * k + d)
+    options = {"generator": generator, "dtype": torch.float64}
+    tensors = [
+        2 * torch.randn(batch, *size, **options)
+        for size in ((q, d), (k, d), (k, v))
+    ]
+    mask = torch.rand(batch, q, k, **options) < allowed
+    mask[..., 0] = True  # nobody is left without a key ...
+    if empty:
+        mask[0, 0] = False  # ... but this one
+    return (*tensors, mask)
+
+
+def attention(answer):
+    """Exercise 4: scaled dot-product attention with a boolean mask."""
+    inf = math.inf
+
+    def soft(scores, dim=-1):
+        return torch.softmax(scores, dim)
+
+    def score(q, k):
+        return q @ k.mT / math.sqrt(q.shape[-1])
+
+    def empty(m):
+        return ~m.any(-1, keepdim=True)
+
+    def good(scores, m):
+        """Mask scores rightly, empty rows too."""
+        hidden = scores.masked_fill(~m & ~empty(m), -inf)
+        return soft(hidden).masked_fill(~m, 0.0)
+
+    yes = torch.ones(1, 1, 2, dtype=torch.bool)
+    one = torch.tensor([[[True, False]]])
+    return check(
+        answer,
+        oracle=_oracle_attention,
+        cases=[
+            Case((*HAND, yes), "the hand example, all allowed"),
+            Case((*HAND, one), "the hand example, key 1 alone allowed"),
+            Case(_random(2, 3, 4, 5, 2), "a batch of 2 with a mask"),
+            Case(_random(3, 4, 4, 4, 4), "a batch of 3, all sizes 4"),
+            Case(
+                _random(2, 3, 4, 6, 2, empty=True),
+                "a query that may attend to nothing",
+            ),
+        ],
+        mistakes=[
+            Mistake(
+                lambda q, k, v, m: soft(score(q, k)) @ v,
+                "the mask is not used",
+            ),
+            Mistake(
+                lambda q, k, v, m: soft(score(q, k).masked_fill(~m, -inf)) @ v,
+                "all right but the empty row: the softmax of -inf alone is "
+                "nan; give such a query 0 without ever computing it",
+            ),
+            Mistake(
+                lambda q, k, v, m: soft(score(q, k).masked_fill(~m, -1e9)) @ v,
+                "all right but the empty row: it averages forbidden values; "
+                "set its weights to 0 after the softmax",
+            ),
+            Mistake(
+                lambda q, k, v, m: soft(score(q, k).masked_fill(m, -inf)) @ v,
+                "the mask is the wrong way round: True = may attend, so fill "
+                "where it is False (~mask)",
+            ),
+            Mistake(
+                lambda q, k, v, m: good(score(q, k), ~m) @ v,
+                "the mask is the wrong way round: True = may attend, so fill "
+                "where it is False (~mask)",
+            ),
+            Mistake(
+                lambda q, k, v, m: (soft(score(q, k)) * m) @ v,
+                "it sets weights to 0 after the softmax: the rest no longer "
+                "sums to 1; fill the scores with -inf before it",
+            ),
+            Mistake(
+                lambda q, k, v, m: soft(score(q, k) * m) @ v,
+                "it multiplies the scores by the mask: a score of 0 still "
+                "gets a weight; fill with -inf",
+            ),
+            Mistake(
+                lambda q, k, v, m: soft(score(q, k) + m) @ v,
+                "it adds the mask to the scores: True counts as 1; fill "
+                "with -inf where it is False",
+            ),
+            Mistake(
+                lambda q, k, v, m: good(q @ k.mT, m) @ v,
+                "the scale is missing: divide the scores by sqrt(d)",
+            ),
+            Mistake(
+                lambda q, k, v, m: soft((q @ k.mT).masked_fill(~m, -inf)) @ v,
+                "the scale is missing: divide the scores by sqrt(d)",
+            ),
+            Mistake(
+                lambda q, k, v, m: good(q @ k.mT / q.shape[-1], m) @ v,
+                "it divides by d: divide by its square root",
+            ),
+            Mistake(
+                lambda q, k, v, m: good(
+                    q @ k.mT * math.sqrt(q.shape[-1]), m
+                )
+                @ v,
+                "it multiplies by sqrt(d): divide by it",
+            ),
+            Mistake(
+                lambda q, k, v, m: good(q @ k.mT / math.sqrt(k.shape[-2]), m)
+                @ v,
+                "it divides by the square root of the number of keys: d is "
+                "the size of a query, query.shape[-1]",
+            ),
+            Mistake(
+                lambda q, k, v, m: good(q @ k.mT, m)
+                / math.sqrt(q.shape[-1])
+                @ v,
+                "it divides the weights by sqrt(d), after the softmax: "
+                "divide the scores",
+            ),
+            Mistake(
+                lambda q, k, v, m: soft(score(q, k).masked_fill(~m, -inf), -2)
+                @ v,
+                "the softmax runs over the queries: use dim=-1, the keys",
+            ),
+            Mistake(
+                lambda q, k, v, m: good(score(q, k), m),
+                "these are the weights: multiply them with the values",
+            ),
+            Mistake(
+                lambda q, k, v, m: good(score(q, k), m) @ k,
+                "it mixes the keys: mix the values",
+            ),
+        ],
+        praise="scale, mask before the softmax, and 0 where nothing is "
+        "allowed",
+    )

@@ -1,0 +1,1017 @@
+# %% [markdown]
+# # Why divide by the square root of d?
+#
+# One small division stands in every Transformer. This lesson takes it out and
+# measures what breaks.
+#
+# **You will be able to**
+# - derive why a score of size-d vectors has variance d;
+# - show, in numbers, how large scores freeze a softmax, and with it learning;
+# - take a softmax that never overflows;
+# - mask padding and the future, before the softmax;
+# - build the `Attention` layer, and prove it equal to torch's function.
+#
+# **Minutes:** 100, of which the exercises take 60. **Needs:** lesson 01;
+# what a variance, a gradient and `nn.Linear` are. Three cells train, about 10
+# seconds in all.
+
+# %%
+import math
+
+import ipywidgets
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from attn_course import checks, plotting, session, training
+from attn_course.widgets import explore
+
+session.start(0)
+
+# %% [markdown]
+# ## The hand example, scaled
+#
+# The query [1, 0] had the scores 1 and 0 with the two keys. *Scaled*
+# dot-product attention divides them by the square root of d, the size of
+# query and key, before the softmax. Here d = 2.
+#
+# **Predict:** does key 1's weight, 0.7311 until now, rise or fall?
+
+# %%
+query = torch.tensor([[1.0, 0.0]], dtype=torch.float64)  # (q, d)
+key = torch.tensor([[1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)  # (k, d)
+value = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)  # (k, v)
+
+# %%
+scores = query @ key.T / math.sqrt(2)  # (q, k)
+weights = torch.softmax(scores, dim=-1)
+print("scores: ", scores)
+print("weights:", weights)
+print("output: ", weights @ value)
+
+# %% [markdown]
+# It falls to 0.6698: dividing by a number above 1 is a *higher temperature*.
+# The text that this course grew from states this formula, but works its
+# example out unscaled; lesson 01 followed the example.
+#
+# With d = 2 the division hardly matters. So why bother? Let d grow.
+
+# %% [markdown]
+# ## Scores grow with d
+#
+# A new layer starts from random numbers, so its queries and keys are random
+# too. Let each of their d numbers have mean 0 and variance 1, as good first
+# weights see to it. Draw 256 queries and 64 keys, and look at the variance of
+# their scores.
+#
+# **Predict:** from d = 2 to d = 512, what happens to the variance?
+
+# %%
+for d in (2, 8, 32, 128, 512):
+    q = torch.randn(256, d, dtype=torch.float64)
+    k = torch.randn(64, d, dtype=torch.float64)
+    print(f"d = {d:3}: variance of the scores {(q @ k.T).var():6.1f}")
+
+# %% [markdown]
+# About d, each time. Three lines say why. Take independent $q_c$ and $k_c$
+# with mean 0 and variance 1:
+#
+# $$\operatorname{E}[q_c k_c] = \operatorname{E}[q_c]\operatorname{E}[k_c] = 0$$
+#
+# $$\operatorname{Var}[q_c k_c] = \operatorname{E}[q_c^2]\operatorname{E}[k_c^2]
+# = 1$$
+#
+# $$\operatorname{Var}\Big[\sum_{c=1}^{d} q_c k_c\Big] = \sum_{c=1}^{d} 1 = d$$
+#
+# Variances of independent terms add up. So a typical score is as large as
+# $\sqrt{d}$, and dividing by $\sqrt{d}$ brings the variance back to 1, for
+# every d.
+
+# %% [markdown]
+# ## Large scores freeze the softmax
+#
+# Scores of size $\sqrt{d}$ are a temperature of $1 / \sqrt{d}$: cold. Lesson
+# 01 showed what cold does.
+#
+# Here is a function that draws random queries and keys of size d, divides the
+# scores by a power of d (exponent 0: unscaled; 1/2: the square root), and
+# gives the weights.
+
+# %%
+def weights_of(d, exponent, queries=6, keys=16):
+    generator = torch.Generator().manual_seed(1)
+    options = {"generator": generator, "dtype": torch.float64}
+    q, k = torch.randn(queries, d, **options), torch.randn(keys, d, **options)
+    return torch.softmax(q @ k.T / d**exponent, dim=-1)  # (queries, keys)
+
+# %% [markdown]
+# **Predict:** six queries look at 16 keys, with d = 512. How large is the
+# largest weight of each, without scaling? And with it?
+
+# %%
+raw, scaled = weights_of(512, 0), weights_of(512, 0.5)
+print("largest weight of each query")
+print("unscaled:", raw.amax(dim=-1))
+print("scaled:  ", scaled.amax(dim=-1))
+assert (raw.amax(dim=-1) > 0.9).sum() == 5 and scaled.max() < 0.4
+
+# %%
+figure, panels = plotting.figure(9.0, 2.6, cols=2)
+titles = ("Unscaled: 5 of 6 are sure of one key", "Scaled: none is sure")
+for weights, title, ax in zip((raw, scaled), titles, panels):
+    plotting.weights_heatmap(weights, title=title, ax=ax)
+plotting.show(
+    figure,
+    alt="Two heat maps of the weights of 6 random queries over 16 random "
+    "keys at d = 512. Unscaled, five rows have one bright cell and are "
+    "dark elsewhere; scaled, the weights are spread over every row.",
+)
+
+# %% [markdown]
+# Nobody has learned anything yet, and the unscaled layer is already sure. It
+# picks one key *at random*.
+#
+# To be sure is no crime in itself. The question is whether it can still change
+# its mind.
+
+# %% [markdown]
+# ## A frozen softmax has no gradient
+#
+# How much does a weight $w$ move when its own score $s$ moves? Differentiating
+# the softmax gives
+#
+# $$\frac{\partial w}{\partial s} = w \, (1 - w)$$
+#
+# **Predict:** for which w is that largest, and what is it at w = 0.99999?
+
+# %%
+for gap in (0.0, 1.0, 5.0, 11.5, 23.0):
+    s = torch.tensor([gap, 0.0], dtype=torch.float64, requires_grad=True)
+    w = torch.softmax(s, dim=0)
+    (slope,) = torch.autograd.grad(w[0], s)
+    torch.testing.assert_close(slope[0], w[0] * (1 - w[0]))
+    print(f"gap {gap:4}: weight {w[0].item():.6f}, slope {slope[0]:.1e}")
+
+# %% [markdown]
+# An even split is easiest to move. At a gap of 11.5 the slope is a hundred
+# thousandth; at 23, nothing unusual where scores have the size
+# $\sqrt{512}$, it is $10^{-10}$. Whatever the loss wants, hardly anything of it gets through the
+# softmax: the gradient *vanishes*.
+
+# %% [markdown]
+# ## The measurement
+#
+# The module of this lesson measures three things for random queries and
+# keys: the variance of the scores, the *entropy* of the weights (how many
+# bits of doubt are left: 6 when 64 keys share evenly, 0 when one takes all),
+# and the length of the gradient of each query's largest weight, as a median.
+
+# %%
+from attn_course.scaled_dot_product import score_statistics
+
+sizes = [2**n for n in range(1, 13)]
+unscaled = [score_statistics(d, scale=1.0) for d in sizes]
+scaled = [score_statistics(d, scale=1 / math.sqrt(d)) for d in sizes]
+
+# %% [markdown]
+# **Predict** for d = 4096: the variance, and a guess at the gradient, without
+# scaling.
+
+# %%
+print("        unscaled                     scaled")
+print("   d    variance entropy gradient    variance entropy gradient")
+for d, a, b in zip(sizes, unscaled, scaled):
+    print(
+        f"{d:4} {a.variance:11.2f} {a.entropy:7.2f} {a.gradient:8.0e}"
+        f" {b.variance:11.2f} {b.entropy:7.2f} {b.gradient:8.0e}"
+    )
+
+# %% [markdown]
+# In the left half the variance runs away, and doubt and gradient run dry. In
+# the right half nothing moves: whatever d is, the layer starts alike. Up to
+# about d = 64 the unscaled gradient is no smaller: small layers forgive. The
+# same as curves:
+
+# %%
+figure, panels = plotting.figure(9.6, 3.2, cols=3)
+titles = {
+    "variance": "Variance grows as d",
+    "entropy": "Doubt (bits) goes to 0",
+    "gradient": "Gradient vanishes",
+}
+for (field, title), ax in zip(titles.items(), panels):
+    series = {
+        "unscaled": (sizes, [getattr(s, field) for s in unscaled]),
+        "divided by sqrt(d)": (sizes, [getattr(s, field) for s in scaled]),
+    }
+    plotting.curves(
+        series, xlabel="d", ylabel=field, title=title, logx=True,
+        logy=field != "entropy", ax=ax,
+    )  # fmt: skip
+plotting.show(
+    figure,
+    alt="Three panels against d from 2 to 4096. Unscaled, the variance of "
+    "the scores rises in a straight line from 2 to about 4000, the entropy "
+    "falls from 4.8 bits to 0.1, the gradient from 0.1 to 1e-8. Divided by "
+    "sqrt(d), all three are level: 1, 5.3 bits and 0.09.",
+)
+
+# %%
+assert all(0.9 < s.variance / d < 1.1 for s, d in zip(unscaled, sizes))
+assert all(0.9 < s.variance < 1.1 for s in scaled)
+assert unscaled[-1].gradient < 1e-7 and unscaled[-1].entropy < 0.2
+assert all(s.gradient > 0.07 and s.entropy > 5.2 for s in scaled)
+print("variance within 10 % of d, or of 1 when scaled, at all 12 sizes")
+
+# %% [markdown]
+# Vaswani et al. (2017, section 3.2.1) *suspect* this, in one sentence and a
+# footnote; here it is measured. Why a median? A few queries have two nearly
+# equal best keys, keep a large gradient, and would carry a mean.
+
+# %% [markdown]
+# ## What if d = 512? What if we divide by d?
+#
+# Choose d and the exponent: scores are divided by d to the power of it, so 0
+# is unscaled and 0.5 the square root. **Find** for d = 128 and for d = 2048
+# the smallest exponent at which no query is frozen. And what happens at 1?
+
+# %%
+def state(d, exponent):
+    weights = weights_of(d, exponent, queries=8)
+    top = weights.amax(dim=-1)
+    return weights, top, top * (1 - top)  # the last: the slopes
+
+
+def draw(d, exponent):
+    figure, (left, right) = plotting.figure(8.4, 2.9, cols=2)
+    weights, _, slopes = state(d, exponent)
+    title = f"d = {d}, scores / d^{exponent:.2f}"
+    plotting.weights_heatmap(weights, title=title, ax=left)
+    right.barh(range(8), slopes, color=plotting.COLORS[1])
+    right.set(xlim=(0, 0.26), yticks=range(8), xlabel="slope w (1 - w)")
+    right.set_title("How far each query can be moved")
+    right.invert_yaxis()
+    return figure
+
+# %% [markdown]
+# A second function says the same in words, for those who cannot see the
+# figure. A query counts as *frozen* if its slope is below 0.01.
+
+# %%
+def words(d, exponent):
+    _, top, slopes = state(d, exponent)
+    return (
+        f"At d = {d}, scores divided by d to the power {exponent:.2f}: "
+        f"{(slopes < 0.01).sum()} of 8 queries are frozen; the largest "
+        f"weights go from {top.min():.2f} to {top.max():.2f}."
+    )
+
+# %%
+explore(
+    draw,
+    words,
+    d=ipywidgets.SelectionSlider(
+        options=[2, 8, 32, 128, 512, 2048], value=512, description="d"
+    ),
+    exponent=ipywidgets.FloatSlider(
+        value=0.0, min=0.0, max=1.0, step=0.05, description="exponent"
+    ),
+)
+
+# %% [markdown]
+# Nobody is frozen from 0.2 on at d = 128, from 0.3 on at d = 2048. At
+# exponent 1 all rows turn one flat colour. Nothing is frozen there, so why
+# not divide by d, without a root?
+
+# %% [markdown]
+# ## Why not divide by d?
+#
+# Attention should be *unsure of noise* and *sure of a match*. A perfect match
+# is a key equal to the query: its score is
+# $\sum_c q_c^2$, about d. Noise scores have the size $\sqrt{d}$.
+#
+# Let every query meet one match and 15 random keys. (`.mT` below swaps the
+# last two dimensions, as `.T` does for a matrix.)
+
+# %%
+d = 512
+q = torch.randn(256, 1, d, dtype=torch.float64)
+noise = torch.randn(256, 15, d, dtype=torch.float64)
+keys = torch.cat([q, noise], dim=1)  # (256, 16, d), key 0 is the match
+
+# %% [markdown]
+# **Predict:** what weight does the match get when scores are divided by $d^0$,
+# $d^{1/2}$, $d^1$? How sure is the softmax of the noise alone?
+
+# %%
+for exponent in (0.0, 0.5, 1.0):
+    s = (q @ keys.mT).squeeze(1) / d**exponent  # (256, 16)
+    w, w_noise = torch.softmax(s, -1), torch.softmax(s[:, 1:], -1)
+    print(
+        f"exponent {exponent}: noise {s[:, 1:].std():5.2f}, "
+        f"match {s[:, 0].mean():6.2f}, weight of the match "
+        f"{w[:, 0].mean():.2f}, surest of noise {w_noise.amax(-1).mean():.2f}"
+    )
+
+# %% [markdown]
+# - Exponent 0: sure of the match, but nearly as sure of pure noise.
+# - Exponent 1: unsure of noise, and blind to a perfect match (0.15; an even
+#   share is 0.06).
+# - Exponent 1/2: noise has size 1, a match $\sqrt{d}$. Both are told apart.
+
+# %% [markdown]
+# ## Does it matter for learning?
+#
+# A task for one attention layer: 16 people stand in a room, each wearing a
+# colour (3 numbers). Asked for a person, give the colour. The layer has to
+# *look up by content*: make the query for Ada fit the key of Ada, for 64
+# people, whoever stands where. Queries and keys have size d = 256.
+
+# %%
+from attn_course.scaled_dot_product import scaled_dot_product_attention
+
+
+class Recall(nn.Module):
+    def __init__(self, d, exponent, spread):
+        super().__init__()
+        self.query = nn.Linear(d, d, bias=False)
+        self.key = nn.Linear(d, d, bias=False)
+        for layer in (self.query, self.key):
+            nn.init.normal_(layer.weight, std=spread)
+        self.scale = d**-exponent
+
+    def forward(self, query, key, value):
+        return scaled_dot_product_attention(
+            self.query(query), self.key(key), value, scale=self.scale
+        )
+
+# %% [markdown]
+# First weights with standard deviation 1/16 $= 1/\sqrt{d}$ keep the variance
+# at 1, so the scores of the new layer have variance d.
+#
+# Every batch holds 16 rooms, drawn anew. A person is a fixed random vector of
+# size 256; the colours change from room to room, so they cannot be learned by
+# heart.
+
+# %%
+def rooms(people, size=16):
+    who = torch.rand(size, len(people)).argsort(dim=-1)[:, :16]
+    key = people[who.to(people.device)]  # (size, 16, d)
+    value = torch.rand(size, 16, 3).to(people.device)  # colours
+    wanted = torch.randint(16, (size,)).to(people.device)
+    query = key[range(size), wanted][:, None]  # (size, 1, d)
+    return query, key, value, wanted
+
+# %% [markdown]
+# The loss compares the colour that the layer gives with the right one. So all
+# that it learns has to come back through the softmax.
+
+# %%
+def loss(model, room):
+    query, key, value, wanted = room
+    output, _ = model(query, key, value)
+    return F.mse_loss(output[:, 0], value[range(len(value)), wanted])
+
+# %% [markdown]
+# Three exponents, three seeds each, everything else alike: plain gradient
+# descent (SGD) with learning rate 1, 120 steps. Accuracy: how often does the
+# largest weight lie on the right person, in 200 new rooms? Guessing gives
+# 1/16.
+#
+# **Predict:** which of the exponents 0, 1/2, 1 learn, and which fail in
+# different ways?
+
+# %%
+def learn(exponent, seed, steps=120, lr=1.0, adam=False, spread=1 / 16):
+    session.set_seed(seed)
+    people = torch.randn(64, 256).to(session.device())
+    model = Recall(256, exponent, spread).to(people.device)
+    test = rooms(people, 200)
+
+    def evaluate(model):
+        weights = model(*test[:3])[1][:, 0]  # (200, 16)
+        right = weights.argmax(dim=-1) == test[3]
+        wrong = weights.amax(dim=-1)[~right]
+        sure = wrong.median() if len(wrong) else 0.0
+        return {"accuracy": right.float().mean(), "sure": sure}
+
+    kind = torch.optim.AdamW if adam else torch.optim.SGD
+    return training.fit(
+        model, loss, lambda step: rooms(people), steps=steps, every=20,
+        optimizer=kind(model.parameters(), lr=lr), schedule="constant",
+        evaluate=evaluate, label=f"d^{exponent}, seed {seed}", threads=1,
+    )  # fmt: skip
+
+# %%
+steps = 40 if session.quick() else 120
+runs = {
+    exponent: [learn(exponent, seed, steps) for seed in range(3)]
+    for exponent in (0.0, 0.5, 1.0)
+}
+
+# %%
+last = {e: [run.metrics[-1] for run in runs[e]] for e in runs}
+learned = all(m["accuracy"] > 0.9 for m in last[0.5])
+stalled = all(m["accuracy"] < 0.75 for m in last[0.0] + last[1.0])
+print("divided by sqrt(d), above 0.9 on all 3 seeds:   ", learned)
+print("the others, below 0.75 on all 3 seeds:          ", stalled)
+
+# %% [markdown]
+# And of the answers that are wrong: how large is the weight on the wrong
+# person, as a median? **Predict** for both failures.
+
+# %%
+sure = min(m["sure"] for m in last[0.0]) > 0.95
+unsure = max(m["sure"] for m in last[1.0]) < 0.1
+print("unscaled, its wrong answers have a weight > 0.95:", sure)
+print("divided by d, its wrong answers have one < 0.1:  ", unsure)
+assert session.quick() or (learned and stalled and sure and unsure)
+
+# %%
+curve = {}
+for exponent, name in {0.0: "unscaled", 0.5: "/ sqrt(d)", 1.0: "/ d"}.items():
+    x, _ = runs[exponent][0].curve("accuracy")
+    y = torch.tensor([run.curve("accuracy")[1] for run in runs[exponent]])
+    y = [1 / 16, *y.mean(dim=0).tolist()]  # from guessing on
+    curve[f"{name}: {y[-1]:.2f} at the end"] = ([0, *x], y)
+
+# %%
+figure = plotting.curves(
+    curve, xlabel="step", ylabel="accuracy, mean of 3 seeds",
+    title="Unscaled stalls, divided by d crawls",
+)  # fmt: skip
+plotting.show(
+    figure,
+    alt="Accuracy against training steps. Divided by sqrt(d) it rises above "
+    "0.9; unscaled it rises a little and flattens far below; divided by d it "
+    "hardly leaves the guessing level.",
+)
+
+# %% [markdown]
+# Two failures, opposite in kind:
+#
+# - **Unscaled** is wrong *and sure of it*. Its softmax is frozen on the wrong
+#   person, and hardly any gradient says so.
+# - **Divided by d** is unsure of everything: all weights near 1/16. Its
+#   gradient is alive, but small, so it crawls.
+#
+# Is the learning rate to blame? **Predict:** which of the rates 0.1, 0.3, 3
+# rescues the unscaled layer?
+
+# %%
+rates = {rate: learn(0.0, 0, steps, lr=rate) for rate in (0.1, 0.3, 3.0)}
+for rate, run in rates.items():
+    low = run.metrics[-1]["accuracy"] < 0.6
+    print(f"unscaled, learning rate {rate}: below 0.6: {low}")
+    assert session.quick() or low
+
+# %% [markdown]
+# None of them: next to nothing, times any rate, is next to nothing. Adam, the
+# optimizer that makes small gradients large, is tried in exercise 5.
+
+# %% [markdown]
+# ## A softmax that does not overflow
+#
+# Lesson 01's softmax raises e to each score. **Predict:** float32 ends near
+# $3.4 \cdot 10^{38}$, which is $e^{88.7}$. What are the weights for the scores
+# 100 and 99? Unscaled scores of that size are common at d = 4096.
+
+# %%
+def naive_softmax(scores):
+    powers = torch.exp(scores)
+    return powers / powers.sum(dim=-1, keepdim=True)
+
+# %%
+large = torch.tensor([100.0, 99.0])
+low = torch.tensor([-1000.0, -1001.0])
+half = torch.tensor([12.0, 11.0], dtype=torch.float16)
+for name, s in (("large", large), ("low", low), ("float16", half)):
+    print(f"{name:8} powers {torch.exp(s)}, weights {naive_softmax(s)}")
+
+# %% [markdown]
+# `inf / inf` and `0 / 0` are `nan`, not a number. float16 ends at 65,504, so
+# there a score of 12 is too much.
+#
+# The cure: softmax sees only *differences*. So subtract the largest score
+# first. Then the largest power is $e^0 = 1$: none overflows, and the sum is
+# never 0.
+
+# %%
+def shifted_softmax(scores):
+    top = scores.amax(dim=-1, keepdim=True)
+    powers = torch.exp(scores - top)  # all at most 1
+    return powers / powers.sum(dim=-1, keepdim=True)
+
+# %%
+for name, s in (("large", large), ("low", low), ("float16", half)):
+    torch.testing.assert_close(shifted_softmax(s), torch.softmax(s, dim=-1))
+    print(f"{name:8} weights {shifted_softmax(s)}")
+
+# %% [markdown]
+# All three give 0.7311 and 0.2689 again: a gap of 1 is a gap of 1.
+# `torch.softmax` does this by itself, and so does `stable_softmax` of the
+# module. The 0.7310 is float16's: it keeps three digits. So attention takes the
+# softmax of half precision numbers in float32.
+
+# %% [markdown]
+# ## Masks: who may look at whom
+#
+# Two kinds of keys must get no weight:
+#
+# - **padding**: sentences in a batch differ in length and are filled up;
+# - **the future**: a model that predicts the next word must not see it.
+#
+# A mask says for each query and key: `True` = may attend. Masks combine
+# with `&`.
+
+# %%
+from attn_course.scaled_dot_product import causal_mask, padding_mask
+
+causal = causal_mask(5)  # (q, k)
+padding = padding_mask(torch.tensor([3, 5]), 5)  # (batch, k)
+print("padding:", padding.int().tolist())
+
+# %% [markdown]
+# Two sentences, of 3 and of 5 words, filled up to 5. `None` adds a dimension
+# of size 1, which stretches to any size. **Predict** the shape of both masks
+# together, and the rows of the first sentence.
+
+# %%
+both = causal & padding[:, None, :]  # (q, k) & (batch, 1, k)
+print("both:", tuple(both.shape))
+print(both[0].int())
+
+# %%
+figure, panels = plotting.figure(9.0, 3.0, cols=3)
+masks = {
+    "Causal: the past and itself": causal,
+    "Padding: the 3 real tokens": padding[0].expand(5, 5),
+    "Both": both[0],
+}
+for (title, mask), ax in zip(masks.items(), panels):
+    plotting.weights_heatmap(mask, title=title, ax=ax, numbers=False)
+plotting.show(
+    figure,
+    alt="Three masks of 5 queries by 5 keys, bright where attention is "
+    "allowed: the causal mask is a lower triangle; the padding mask of a "
+    "sentence of 3 tokens allows the first 3 columns; both together allow "
+    "the triangle within these columns.",
+)
+
+# %% [markdown]
+# ### Before the softmax, not after
+#
+# Scores 1, 0 and 2; key 3 is padding. **Predict:** one line below sets
+# the third *weight* to 0 after the softmax, the other the third *score* to
+# $-\infty$ before it. Which row still sums to 1?
+
+# %%
+scores = torch.tensor([1.0, 0.0, 2.0])
+mask = torch.tensor([True, True, False])
+after = torch.softmax(scores, dim=-1) * mask
+before = torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1)
+print(f"after:  {after}, sum {after.sum():.4f}")
+print(f"before: {before}, sum {before.sum():.4f}")
+
+# %% [markdown]
+# After the softmax it is too late: the padding has taken its 0.6652 in the
+# denominator. Before it, $e^{-\infty} = 0$ gives key 3 nothing, and the
+# others share 1: 0.7311 and 0.2689, as if key 3 were not there.
+
+# %% [markdown]
+# ### A row with nothing allowed
+#
+# A sentence of length 0 has no key that may be looked at. **Predict:** what is
+# the softmax of $-\infty, -\infty$? And what should attention answer?
+
+# %%
+plain = torch.softmax(torch.full((1, 2), -math.inf), dim=-1)
+print("plain -inf:", plain)
+
+# %% [markdown]
+# $-\infty$ minus the largest, $-\infty$, is `nan`, and one `nan` spreads
+# through a whole network in a step. What do the module and torch say?
+
+# %%
+nothing = torch.zeros(1, 2, dtype=torch.bool)
+q = query.clone().requires_grad_()
+output, weights = scaled_dot_product_attention(q, key, value, nothing)
+output.sum().backward()
+print("weights ", weights.detach())
+print("output  ", output.detach())
+print("gradient", q.grad)
+fused = F.scaled_dot_product_attention
+print("torch   ", fused(query, key, value, attn_mask=nothing))
+
+# %% [markdown]
+# The module gives such a row weights 0, output 0 and gradient 0; torch's
+# function of today gives the output 0 too. No answer, and no harm.
+
+# %% [markdown]
+# ### Paint a mask
+#
+# Click cells, or drag over them; by keyboard, Tab to the grid, arrow keys to
+# move, space to change. **Find:** a mask whose rows are all sure (weight 1); a
+# row that sums to less than 1 (change "How" for it); a row of NaN.
+
+# %%
+from attn_course.widgets.scaled_dot_product import MaskPainter
+
+sentence = ["the", "cat", "sat", "here", "(pad)"]
+generator = torch.Generator().manual_seed(4)
+MaskPainter(sentence, torch.randn(5, 5, generator=generator))
+
+# %% [markdown]
+# The diagonal alone makes every row sure: one allowed key gets everything,
+# whatever its score. That is why the first row of a causal mask is always 1.
+
+# %% [markdown]
+# ### Does padding content matter?
+#
+# It must not. Fill the padding with zeros, then with a million.
+# **Predict:** by how much do the outputs differ?
+
+# %%
+x = torch.randn(2, 5, 8, dtype=torch.float64)  # (batch, length, dim)
+mask = padding[:, None, :]  # (batch, 1, k): the same for every query
+outputs = []
+for content in (0.0, 1e6):
+    filled = x.masked_fill(~padding[..., None], content)
+    outputs.append(scaled_dot_product_attention(x, filled, filled, mask)[0])
+print("largest difference:", (outputs[0] - outputs[1]).abs().max().item())
+print("padding was really changed:", (~padding).sum().item(), "tokens")
+
+# %% [markdown]
+# ### Is the future really hidden?
+#
+# Ask the gradient: if output i does not depend on value j, its derivative is
+# 0. Here is a 1 for each pair where it is not 0.
+
+# %%
+v = torch.randn(5, 8, dtype=torch.float64, requires_grad=True)
+output, _ = scaled_dot_product_attention(x[1], x[1], v, causal)
+depends = torch.stack([
+    torch.autograd.grad(output[i].sum(), v, retain_graph=True)[0].norm(dim=-1)
+    for i in range(5)
+])  # (q, k)
+print((depends > 0).int())
+assert torch.equal(depends > 0, causal)
+
+# %% [markdown]
+# The pattern of dependence is the mask, exactly. This is a better test than
+# looking at weights: it holds for a whole model, through all its layers.
+
+# %% [markdown]
+# ## All of it in one function
+#
+# Scores, scale, mask, softmax, mix. **Read** each line and name the section of
+# this lesson that it came from.
+
+# %%
+def attend(query, key, value, mask=None):
+    d = query.shape[-1]
+    scores = query @ key.transpose(-2, -1) / math.sqrt(d)  # (..., q, k)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ value, weights  # (..., q, v), (..., q, k)
+
+# %%
+print(attend(query, key, value)[0])
+
+# %% [markdown]
+# The same numbers as at the start. Now three writers of one formula: ours,
+# the module's (which also takes care of empty rows and bad input), and
+# torch's, whose fused kernel never stores the weights. They must agree in
+# the output *and* in every gradient. This collects both:
+
+# %%
+def output_and_gradients(function):
+    inputs = [t.clone().requires_grad_() for t in (x, x.flip(1), x * 2)]
+    output = function(*inputs)
+    return output, *torch.autograd.grad(output.square().sum(), inputs)
+
+# %%
+ours = output_and_gradients(lambda q, k, v: attend(q, k, v, both)[0])
+module = output_and_gradients(
+    lambda q, k, v: scaled_dot_product_attention(q, k, v, both)[0]
+)
+torchs = output_and_gradients(
+    lambda q, k, v: fused(q, k, v, attn_mask=both)
+)
+for a, b, c in zip(ours, module, torchs):
+    torch.testing.assert_close(a, b)
+    torch.testing.assert_close(b, c)
+print("ours = module = torch: output and", len(ours) - 1, "gradients")
+
+# %% [markdown]
+# torch's function takes the mask as we do, True = may attend. Beware:
+# `nn.MultiheadAttention`, its layer, takes it the *other way round*. Lesson 04
+# falls into that trap on purpose.
+
+# %% [markdown]
+# ## The layer
+#
+# Query, key and value are seldom raw vectors. A layer first multiplies each
+# with a matrix that is learned. With them the layer decides what it looks
+# for, what it is found by, and what it hands out.
+
+# %%
+class MyAttention(nn.Module):
+    def __init__(self, hidden_size):
+        super().__init__()
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, query, key, value, mask=None):
+        q, k, v = self.query(query), self.key(key), self.value(value)
+        return attend(q, k, v, mask)[0]
+
+# %% [markdown]
+# The module's `Attention` is this class plus checks of its input. Copy the
+# weights from one to the other, and they are one function.
+
+# %%
+from attn_course.scaled_dot_product import Attention
+
+mine, theirs = MyAttention(8).double(), Attention(8).double()
+theirs.load_state_dict(mine.state_dict())
+torch.testing.assert_close(mine(x, x, x, both), theirs(x, x, x, both))
+print("parameters:", sum(p.numel() for p in theirs.parameters()))
+print("output:", tuple(theirs(x, x, x, both).shape))
+
+# %% [markdown]
+# Three times 8 × 8 numbers and 8 offsets: 216. Neither the length of the
+# sentence nor the number of keys appears in it: the same layer takes any
+# length.
+
+# %% [markdown]
+# ## Summary
+#
+# - A score of size-d vectors has **variance d**; dividing by sqrt(d) makes it
+#   1 for every d.
+# - Unscaled, the softmax **saturates**: it is sure of noise, its gradient
+#   vanishes, training stalls. Divided by d, it is blind to a match.
+# - **Subtract the largest score** before the exponential: nothing overflows.
+# - **Masks** set scores to $-\infty$ *before* the softmax. An empty row needs
+#   care.
+# - Function = module = torch, in values and gradients.
+
+# %% [markdown]
+# ## Exercises
+#
+# Each has a stub, a check that says at once what is wrong, a hint, and a
+# folded solution. Replace the dots and run the cell again.
+
+# %% [markdown]
+# ### Exercise 1: scaled by hand (5 min, easy)
+#
+# The query is [1, 1, 1, 1], the keys are [1, 1, 1, 1] and [1, -1, 1, -1].
+# What weight does key 1 get in *scaled* dot-product attention? Four digits,
+# from your pocket calculator.
+
+# %%
+weight = ...
+
+checks.scaled_dot_product.by_hand(weight)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# The scores are 4 and 0. Which d is under the root? Then
+# $e^{a} / (e^{a} + e^{b})$.
+#
+# </details>
+
+# %% tags=["solution"]
+# Solution
+weight = math.exp(4 / 2) / (math.exp(4 / 2) + math.exp(0 / 2))
+print(f"{weight:.4f}")
+checks.scaled_dot_product.by_hand(weight)
+
+# %% [markdown]
+# ### Exercise 2: a softmax that stands anything (10 min, medium)
+#
+# Write softmax over the last dimension of `scores`, of shape `(..., k)`, so
+# that no finite score gives `nan` or `inf`. Do not use `torch.softmax`.
+
+# %%
+def my_softmax(scores):
+    ...
+
+
+checks.scaled_dot_product.softmax(my_softmax)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Subtract the largest score *of each row*: one row may lie at 1000 and
+# another at -1000. `scores.amax(dim=-1, keepdim=True)` has one number a row.
+#
+# </details>
+
+# %% tags=["solution"]
+# Solution
+def my_softmax(scores):
+    powers = torch.exp(scores - scores.amax(dim=-1, keepdim=True))
+    return powers / powers.sum(dim=-1, keepdim=True)
+
+
+checks.scaled_dot_product.softmax(my_softmax)
+
+# %% [markdown]
+# ### Exercise 3: one mask for both (10 min, medium)
+#
+# Given `lengths` (batch,) and the padded `length`, return a boolean mask
+# `(batch, length, length)`: query i may attend to key j if j is not after i
+# *and* j is a real token. Write it without the module's two functions.
+
+# %%
+def my_mask(lengths, length):
+    ...
+
+
+checks.scaled_dot_product.mask(my_mask)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `positions = torch.arange(length)`. Compare `positions[None, :]` with
+# `positions[:, None]` for the first condition, and with `lengths[:, None]` for
+# the second. Then add the dimension that is missing, and use `&`.
+#
+# </details>
+
+# %% tags=["solution"]
+# Solution
+def my_mask(lengths, length):
+    positions = torch.arange(length)
+    causal = positions[None, :] <= positions[:, None]  # (q, k)
+    real = positions[None, :] < lengths[:, None]  # (batch, k)
+    return causal & real[:, None, :]  # (batch, q, k)
+
+
+checks.scaled_dot_product.mask(my_mask)
+
+# %% [markdown]
+# ### Exercise 4: attention with a mask (15 min, medium)
+#
+# Write scaled dot-product attention for `query` (batch, q, d), `key`
+# (batch, k, d), `value` (batch, k, v) and a boolean `mask` (batch, q, k),
+# True = may attend. Return the output alone. A query that may attend to
+# nothing gets 0.
+
+# %%
+def my_attention(query, key, value, mask):
+    ...
+
+
+checks.scaled_dot_product.attention(my_attention)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Start from `attend` above. For the empty row: fill with the lowest *finite*
+# number, `torch.finfo(scores.dtype).min`, instead of -inf. What does that row
+# become, and which second `masked_fill` cures it?
+#
+# </details>
+
+# %% tags=["solution"]
+# Solution
+def my_attention(query, key, value, mask):
+    scores = query @ key.mT / math.sqrt(query.shape[-1])  # (batch, q, k)
+    lowest = torch.finfo(scores.dtype).min
+    weights = torch.softmax(scores.masked_fill(~mask, lowest), dim=-1)
+    return weights.masked_fill(~mask, 0.0) @ value  # (batch, q, v)
+
+
+checks.scaled_dot_product.attention(my_attention)
+
+# %% [markdown]
+# ### Exercise 5: change this and explain (20 min, hard)
+#
+# Train the three exponents again with Adam (`learn(..., lr=0.003,
+# adam=True)`), which divides each gradient by its usual size. Which failure
+# does it cure, which not, and why? Then a harder one: rescue the *unscaled*
+# layer without touching its scale, by its first weights alone (`spread=...`).
+# Explain both, then open the folded answer.
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# With first weights of spread $\sigma$ in both matrices, the scores have
+# the standard deviation $d^{3/2} \sigma^2 \cdot$ scale. For which
+# $\sigma$ is it 1 at scale 1?
+#
+# </details>
+
+# %% tags=["solution"]
+# Solution
+def accuracy(exponent, **options):
+    return learn(exponent, 0, steps, **options).metrics[-1]["accuracy"]
+
+
+adam = {e: accuracy(e, lr=0.003, adam=True) for e in (0.0, 0.5, 1.0)}
+print("Adam, / sqrt(d) above 0.9: ", adam[0.5] > 0.9)
+print("Adam, / d above 0.9:       ", adam[1.0] > 0.9)
+print("Adam, unscaled below 0.7:  ", adam[0.0] < 0.7)
+assert session.quick() or min(adam[0.5], adam[1.0]) > 0.9
+assert session.quick() or adam[0.0] < 0.7
+
+# %% tags=["solution"]
+# Solution
+small = accuracy(0.0, spread=1 / 64)
+print("SGD, unscaled, small first weights, above 0.9:", small > 0.9)
+assert session.quick() or small > 0.9
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Adam makes small gradients large, so dividing by d no longer crawls. A
+# frozen softmax is another matter: its gradient is not just small, it is
+# drowned by the gradients of the few queries that are not frozen.
+#
+# First weights of $d^{-3/4} = 1/64$ in both matrices give scores of variance
+# 1 without any scale, and the layer learns. The scale does the same for the
+# usual first weights of every size, and cannot be forgotten.
+#
+# </details>
+
+# %% [markdown]
+# ## Test yourself
+#
+# Choose an answer, then open it: each says why it is right or not.
+#
+# ### Question 1: queries and keys have d = 64 numbers of variance 4 each. Which divisor gives scores of variance 1?
+#
+# <details><summary>A. 8</summary>
+#
+# No. That is the square root of 64, right for numbers of variance 1.
+#
+# </details>
+# <details><summary>B. 32</summary>
+#
+# Yes. Each product has variance 4 · 4 = 16, so the sum has 64 · 16 = 1024,
+# and its root is 32.
+#
+# </details>
+# <details><summary>C. 64</summary>
+#
+# No. That is d; the variance of the scores would be 1024 / 64² = 1/4.
+#
+# </details>
+
+# %% [markdown]
+# ### Question 2: a mask is applied by setting weights to 0 after the softmax. What goes wrong?
+#
+# <details><summary>A. Forbidden values still reach the output</summary>
+#
+# No. Their weights are 0, so they do not.
+#
+# </details>
+# <details><summary>B. The allowed weights depend on the forbidden keys</summary>
+#
+# Yes. The forbidden scores stand in the denominator: the row no longer sums
+# to 1, and the content of the padding changes the output.
+#
+# </details>
+# <details><summary>C. Nothing, it is only slower</summary>
+#
+# No. Remember 0.3348: the row lost two thirds of its weight.
+#
+# </details>
+
+# %% [markdown]
+# ### Question 3: an unscaled layer at d = 1024 does not learn. Why?
+#
+# <details><summary>A. Its scores overflow to inf</summary>
+#
+# No. They are about 32 in size, and the softmax subtracts the largest anyway.
+#
+# </details>
+# <details><summary>B. Its learning rate is too small</summary>
+#
+# No. Neither smaller nor larger rates helped: a slope of nearly 0, times any
+# rate, is nearly 0.
+#
+# </details>
+# <details><summary>C. Its softmax is saturated from the start</summary>
+#
+# Yes. Random keys already get weights of almost 1, where the slope w (1 - w)
+# is almost 0.
+#
+# </details>
+
+# %% [markdown]
+# ## Next
+#
+# Query, key and value may all come from one sentence: every word asks every
+# other. Lesson [03_self_attention](03_self_attention.ipynb) builds it, and
+# finds that it has forgotten the order of the words.
+#
+# To read: Vaswani et al. (2017), "Attention is all you need", sections 3.2.1
+# and 3.2.3. For those who meet 1/d in the wild: Yang et al. (2022), "Tensor
+# programs V", divide by d on purpose, since in *trained* wide models queries
+# and keys are no longer independent.
