@@ -577,7 +577,6 @@ def readers():
 # trained in one loop, twice, from two random starts: twelve readers.
 
 # %%
-torch.set_num_threads(1)  # tensors this small gain nothing from a second one
 device = session.device()
 METHODS = list(readers())
 models = nn.ModuleDict()
@@ -602,6 +601,7 @@ history = training.fit(
     models, loss, lambda step: stories(64, LENGTH),
     steps=20 if session.quick() else 400,
     lr=0.02, schedule="onecycle", clip=None, label="twelve readers",
+    threads=1,
 )
 
 # %% [markdown]
@@ -926,6 +926,7 @@ training.fit(
     three, loss, lambda step: first_stories(64, LENGTH),
     steps=20 if session.quick() else 400,
     lr=0.02, schedule="onecycle", clip=None, label="three readers",
+    threads=1,
 )
 at_24, at_48 = (
     {n: right_share(three[n], *first_stories(400, length)) for n in three}
