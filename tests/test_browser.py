@@ -170,7 +170,7 @@ def spoil(stub):
         return re.sub(
             r"^    \.\.\.$", f"    return {function.group(1)}", stub, flags=re.M
         )
-    return re.sub(r"= \.\.\.", "= 12345", stub)
+    return stub.replace("...", "12345")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,39 +14,33 @@ from attn_course.checks.engine import (
 
 
 def first_word(answer) -> Verdict:
-    """Exercise 1: the causal output for "dog" in "dog bites man"."""
+    """Exercise 1: the causal output for "man" in "man bites dog"."""
     return check_value(
         answer,
-        [1.0, 2.0],
+        [2.0, 4.0],
         praise="one key, weight 1, its own value; its score does not matter",
         mistakes=[
             (
-                [1.6605, 2.6605],
+                [2.5, 4.0],
                 'this looks ahead at "bites": the first word sees itself only',
             ),
             (
-                [1.7967, 3.1978],
+                [1.7448, 2.9930],
                 "this looks ahead at both later words: the first word sees "
                 "itself only",
             ),
             (
-                [0.6698, 1.3396],
-                "the later word was taken out after the softmax: the weights "
-                "that stay must sum to 1",
-            ),
-            (
-                [0.4011, 0.8022],
+                [0.4965, 0.9930],
                 "the later words were taken out after the softmax: the "
                 "weights that stay must sum to 1",
             ),
-            ([1.0, 1.0], 'that is the key of "dog": weights mix the values'),
-            ([1.0, 0.0], 'that is the query of "dog": weights mix the values'),
-            ([2.0, 3.0], 'that is the output for "bites"'),
+            ([1.0, 0.0], 'that is the key of "man": weights mix the values'),
+            ([1.0, 1.0], 'that is the query of "man": weights mix the values'),
             ([3.0, 4.0], 'that is the value of "bites", a later word'),
-            ([2.0, 4.0], 'that is the value of "man", a later word'),
+            ([1.0, 2.0], 'that is the value of "dog", a later word'),
             ([0.0, 0.0], "a word may attend to itself, so it is not empty"),
             (
-                [0.7071, 1.4142],
+                [1.4142, 2.8284],
                 "the value was multiplied by the score: multiply by the "
                 "weight, which is 1",
             ),
@@ -125,6 +119,18 @@ def causal_self_attention(answer) -> Verdict:
             Mistake(
                 _project(lambda q, k, v: _softmax(q @ k.T / root(k.shape[1])) @ v),
                 "every word sees the later words: the causal mask is missing",
+            ),
+            Mistake(
+                _project(
+                    lambda q, k, v: _softmax(
+                        (q @ k.T / root(k.shape[1])).masked_fill(
+                            _allowed(len(q)), -math.inf
+                        )
+                    )
+                    @ v
+                ),
+                "the mask is the wrong way round: it hides the past and the "
+                "word itself; mark the later words with triu(1)",
             ),
             Mistake(
                 _project(
@@ -302,6 +308,21 @@ def alibi(answer) -> Verdict:
                 "distance",
             ),
             Mistake(
+                lambda s, m: _softmax((s - m * _behind(s)).tril()),
+                "a score of 0 still gets weight: fill with -inf",
+            ),
+            Mistake(
+                lambda s, m: _softmax(
+                    (s - m * _behind(s)).masked_fill(_behind(s) > 0, -math.inf)
+                ),
+                "the mask is the wrong way round: it hides the past",
+            ),
+            Mistake(
+                lambda s, m: _causal(s * m),
+                "the scores are multiplied by the slope: subtract slope times "
+                "distance",
+            ),
+            Mistake(
                 lambda s, m: (s - m * _behind(s)).masked_fill(
                     _behind(s) < 0, -math.inf
                 ),
@@ -384,6 +405,21 @@ def _added(x):
     return x + torch.stack([angle.sin(), angle.cos()], -1).flatten(-2)
 
 
+def _signs_lost(x):
+    """Add the sines in both new numbers."""
+    angle = _angle(x)
+    a, b = x[:, 0::2], x[:, 1::2]
+    first = a * angle.cos() + b * angle.sin()
+    second = a * angle.sin() + b * angle.cos()
+    return torch.stack([first, second], -1).flatten(-2)
+
+
+def _swapped(x):
+    """Put the second number of each pair first."""
+    turned = _turn(x, _angle(x))
+    return torch.stack([turned[:, 1::2], turned[:, 0::2]], -1).flatten(-2)
+
+
 def _in_turn(x):
     """Use the turned a for the turned b."""
     angle = _angle(x)
@@ -453,6 +489,14 @@ def rotation(answer) -> Verdict:
             Mistake(
                 lambda x: _turn(x, _angle(x) * 180 / math.pi),
                 "the angle is turned to degrees: sin and cos take radians",
+            ),
+            Mistake(
+                _signs_lost,
+                "the first number needs a minus: a cos t - b sin t",
+            ),
+            Mistake(
+                _swapped,
+                "the two numbers of each pair are swapped",
             ),
             Mistake(
                 _sheared,

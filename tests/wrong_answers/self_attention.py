@@ -152,17 +152,15 @@ def in_place_rotation(x):
 
 WRONG = {
     "first_word": [
-        ([1.6605, 2.6605], "sees itself only"),
-        ([1.7967, 3.1978], "both later words"),
-        ([0.6698, 1.3396], "after the softmax"),
-        ([0.4011, 0.8022], "after the softmax"),
-        ([1, 1], "the key of"),
-        ([1, 0], "the query of"),
-        ([2, 3], 'output for "bites"'),
+        ([2.5, 4], 'looks ahead at "bites"'),
+        ([1.7448, 2.993], "both later words"),
+        ([0.4965, 0.993], "after the softmax"),
+        ([1, 0], "the key of"),
+        ([1, 1], "the query of"),
         ([3, 4], 'value of "bites"'),
-        ([2, 4], 'value of "man"'),
+        ([1, 2], 'value of "dog"'),
         ([0, 0], "attend to itself"),
-        ([0.7071, 1.4142], "by the weight"),
+        ([1.4142, 2.8284], "by the weight"),
         ([2.0, 3.333], "plain average"),
         ([1.0, 0.0, 1.0], "got 3 numbers"),
         (1.0, "got one number"),
@@ -311,9 +309,9 @@ WRONG = {
 
 RIGHT = {
     "first_word": [
-        [1.0, 2.0],
-        (1, 2),
-        torch.tensor([1.0, 2.0]),
+        [2.0, 4.0],
+        (2, 4),
+        torch.tensor([2.0, 4.0]),
     ],
     "causal_self_attention": [
         attend,
