@@ -13,6 +13,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from attn_course import plotting
 from attn_course.dot_product import dot_product_attention
+from figures.multi_head import multi_head_flow
 
 FOLDER = Path(__file__).parent
 BLUE, VERMILION = plotting.COLORS[:2]
@@ -81,7 +82,10 @@ def vector(numbers, digits: int = 0) -> str:
     return "[" + ", ".join(f"{x:.{digits}f}" for x in numbers.tolist()) + "]"
 
 
-FIGURES = {"attention_flow": attention_flow}
+FIGURES = {
+    "attention_flow": attention_flow,
+    "multi_head_flow": multi_head_flow,
+}
 
 
 def svg(name: str) -> bytes:
