@@ -1,0 +1,389 @@
+"""Measure the course's attention against torch's: ``python -m benchmarks.run``.
+
+Every row is a ratio of two medians' worth of *pairs*: the course's function
+and torch's run one right after the other, in changing order, and the median of
+torch's time divided by ours is reported. A load on the machine slows both
+alike, so the ratio holds where a time would not. Above 1 the course is faster.
+With one thread (the default) the processor time of this process is taken, which
+other processes do not lengthen; with more threads, the time on the clock.
+
+Memory is counted, not sampled: torch's profiler reports every allocation and
+release of the CPU allocator, and the highest sum is the peak. It is the same
+at every run.
+
+Writes ``benchmarks/results.md`` and ``figures/benchmarks.svg``. ``--quick``
+runs every row once with small sizes, to see that the runner works.
+"""
+
+import argparse
+import gc
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# The profiler's own messages; it looks when torch is imported.
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+
+import torch  # noqa: E402
+from matplotlib import pyplot as plt  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from attn_course import plotting  # noqa: E402
+from attn_course.multi_head_attention import MultiHeadAttention  # noqa: E402
+from attn_course.scaled_dot_product import (  # noqa: E402
+    scaled_dot_product_attention,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+FUSED, WEIGHTS, LAYER = "fused", "weights", "layer"
+TITLES = {
+    FUSED: "scaled_dot_product_attention(need_weights=False) "
+    "against torch's fused kernel",
+    WEIGHTS: "scaled_dot_product_attention with weights "
+    "against the plain three lines",
+    LAYER: "MultiHeadAttention against torch.nn.MultiheadAttention, training",
+}
+# How fast the course has to be, as a multiple of the other's speed.
+BARS = {FUSED: 0.95, WEIGHTS: 1.0, LAYER: 1.1}
+# (batch, heads, length, head_dim): shorter batches for longer sequences.
+ATTENTION = {
+    128: (32, 8, 128, 64),
+    256: (8, 8, 256, 64),
+    512: (4, 4, 512, 64),
+    1024: (2, 4, 1024, 64),
+    2048: (1, 4, 2048, 64),
+    4096: (1, 2, 4096, 64),
+}
+# (batch, length, dim, heads)
+LAYERS = [
+    (32, 64, 64, 4),
+    (32, 64, 256, 8),
+    (16, 128, 128, 4),
+    (8, 128, 256, 8),
+    (8, 256, 512, 8),
+    (8, 512, 256, 8),
+    (8, 512, 64, 4),
+]
+PASSES = ("forward", "forward + backward")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Two functions that compute the same, and where they stand in the table."""
+
+    group: str
+    size: str
+    part: str
+    ours: Callable[[], object]
+    theirs: Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    group: str
+    size: str
+    part: str
+    ours_ms: float
+    theirs_ms: float
+    ratio: float  # torch's time / ours
+    low: float  # the middle half of the ratios
+    high: float
+    pairs: int
+    ours_mib: float
+    theirs_mib: float
+
+    @property
+    def reached(self) -> bool:
+        """Say whether the bar is reached."""
+        return self.ratio >= BARS[self.group]
+
+
+def plain(query, key, value):
+    """Attend in three lines, as a tutorial writes it."""
+    scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ value, weights
+
+
+def fused(query, key, value):
+    """Call torch's kernel, in the form of our result."""
+    return F.scaled_dot_product_attention(query, key, value), None
+
+
+def jobs(quick: bool = False) -> list[Job]:
+    """List all that is measured; with ``quick``, sizes are a few percent."""
+    listed = []
+    for group in (FUSED, WEIGHTS):
+        for shape in ATTENTION.values():
+            for part in PASSES:
+                listed.append(_attention_job(group, shape, part, quick))
+    for sizes in LAYERS:
+        listed.append(_layer_job(*sizes, quick=quick))
+    return listed
+
+
+def _attention_job(group: str, shape: tuple, part: str, quick: bool) -> Job:
+    batch, heads, length, head_dim = shape
+    size = f"length {length}, batch {batch}, heads {heads}"
+    if quick:
+        shape = (1, 2, max(4, length // 32), 8)
+    other = fused if group == FUSED else plain
+    need_weights = group == WEIGHTS
+    training = part != "forward"
+    inputs = [torch.randn(shape, requires_grad=training) for _ in range(3)]
+    direction = torch.randn(shape)
+
+    def ours():
+        return scaled_dot_product_attention(*inputs, need_weights=need_weights)
+
+    def theirs():
+        return other(*inputs)
+
+    torch.testing.assert_close(ours()[0], theirs()[0], rtol=1e-3, atol=1e-4)
+    if training:
+        ours, theirs = (_with_backward(f, direction, inputs) for f in (ours, theirs))
+    return Job(group, size, part, ours, theirs)
+
+
+def _layer_job(batch, length, dim, heads, *, quick: bool) -> Job:
+    size = f"batch {batch}, length {length}, dim {dim}, heads {heads}"
+    if quick:
+        batch, length, dim = 2, max(2, length // 32), max(16, dim // 8)
+    layer = nn.MultiheadAttention(dim, heads, batch_first=True)
+    mine = MultiHeadAttention.from_torch(layer)
+    x = torch.randn(batch, length, dim, requires_grad=True)
+    direction = torch.randn(batch, length, dim)
+
+    def ours():
+        return mine(x)
+
+    def theirs():
+        return layer(x, x, x, need_weights=False)
+
+    torch.testing.assert_close(ours()[0], theirs()[0], rtol=1e-3, atol=1e-4)
+    return Job(
+        LAYER,
+        size,
+        "forward + backward",
+        _with_backward(ours, direction, [x, *mine.parameters()]),
+        _with_backward(theirs, direction, [x, *layer.parameters()]),
+    )
+
+
+def _with_backward(forward, direction, leaves: Sequence[torch.Tensor]):
+    def step() -> None:
+        output, _ = forward()
+        torch.autograd.grad(output, leaves, direction)
+
+    return step
+
+
+def measure(
+    job: Job, seconds: float, least: int, clock=time.process_time
+) -> Row:
+    """Time pairs for about ``seconds``, but at least ``least`` pairs."""
+    calls = 1
+    if least > 1:  # warm up, and make each timing long enough to be exact
+        job.ours(), job.theirs()
+        calls = max(1, round(0.005 / max(1e-6, _time(job.theirs, 1, clock))))
+    ours, theirs = [], []
+    began = time.perf_counter()
+    while len(ours) < least or time.perf_counter() - began < seconds:
+        pair = [(job.ours, ours), (job.theirs, theirs)]
+        for function, times in pair if len(ours) % 2 else pair[::-1]:
+            times.append(_time(function, calls, clock))
+    ratios = sorted(b / a for a, b in zip(ours, theirs))
+    return Row(
+        job.group,
+        job.size,
+        job.part,
+        ours_ms=1e3 * statistics.median(ours),
+        theirs_ms=1e3 * statistics.median(theirs),
+        ratio=statistics.median(ratios),
+        low=ratios[len(ratios) // 4],
+        high=ratios[(3 * len(ratios)) // 4],
+        pairs=len(ratios),
+        ours_mib=peak_memory(job.ours) / 2**20,
+        theirs_mib=peak_memory(job.theirs) / 2**20,
+    )
+
+
+def _time(function: Callable, calls: int, clock: Callable) -> float:
+    start = clock()
+    for _ in range(calls):
+        function()
+    return (clock() - start) / calls
+
+
+def peak_memory(function: Callable[[], object]) -> int:
+    """Return the most bytes that a call holds on the CPU at one time.
+
+    Memory from before the call (inputs, weights) is not counted.
+    """
+    gc.collect()
+    with torch.autograd.profiler.profile(profile_memory=True) as seen:
+        result = function()
+    del result
+    events = seen.kineto_results.events()
+    steps = [event for event in events if event.name() == "[memory]"]
+    steps.sort(key=lambda event: event.start_ns())
+    held = peak = 0
+    for step in steps:
+        held += step.nbytes()
+        peak = max(peak, held)
+    return peak
+
+
+def table(rows: Sequence[Row], settings: str) -> str:
+    """Write the results as a page of Markdown."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench`. Each ratio is the median over pairs of "
+        "runs, torch's time divided by ours: **above 1 the course is "
+        "faster**. Times are medians. Peak memory is what one call "
+        "allocates, counted by torch's profiler, inputs and weights not "
+        "included.",
+        "",
+        settings + " In attention alone, a head has 64 numbers.",
+    ]
+    for group, title in TITLES.items():
+        mine = [row for row in rows if row.group == group]
+        if not mine:
+            continue
+        middle = statistics.geometric_mean(row.ratio for row in mine)
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            f"Bar: {BARS[group]:.2f}. Geometric mean of the ratios: "
+            f"**{middle:.2f}**. Rows that reach the bar: "
+            f"{sum(row.reached for row in mine)} of {len(mine)}.",
+            "",
+            "| size | pass | ours, ms | other, ms | ratio | middle half | "
+            "pairs | bar reached | ours, MiB | other, MiB |",
+            "|---|---|---:|---:|---:|---|---:|---|---:|---:|",
+        ]
+        for row in mine:
+            lines.append(
+                f"| {row.size} | {row.part} | {row.ours_ms:.2f} "
+                f"| {row.theirs_ms:.2f} | {row.ratio:.3f} "
+                f"| {row.low:.2f} to {row.high:.2f} | {row.pairs} "
+                f"| {'yes' if row.reached else 'no'} "
+                f"| {row.ours_mib:.1f} | {row.theirs_mib:.1f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def draw(rows: Sequence[Row]) -> plt.Figure:
+    """Draw the ratios, one dot a row, with the bar of each group."""
+    plotting.set_style()
+    high = 1.4 + 0.22 * len(rows)
+    fig, axes = plotting.figure(8.0, high, rows=len(TITLES))
+    shares = [sum(r.group == group for r in rows) for group in TITLES]
+    axes[0].get_gridspec().set_height_ratios([n + 2 for n in shares])
+    for ax, (group, title), color in zip(axes, TITLES.items(), plotting.COLORS):
+        mine = [row for row in rows if row.group == group]
+        names = [f"{row.size}, {row.part}" for row in mine]
+        if group == LAYER:
+            names = [row.size for row in mine]
+        places = range(len(mine))
+        ax.hlines(
+            places, [r.low for r in mine], [r.high for r in mine], color=color
+        )
+        ax.plot([r.ratio for r in mine], places, "o", color=color)
+        ax.axvline(BARS[group], color="black", linestyle="--", linewidth=1)
+        ax.axvline(1, color="#bbbbbb", linewidth=1, zorder=0)
+        ax.set_yticks(places, names, fontsize=7)
+        ax.invert_yaxis()
+        ax.set_title(f"{title}\n(dashed: the bar, {BARS[group]:.2f})", fontsize=8)
+        ends = [0.8, 1.3, *(r.low for r in mine), *(r.high for r in mine)]
+        ax.set_xlim(min(ends) - 0.05, max(ends) + 0.05)
+    axes[-1].set_xlabel("speed of the course / speed of torch")
+    return fig
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and write; the exit code is 0 whatever the ratios."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run")
+    parser.add_argument("--quick", action="store_true", help="small, once")
+    parser.add_argument("--seconds", type=float, default=6.0, help="per row")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--only", choices=list(TITLES), help="one group (writes nothing)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT, help="where results are written"
+    )
+    options = parser.parse_args(arguments)
+    torch.manual_seed(0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(options.threads)
+    try:
+        rows = _run(options)
+        settings = (
+            f"torch {torch.__version__}, float32, {_processor()}, "
+            f"{options.threads} thread(s), "
+            f"{'processor time' if options.threads == 1 else 'clock time'}."
+        )
+    finally:
+        torch.set_num_threads(before)
+    if options.only:
+        return 0
+    page = options.folder / "benchmarks" / "results.md"
+    figure = options.folder / "figures" / "benchmarks.svg"
+    for path in (page, figure):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(table(rows, settings), encoding="utf-8")
+    with plt.rc_context({"svg.hashsalt": "benchmarks"}):
+        fig = draw(rows)
+        fig.savefig(figure, metadata={"Date": None, "Creator": None})
+        plt.close(fig)
+    print(f"\nwritten: {page}, {figure}")
+    return 0
+
+
+def _run(options) -> list[Row]:
+    rows, group = [], ""
+    clock = time.process_time if options.threads == 1 else time.perf_counter
+    for job in jobs(options.quick):
+        if options.only not in (None, job.group):
+            continue
+        if job.group != group:
+            group = job.group
+            print(f"\n{TITLES[group]} (bar {BARS[group]:.2f})")
+        seconds, least = (0.0, 1) if options.quick else (options.seconds, 7)
+        if job.group == LAYER:  # its bar is the nearest: measure it longer
+            seconds *= 2
+        row = measure(job, seconds, least, clock)
+        rows.append(row)
+        print(
+            f"  {row.size:42} {row.part:18} ratio {row.ratio:.3f} "
+            f"({row.low:.2f} to {row.high:.2f}, {row.pairs} pairs)  "
+            f"{row.ours_mib:7.1f} / {row.theirs_mib:.1f} MiB",
+            flush=True,
+        )
+    return rows
+
+
+def _processor() -> str:
+    """Name the processor, as far as the system tells."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

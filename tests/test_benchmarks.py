@@ -1,0 +1,65 @@
+"""The benchmark's runner: every row is there, and its numbers are sound."""
+
+import pytest
+import torch
+
+from benchmarks import run
+
+
+def test_quick_run_writes_a_table_with_every_row(tmp_path, capsys):
+    assert run.main(["--quick", "--folder", str(tmp_path)]) == 0
+    page = (tmp_path / "benchmarks" / "results.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    for group in run.TITLES.values():
+        assert f"## {group}" in page
+    for length in run.ATTENTION:
+        mine = [row for row in rows if row.startswith(f"| length {length}, ")]
+        for part in run.PASSES:
+            assert sum(f"| {part} |" in row for row in mine) == 2
+    assert sum("dim" in row for row in rows) == len(run.LAYERS)
+    assert (tmp_path / "figures" / "benchmarks.svg").stat().st_size > 1000
+    assert "ratio" in capsys.readouterr().out
+
+
+def test_one_group_writes_nothing(tmp_path, capsys):
+    run.main(["--quick", "--only", "layer", "--folder", str(tmp_path)])
+    assert not list(tmp_path.iterdir())
+    assert "fused" not in capsys.readouterr().out
+
+
+def test_peak_memory_counts_what_a_call_holds():
+    def hold_two(n=1000):
+        one = torch.ones(n)
+        two = one + 1
+        del one
+        return two
+
+    assert run.peak_memory(hold_two) == pytest.approx(8000, rel=0.01)
+
+
+def test_weights_cost_memory_that_the_fused_kernel_does_not():
+    x = torch.randn(1, 2, 512, 16)
+    attend = run.scaled_dot_product_attention
+    with_weights = run.peak_memory(lambda: attend(x, x, x))
+    without = run.peak_memory(lambda: attend(x, x, x, need_weights=False))
+    assert with_weights >= 2 * 512 * 512 * 4 > 2 * without
+
+
+def test_ratio_is_speed_of_ours_over_speed_of_the_other():
+    def slow():
+        sum(range(60_000))
+
+    def fast():
+        sum(range(6_000))
+
+    job = run.Job(run.LAYER, "none", "forward", ours=fast, theirs=slow)
+    row = run.measure(job, seconds=0.1, least=7)
+    assert row.ratio > 3 and row.low <= row.ratio <= row.high
+    assert row.reached and row.pairs >= 7
+    other = run.Job(run.LAYER, "none", "forward", ours=slow, theirs=fast)
+    assert not run.measure(other, seconds=0.1, least=7).reached
+
+
+@pytest.mark.parametrize("group", run.TITLES)
+def test_every_group_has_a_bar(group):
+    assert run.BARS[group] >= 0.95
