@@ -216,7 +216,7 @@ def _execute(notebook, name: str, folder: Path, say) -> None:
                 _where(notebook, code[done - 1], name, folder)
                 + f"{error.ename}: {error.evalue}"
             ) from None
-        except DeadKernelError:
+        except (DeadKernelError, AssertionError):  # both mean it is gone
             raise BuildError(
                 _where(notebook, code[done - 1], name, folder)
                 + "the kernel died"

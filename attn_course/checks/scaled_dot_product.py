@@ -48,6 +48,7 @@ def by_hand(answer):
                 e(4) / (e(4) + 1) / 2,
                 "it divides the weight: divide the scores, before the softmax",
             ),
+            (0.88, "right so far as it goes: give four digits"),
             (0.5, "that would be two equal scores: key 2's score is 0, not 4"),
         ],
     )
@@ -88,8 +89,8 @@ def softmax(answer):
         oracle=_oracle_softmax,
         cases=[
             Case((torch.tensor([1.0, 0.0]),), "scores [1, 0]"),
-            Case((_scores(4, 3),), "four rows of three scores"),
             Case((_scores(3, 3),), "a square matrix of scores"),
+            Case((_scores(4, 3),), "four rows of three scores"),
             Case((_scores(2, 3, 5),), "a batch of shape (2, 3, 5)"),
             Case((torch.tensor([100.0, 99.0]),), "scores [100, 99]"),
             Case((far[1],), "scores near -1000"),
@@ -152,6 +153,31 @@ def softmax(answer):
                 / e(s).sum(-1, keepdim=True),
                 "it shifts above the line only: the sum below it must be of "
                 "the shifted powers too",
+            ),
+            Mistake(
+                lambda s: e(s - s.amax(-1, keepdim=True))
+                / e(s - s.amax(-1, keepdim=True)).sum(-1),
+                "the sums have lost their dimension and are stretched along "
+                "the wrong one: sum(dim=-1, keepdim=True)",
+            ),
+            Mistake(
+                lambda s: share(e(s - s.amax(-1))),
+                "the largest scores have lost their dimension and are "
+                "stretched along the wrong one: amax(dim=-1, keepdim=True)",
+            ),
+            Mistake(
+                lambda s: share(e(s.amax(-1, keepdim=True) - s)),
+                "it subtracts the scores from the largest, which turns the "
+                "order round: scores minus the largest",
+            ),
+            Mistake(
+                lambda s: share(e(s - s.abs().amax(-1, keepdim=True))),
+                "it subtracts the largest *absolute* score: scores near "
+                "-1000 then become -2000, and 0 / 0; subtract the largest",
+            ),
+            Mistake(
+                lambda s: share(s),
+                "the exponential is missing: e to each score, then divide",
             ),
             Mistake(
                 lambda s: torch.log_softmax(s, -1),
@@ -321,6 +347,20 @@ def attention(answer):
         hidden = scores.masked_fill(~m & ~empty(m), -inf)
         return soft(hidden).masked_fill(~m, 0.0)
 
+    rows = (  # a slip shows whatever becomes of the empty row
+        good,
+        lambda s, m: soft(s.masked_fill(~m, -inf)),
+        lambda s, m: soft(s.masked_fill(~m, -1e9)),
+    )
+
+    def slips(weights, hint):
+        return [
+            Mistake(
+                lambda q, k, v, m, row=row: weights(q, k, m, row) @ v, hint
+            )
+            for row in rows
+        ]
+
     yes = torch.ones(1, 1, 2, dtype=torch.bool)
     one = torch.tensor([[[True, False]]])
     return check(
@@ -343,8 +383,8 @@ def attention(answer):
             ),
             Mistake(
                 lambda q, k, v, m: soft(score(q, k).masked_fill(~m, -inf)) @ v,
-                "all right but the empty row: the softmax of -inf alone is "
-                "nan; give such a query 0 without ever computing it",
+                "all right but the empty row: it is 0 / 0 = nan there; set "
+                "the weights of such a query to 0",
             ),
             Mistake(
                 lambda q, k, v, m: soft(score(q, k).masked_fill(~m, -1e9)) @ v,
@@ -360,6 +400,43 @@ def attention(answer):
                 lambda q, k, v, m: good(score(q, k), ~m) @ v,
                 "the mask is the wrong way round: True = may attend, so fill "
                 "where it is False (~mask)",
+            ),
+            *slips(
+                lambda q, k, m, row: row(score(q, k), ~m),
+                "the mask is the wrong way round: True = may attend, so fill "
+                "where it is False (~mask)",
+            ),
+            Mistake(
+                lambda q, k, v, m: soft(
+                    score(q, k).masked_fill(~m, -1e9)
+                ).masked_fill(m, 0.0)
+                @ v,
+                "the second fill is the wrong way round: it puts 0 where the "
+                "mask is True; use ~mask there too",
+            ),
+            *slips(
+                lambda q, k, m, row: row(q @ k.mT, m),
+                "the scale is missing: divide the scores by sqrt(d)",
+            ),
+            *slips(
+                lambda q, k, m, row: row(q @ k.mT / q.shape[-1], m),
+                "it divides by d: divide by its square root",
+            ),
+            *slips(
+                lambda q, k, m, row: row(
+                    q @ k.mT * math.sqrt(q.shape[-1]), m
+                ),
+                "it multiplies by sqrt(d): divide by it",
+            ),
+            *(
+                Mistake(
+                    lambda q, k, v, m, end=end: end(
+                        soft(score(q, k).masked_fill(~m, -1e9), -2), m
+                    )
+                    @ v,
+                    "the softmax runs over the queries: use dim=-1, the keys",
+                )
+                for end in (lambda w, m: w, lambda w, m: w * m)
             ),
             Mistake(
                 lambda q, k, v, m: (soft(score(q, k)) * m) @ v,

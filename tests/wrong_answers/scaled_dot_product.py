@@ -193,7 +193,7 @@ WRONG = {
         (in_place_softmax, "in place"),
         (lambda s: torch.softmax(s, -1).detach(), "no gradient"),
         (lambda s: torch.softmax(s, -1).tolist(), "torch tensor"),
-        (lambda s: torch.softmax(s - s.amax(-1), -1), "raises"),
+        (lambda s: torch.softmax(s - s.amax(-1), -1), "lost their dimension"),
         (lambda s: torch.tensor([0.731059, 0.268941]), "no gradient"),
         (lambda s, t: torch.softmax(s / t, -1), "TypeError"),
         (forever, "never ends"),
