@@ -16,6 +16,16 @@ def two_heads(answer):
         praise="each head with its own weights",
         mistakes=[
             (
+                [1.3912, 2.3912],
+                "that is one head, divided by sqrt(2): give each head its own "
+                "number, and divide by sqrt(1)",
+            ),
+            ([0.8808, 0.5], "these are weights: mix the values with them"),
+            (
+                [10.389, 6.0],
+                "not normalised: divide by the sum of the exponentials",
+            ),
+            (
                 [1.2384, 2.2384],
                 "that is one head: the second number must be mixed with head "
                 "2's own weights",
@@ -100,6 +110,12 @@ def split(answer):
             Case((_numbers(2, 6, 5).transpose(1, 2), 3), "a transposed input"),
         ],
         mistakes=[
+            Mistake(
+                lambda x, n: x.view(len(x), n, x.shape[1], -1),
+                "right shape, wrong numbers: this view mixes tokens. Cut the "
+                "last dimension first (batch, length, heads, head_dim), then "
+                "transpose",
+            ),
             Mistake(
                 lambda x, n: x.reshape(len(x), n, x.shape[1], -1),
                 "right shape, wrong numbers: this view mixes tokens. Cut the "

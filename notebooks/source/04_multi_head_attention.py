@@ -12,7 +12,8 @@
 # - name a task that one head cannot solve, and prove it;
 # - cut heads out of a trained model and measure what each was worth.
 #
-# **Minutes:** 110, of which the exercises take 65. **Needs:** lessons 01 to 03. The training cells take about
+# **Minutes:** 110, of which the exercises take 65. **Needs:** lessons 01 to
+# 03. The training cells take about
 # 20 seconds in all.
 
 # %%
@@ -295,7 +296,7 @@ output_ours.pow(2).sum().backward()
 output_theirs.pow(2).sum().backward()
 for mine, torchs in zip(ours.parameters(), theirs.parameters()):
     torch.testing.assert_close(mine.grad, torchs.grad)
-print("gradients agree:", len(list(theirs.parameters())), "parameters")
+print("gradients agree:", len(list(theirs.parameters())), "parameter tensors")
 
 # %% [markdown]
 # ## A trap: torch's masks mean the opposite
@@ -340,10 +341,11 @@ print("with ~: causal again:", True)
 
 # %% [markdown]
 # Every token looks only into the *future*, and the last one, which has none,
-# gets `nan` (not a number), which then spreads to every weight of the model.
-# Our layer gives such a query zeros.
+# gets `nan` (not a number), which the next step spreads to every weight.
+# In our layer every head of such a query finds 0.
 #
-# Write `~mask` when you call torch's layer, and test it once with two tokens.
+# Write `~mask` when you call torch's layer, and look once at the
+# weights of two tokens: the first must not see the second.
 
 # %% [markdown]
 # ## Cross-attention
@@ -405,7 +407,9 @@ print("asked:  ", *(PEOPLE[i] for i in names[0]), "- answer:", answers[0])
 
 # %% [markdown]
 # The model is one `MultiHeadAttention` between look-up tables and a *linear*
-# readout: one number per question, above 0 for "on".
+# readout: one number per question, above 0 for "on". Each name has another
+# vector at each place in the question, and the query is their sum: one query
+# that knows who is asked first and who second.
 
 # %%
 class LampReader(nn.Module):
@@ -429,8 +433,10 @@ class LampReader(nn.Module):
 # %% [markdown]
 # ### Why one head must fail
 #
-# A lamp is 0 or 1. One head mixes lamps by weights: if it gives w to the first
-# asked house and 1 - w to the second, it finds *one number*.
+# There are only two values, *on* and *off*. However many numbers each has, a
+# mixture of the two lies on the straight line between them: **one number** says
+# where, the weight that fell on *on*. If a head gives w to the first asked
+# house and 1 - w to the second, that number is:
 #
 # | lamps | the head finds | with w = 0.7 |
 # |---|---|---|
@@ -444,11 +450,12 @@ class LampReader(nn.Module):
 # %% [markdown]
 # Two thresholds cut a line into *three* pieces, but there are *four* answers.
 # So at least one of the four is always wrong: **one head is right in at most
-# 3/4 of the streets**, however wide it is. Weight on other houses only adds
-# noise.
+# 3/4 of the streets**, however wide it is. Weight on other houses changes
+# nothing in the argument: keep their lamps as they are, and there are still
+# four answers and three pieces.
 #
-# Do not trust the argument? Let the computer try every w and every pair of
-# thresholds:
+# Do not trust the argument? Let the computer try w from 0.05 to 0.95 and every
+# pair of thresholds, in steps of 0.05:
 
 # %%
 lamps = [(1, 1), (1, 0), (0, 1), (0, 0)]
@@ -540,8 +547,8 @@ plotting.show(
 
 # %% [markdown]
 # All seeds agree. One head even stops at one half: it reads one lamp and
-# guesses the other, since the loss punishes a sure wrong answer more than an
-# honest guess.
+# guesses the other. Three quarters is what it *could* reach; a proof gives a
+# ceiling, and training need not find the way up to it.
 #
 # The proof can be *seen*. Draw the two numbers of the readout against each
 # other, one dot per street.
@@ -564,13 +571,14 @@ plotting.show(
     readout_planes(clouds),
     alt="Two scatter plots of the readout for 400 streets, marked by the true "
     "answer. One head: all dots lie on one straight line. Two heads: the "
-    "dots fill the plane and the four answers sit in four corners.",
+    "dots need the plane; the four answers sit in four corners.",
 )
 
 # %% [markdown]
-# On a line there are no four corners: this head read one lamp only, and the
-# other makes no difference. What do the two heads look at? **Predict**
-# before you run it: one street, one query, a row for each head.
+# On a line there are no four corners. Look at the scales on the left: one readout
+# swings wide, the other hardly leaves 0, which is a guess. What do the two
+# heads look at? **Predict** before you run it: one street, one query, a row
+# for each head.
 
 # %%
 *inputs, _ = batch_maker(2, seed=11, count=500)(0)
@@ -581,11 +589,13 @@ weights = weights[:, :, 0].cpu()  # (batch, heads, houses)
 print("asked:", *(PEOPLE[i] for i in names[0]))
 
 # %%
+figure = plotting.weights_heatmap(
+    weights[0], ["head 1", "head 2"], [PEOPLE[i] for i in who[0]],
+    title="Each head goes to one of the two houses",
+)
+figure.axes[0].set_ylabel("the query, by head")
 plotting.show(
-    plotting.weights_heatmap(
-        weights[0], ["head 1", "head 2"], [PEOPLE[i] for i in who[0]],
-        title="Each head goes to one of the two houses",
-    ),
+    figure,
     alt="Heat map of the weights of two heads over eight houses in one "
     "street: each head puts nearly all its weight on one of the two people "
     "who were asked about.",
@@ -602,8 +612,9 @@ print("in more than 9 of 10 streets:", (agree.mean() > 0.9).item())
 assert agree.mean() > 0.9
 
 # %% [markdown]
-# Nobody told them to share the work. Each question found its head, because
-# that is the only way to lower the loss.
+# Nobody told them to share the work. It is not the only way: 0.7 and 0.3 in one
+# head, 0.3 and 0.7 in the other would also give two numbers from which both
+# lamps can be worked out. But one head for each lamp is what training found.
 
 # %% [markdown]
 # ## A staircase
@@ -656,8 +667,9 @@ plotting.show(
 # %% [markdown]
 # ## What is a head worth? Cut it out
 #
-# `keep_heads` multiplies the part of every other head by 0, in the trained
-# model. Cut one head of the four-lamp reader at a time.
+# `keep_heads({0, 2})` keeps heads 0 and 2 of a trained model: the parts of all
+# heads that are not named are multiplied by 0. (Code counts from 0, figures
+# from 1.) Cut one head of the four-lamp reader at a time.
 #
 # **Predict:** which questions suffer when one of the four heads is gone?
 
@@ -683,7 +695,7 @@ figure = plotting.weights_heatmap(
     alone, [f"without head {h}" for h in heads], [f"lamp {h}" for h in heads],
     title="Each head carries one question, alone",
 )
-figure.axes[0].set(xlabel="share of right answers", ylabel="")
+figure.axes[0].set(xlabel="question (cells: share right)", ylabel="")
 plotting.show(
     figure,
     alt="Table of right answers per lamp after cutting one head: in each row "
@@ -695,8 +707,9 @@ plotting.show(
 # Four specialists, no spare. Now the opposite: **eight heads for two lamps**.
 # **Predict:** how many can go before answers suffer?
 #
-# Michel et al. (2019, section 4) cut greedily: each time the head that costs
-# least. (They rank by a gradient; with eight heads we can simply try.)
+# Michel et al. (2019, section 4) cut the least important heads first, ranked
+# by a gradient. With eight heads we can simply try each, and cut the one
+# whose loss costs least.
 
 # %%
 def cut_greedily(model, asked):
@@ -706,8 +719,8 @@ def cut_greedily(model, asked):
         right = after_cutting(model, cut, asked)
         shares.append(right.all(1).float().mean().item())
         left = [h for h in heads if h not in cut]
-        cost = {h: after_cutting(model, [*cut, h], asked) for h in left}
-        cut.append(max(left, key=lambda h: cost[h].mean()))
+        rest = {h: after_cutting(model, [*cut, h], asked) for h in left}
+        cut.append(max(left, key=lambda h: rest[h].mean()))
     return shares  # with all heads, one fewer, ..., one
 
 # %%
@@ -736,16 +749,24 @@ plotting.show(
 )
 
 # %% [markdown]
+# At least three of the eight can go for almost nothing: their work is done
+# elsewhere as well. Two heads left are *not* as good as two heads trained from
+# the start: this model spread its work. Of the four specialists each cut
+# halves the share.
+#
 # Large models have both kinds. In a translation model with 96 encoder heads,
-# cutting one changed BLEU significantly for only 8, and for half of these the
-# score *rose* (Michel et al. 2019, section 3.2). Voita et al. (2019, abstract)
-# removed 38 of 48 encoder heads for 0.15 BLEU; specialists went last.
+# cutting one changed BLEU (a score of translations, 0 to 100) significantly
+# for only 8, and for half of these the score *rose* (Michel et al. 2019,
+# section 3.2). Voita et al. (2019, abstract) removed 38 of 48 encoder heads
+# for 0.15 BLEU; specialists went last.
 
 # %% [markdown]
 # ## Add and cut heads yourself
 #
-# The four-lamp reader. Switch heads off and on, and step through streets.
-# **Find** the head that reads lamp 1. Is it the same in every street?
+# The four-lamp reader. Switch heads off and on, and step through streets. Left:
+# this street. Right: the share of 2,000 other streets in which each lamp is
+# answered right, so it moves with the boxes only. **Find** the head that
+# reads lamp 1. Is it the same in every street?
 
 # %%
 from attn_course.widgets.multi_head_attention import View, head_board
@@ -785,8 +806,8 @@ head_board(look, heads=4)
 # %% [markdown]
 # ## Exercises
 #
-# Each has a stub, a check that says at once what is wrong, a hint, and a
-# folded solution. Replace the dots and run the cell again.
+# Exercises 1 to 5 have a stub, a check that says at once what is wrong, a hint
+# and a folded solution; exercise 6 is an experiment of your own.
 
 # %% [markdown]
 # ### Exercise 1: two heads on paper (5 min, easy)

@@ -146,6 +146,9 @@ def in_place_mask(mask, heads):
 
 WRONG = {
     "two_heads": [
+        ([1.3912, 2.3912], "divided by sqrt(2)"),
+        ([0.8808, 0.5], "these are weights"),
+        ([10.389, 6], "not normalised"),
         ([1.2384, 2.2384], "that is one head"),
         ([1.5379, 3.0], "query [1, 0]"),
         ([1.3912, 3.0], "sqrt(2)"),
@@ -162,6 +165,7 @@ WRONG = {
         ([0, 0], "not it"),
     ],
     "split": [
+        (lambda x, n: x.view(len(x), n, x.shape[1], -1), "mixes tokens"),
         (plain, "mixes tokens"),
         (lambda x, n: x.unflatten(-1, (n, -1)), "transpose is missing"),
         (
