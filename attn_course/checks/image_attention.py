@@ -1,0 +1,307 @@
+"""Checks of lesson 09's exercises."""
+
+import torch
+from torch.nn import functional as F
+
+from attn_course.checks.engine import Case, Mistake, check, check_value
+
+
+def tokens(answer):
+    """Exercise 1: how many tokens a ViT makes of 224 x 224 pixels."""
+    return check_value(
+        answer,
+        197.0,
+        tolerance=0.01,
+        praise="14 * 14 patches and the class token: Dosovitskiy et al.'s 197",
+        mistakes=[
+            (196, "all patches are counted: what stands before them?"),
+            (14, "that is one row of patches: how many rows are there?"),
+            (15, "that is one row and the class token: count all rows"),
+            (28, "those are two sides added: the patches fill a square"),
+            (50_176, "those are the pixels: one token holds 16 * 16 of them"),
+            (50_177, "one token per patch, not per pixel"),
+            (256, "that is the number of pixels in one patch"),
+            (257, "that is the pixels in one patch, plus one: count patches"),
+            (768, "that is the numbers in one patch of three colours"),
+            (588, "colour adds numbers to a patch, not patches"),
+            (589, "colour adds numbers to a patch, not patches"),
+            (3_136, "that is with patches of 4 x 4: here they are 16 x 16"),
+            (50, "that is our 28 x 28 pixels in patches of 4 x 4"),
+            (38_809, "that is the weights of one head: n squared"),
+        ],
+    )
+
+
+def margin(answer):
+    """Exercise 2: half of the 95 % interval, in points of accuracy."""
+    return check_value(
+        answer,
+        0.0194,
+        tolerance=2e-4,
+        praise="1.96 * sqrt(0.89 * 0.11 / 1000): with 1,000 images, 0.88 and "
+        "0.90 are not told apart",
+        mistakes=[
+            (0.0099, "that is one standard error: 95 % take 1.96 of them"),
+            (0.0388, "that is the whole interval: asked is half of it"),
+            (0.0061, "that is with 10,000 images: here there are 1,000"),
+            (0.0310, "that is sqrt(0.5 * 0.5 / 1000) * 1.96: use 0.89"),
+            (0.0158, "that is 0.5 / sqrt(1000): use 0.89 and 1.96"),
+            (0.3129, "that is one image's deviation: divide by sqrt(1000)"),
+            (0.6133, "the root of the number of images is missing"),
+            (0.0198, "2 standard errors are close: take 1.96"),
+            (0.00019, "the square root is missing"),
+            (1.94, "that is in per cent: give a share, from 0 to 1"),
+            (0.0326, "0.89 * 0.11 is meant, not 0.89 alone"),
+            (0.0585, "0.89 * 0.11 is meant, not 0.89 alone"),
+        ],
+    )
+
+
+def _oracle_patchify(images, size):
+    batch, channels, height, width = images.shape
+    rows = []
+    for image in images:
+        for top in range(0, height, size):
+            for left in range(0, width, size):
+                numbers = [
+                    image[c, top + i, left + j]
+                    for c in range(channels)
+                    for i in range(size)
+                    for j in range(size)
+                ]
+                rows.append(torch.stack(numbers))
+    return torch.stack(rows).view(batch, -1, channels * size**2)
+
+
+def _blocks(images, size):
+    """(batch, channels, down, size, across, size)."""
+    b, c, h, w = images.shape
+    return images.reshape(b, c, h // size, size, w // size, size)
+
+
+def _order(*dims):
+    """A wrong patchify: the blocks' dimensions in another order."""
+
+    def patchify(images, size):
+        x = _blocks(images, size).permute(*dims)
+        b, c, h, w = images.shape
+        return x.reshape(b, -1, c * size**2)
+
+    return patchify
+
+
+def _strided(images, size):
+    b, c, h, w = images.shape
+    x = images.reshape(b, c, size, h // size, size, w // size)
+    return x.permute(0, 3, 5, 1, 2, 4).reshape(b, -1, c * size**2)
+
+
+def _images(*shape):
+    generator = torch.Generator().manual_seed(sum(shape))
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def patchify(answer):
+    """Exercise 3: cut images into patches."""
+    right = _order(0, 2, 4, 1, 3, 5)
+    count = torch.arange(16.0, dtype=torch.float64).view(1, 1, 4, 4)
+    return check(
+        answer,
+        oracle=_oracle_patchify,
+        cases=[
+            Case((count, 2), "the numbers 0 to 15 in patches of 2 x 2"),
+            Case((_images(2, 1, 4, 6), 2), "two images of 4 x 6"),
+            Case((_images(2, 3, 6, 4), 2), "two images of 3 colours"),
+            Case((_images(3, 2, 6, 9), 3), "three images in patches of 3 x 3"),
+            Case((_images(2, 2, 4, 4), 4), "one patch per image"),
+        ],
+        mistakes=[
+            Mistake(
+                lambda x, s: x.reshape(len(x), -1, x.shape[1] * s * s),
+                "it takes neighbours in one row of pixels, and a patch is a "
+                "square: split both sides, then permute so that down and "
+                "across come first, the pixels of a patch last",
+            ),
+            Mistake(
+                _order(0, 4, 2, 1, 3, 5),
+                "the patches come column by column: down comes before across",
+            ),
+            Mistake(
+                _order(0, 2, 4, 1, 5, 3),
+                "inside each patch, rows and columns are exchanged",
+            ),
+            Mistake(
+                _order(0, 4, 2, 1, 5, 3),
+                "rows and columns are exchanged, of patches and of pixels",
+            ),
+            Mistake(
+                _order(0, 2, 4, 3, 5, 1),
+                "inside each patch the colours come last: nn.Unfold's order "
+                "is channel, row, column",
+            ),
+            Mistake(
+                lambda x, s: F.unfold(x, s, stride=s),
+                "patches and numbers are exchanged: one row per patch "
+                "(transpose the last two dimensions)",
+            ),
+            Mistake(
+                lambda x, s: F.unfold(x, s).transpose(1, 2),
+                "the patches overlap: move by a whole patch (stride=size)",
+            ),
+            Mistake(
+                _strided,
+                "each patch takes pixels from all over the image: split the "
+                "height into (height // size, size), in this order",
+            ),
+            Mistake(
+                lambda x, s: _blocks(x, s).permute(0, 2, 4, 1, 3, 5).flatten(3),
+                "down and across are still two dimensions: flatten them",
+            ),
+            Mistake(
+                lambda x, s: right(x.flatten(0, 1)[:, None], s),
+                "each colour is cut as an image of its own: a patch holds all "
+                "colours",
+            ),
+            Mistake(
+                lambda x, s: right(x[:, :1], s),
+                "only the first colour is kept: a patch holds all colours",
+            ),
+            Mistake(
+                lambda x, s: right(x.mean(1, keepdim=True), s),
+                "the colours are averaged: a patch holds all of them",
+            ),
+            Mistake(
+                lambda x, s: F.avg_pool2d(x, s).flatten(2).transpose(1, 2),
+                "each patch is averaged: keep all its pixels",
+            ),
+            Mistake(
+                lambda x, s: right(x, s)[0],
+                "only the first image is cut: keep the batch dimension",
+            ),
+        ],
+        praise="the numbers of nn.Unfold, in its order",
+    )
+
+
+def _oracle_rollout(weights):
+    depth, heads, n, _ = weights.shape
+    joint = [[1.0 * (i == j) for j in range(n)] for i in range(n)]
+    for layer in weights:
+        mixed = [
+            [
+                (sum(w[i, j] for w in layer) / heads + (i == j)) / 2
+                for j in range(n)
+            ]
+            for i in range(n)
+        ]
+        joint = [
+            [sum(mixed[i][m] * joint[m][j] for m in range(n)) for j in range(n)]
+            for i in range(n)
+        ]
+    return torch.stack([torch.stack([*row]) for row in joint])
+
+
+def _weights(depth, heads, n):
+    return _images(depth, heads, n, n).mul(2).softmax(-1)
+
+
+def _rollout(mix, start="first", join=torch.matmul):
+    """A wrong rollout: another mix per block, or another way to join them."""
+
+    def fn(weights):
+        layers = [mix(w) for w in weights]
+        joint = layers[0]
+        for layer in layers[1:]:
+            pair = (layer, joint) if start == "first" else (joint, layer)
+            joint = join(*pair)
+        return joint
+
+    return fn
+
+
+def _half(mean):
+    return (mean + torch.eye(mean.shape[-1]).to(mean)) / 2
+
+
+def _mix(layer):
+    return _half(layer.mean(0))
+
+
+def rollout(answer):
+    """Exercise 4: attention rollout."""
+    return check(
+        answer,
+        oracle=_oracle_rollout,
+        cases=[
+            Case((_weights(2, 1, 2),), "two blocks, one head, two tokens"),
+            Case((_weights(3, 2, 3),), "three blocks, two heads, three tokens"),
+            Case((_weights(1, 3, 4),), "one block, three heads, four tokens"),
+        ],
+        mistakes=[
+            Mistake(
+                _rollout(lambda w: w.mean(0)),
+                "the residual is missing: mix each block's weights half and "
+                "half with the identity",
+            ),
+            Mistake(
+                _rollout(lambda w: w.mean(0) + torch.eye(w.shape[-1]).to(w)),
+                "rows no longer sum to 1: divide by 2 after adding the "
+                "identity",
+            ),
+            Mistake(
+                _rollout(_mix, "last"),
+                "the product is the wrong way round: a later block stands to "
+                "the left of an earlier one",
+            ),
+            Mistake(
+                _rollout(lambda w: _half(w.sum(0))),
+                "the heads are added up: take their mean",
+            ),
+            Mistake(
+                _rollout(lambda w: _half(w.amax(0))),
+                "it takes the largest head: take their mean",
+            ),
+            Mistake(
+                _rollout(lambda w: _half(w[0])),
+                "it takes the first head only: take the mean of all",
+            ),
+            Mistake(
+                _rollout(_mix, join=torch.mul),
+                "it multiplies entry by entry: use the matrix product @",
+            ),
+            Mistake(
+                _rollout(_mix, join=torch.add),
+                "it adds the blocks: multiply them",
+            ),
+            Mistake(
+                lambda w: _half(w.mean((0, 1))),
+                "it averages the blocks: multiply them",
+            ),
+            Mistake(
+                lambda w: _mix(w[-1]),
+                "that is the last block alone: multiply all of them",
+            ),
+            Mistake(
+                lambda w: _mix(w[0]),
+                "that is the first block alone: multiply all of them",
+            ),
+            Mistake(
+                _rollout(lambda w: (w.mean(0) + 1) / 2),
+                "it adds 1 everywhere: add the identity (torch.eye)",
+            ),
+            Mistake(
+                lambda w: _rollout(_mix)(w).T,
+                "rows and columns are exchanged: row i is the output token",
+            ),
+            Mistake(
+                lambda w: _rollout(_mix)(w)[0],
+                "that is the class token's row: return the whole matrix",
+            ),
+            Mistake(
+                lambda w: _half(_rollout(lambda x: x.mean(0))(w)),
+                "the identity comes in once, at the end: every block has its "
+                "own residual",
+            ),
+        ],
+        praise="every row sums to 1, through any number of blocks",
+    )

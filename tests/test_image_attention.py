@@ -1,0 +1,476 @@
+"""Lesson 09's module and data: patches, class token, rollout, occlusion."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from attn_course import image_attention as lesson
+from attn_course.data import fashion_mnist
+from attn_course.widgets import image_attention as views
+
+DOUBLE = torch.float64
+
+
+def images(batch=2, channels=1, height=8, width=12, dtype=DOUBLE):
+    return torch.randn(batch, channels, height, width, dtype=dtype)
+
+
+def small_vit(embed=None, tokens=4, **options):
+    options = {"dim": 8, "depth": 2, "heads": 2, "classes": 3, **options}
+    embed = embed or lesson.PatchEmbedding(4, options["dim"])
+    return lesson.VisionTransformer(embed, tokens=tokens, **options)
+
+
+# --- the data ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split, count", [("train", 12_000), ("test", 10_000)])
+def test_fashion_mnist_is_whole_and_balanced(split, count):
+    pictures, labels = fashion_mnist.load(split)
+    assert pictures.shape == (count, 28, 28) and pictures.dtype == torch.uint8
+    assert labels.shape == (count,) and labels.dtype == torch.int64
+    assert labels.bincount().tolist() == [count // 10] * 10
+    assert len(fashion_mnist.CLASSES) == 10
+
+
+def test_fashion_mnist_train_and_test_share_no_image():
+    train, test = (
+        {picture.numpy().tobytes() for picture in fashion_mnist.load(split)[0]}
+        for split in ("train", "test")
+    )
+    assert len(train) == 12_000 and len(test) == 10_000
+    assert not train & test
+
+
+def test_fashion_mnist_begins_as_published():
+    labels = fashion_mnist.load("test")[1]
+    names = [fashion_mnist.CLASSES[label] for label in labels[:4]]
+    assert names == ["Ankle boot", "Pullover", "Trouser", "Trouser"]
+
+
+def test_fashion_mnist_refuses_other_splits():
+    with pytest.raises(ValueError, match="split: .*'train' or 'test'.*'val'"):
+        fashion_mnist.load("val")
+
+
+def test_normalised_training_pixels_have_mean_0_and_deviation_1():
+    x = lesson.normalise(fashion_mnist.load("train")[0])
+    assert x.shape == (12_000, 1, 28, 28)
+    assert abs(x.mean()) < 0.01 and abs(x.std() - 1) < 0.01
+    assert x.min().item() == pytest.approx(lesson.BLACK)
+
+
+def test_normalise_refuses_what_is_no_grey_image(own_errors):
+    with pytest.raises(ValueError, match="images: .*uint8.*float32"):
+        lesson.normalise(torch.ones(2, 28, 28))
+    with pytest.raises(ValueError, match=r"images: .*\(28, 28\)"):
+        lesson.normalise(torch.ones(28, 28, dtype=torch.uint8))
+
+
+# --- patches ----------------------------------------------------------------
+
+
+@given(
+    st.integers(0, 3),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.integers(1, 3),
+)
+def test_patchify_equals_unfold_and_comes_back(batch, channels, size, m, n):
+    x = images(batch, channels, m * size, n * size)
+    patches = lesson.patchify(x, size)
+    if batch:  # torch's unfold wants at least one image
+        expected = F.unfold(x, size, stride=size).transpose(1, 2)
+        assert torch.equal(patches, expected)
+    assert patches.shape == (batch, m * n, channels * size**2)
+    back = lesson.unpatchify(patches, size, m * size, n * size)
+    assert torch.equal(back, x)
+
+
+def test_patchify_by_hand():
+    x = torch.arange(16.0).view(1, 1, 4, 4)
+    assert lesson.patchify(x, 2)[0].tolist() == [
+        [0, 1, 4, 5],
+        [2, 3, 6, 7],
+        [8, 9, 12, 13],
+        [10, 11, 14, 15],
+    ]
+
+
+def test_patchify_of_non_contiguous_images():
+    x = images().transpose(2, 3)
+    assert torch.equal(
+        lesson.patchify(x, 4), lesson.patchify(x.contiguous(), 4)
+    )
+
+
+@pytest.mark.parametrize("dtype", [DOUBLE, torch.float32, torch.bfloat16])
+def test_patch_embedding_is_a_convolution(dtype, device):
+    if device == "mps" and dtype == DOUBLE:
+        pytest.skip("MPS has no float64")
+    embed = lesson.PatchEmbedding(4, 6, channels=2).to(device, dtype)
+    x = images(3, 2, dtype=dtype).to(device).requires_grad_()
+    tokens = embed(x)
+    kernel = embed.project.weight.view(6, 2, 4, 4)
+    convolved = F.conv2d(x, kernel, embed.project.bias, stride=4)
+    expected = convolved.flatten(2).transpose(1, 2)
+    close = {} if dtype != torch.bfloat16 else {"rtol": 0.05, "atol": 0.05}
+    torch.testing.assert_close(tokens, expected, **close)
+    weight = torch.randn_like(tokens)
+    grads = [
+        torch.autograd.grad((y * weight).sum(), [x, embed.project.weight])
+        for y in (tokens, expected)
+    ]
+    for mine, torchs in zip(*grads):
+        torch.testing.assert_close(mine, torchs, **close)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: lesson.patchify(torch.ones(1, 1, 8, 9), 4), "size: .*8 and 9"),
+        (lambda: lesson.patchify(torch.ones(1, 1, 8, 8), 0), "size: .*got 0"),
+        (lambda: lesson.patchify(torch.ones(8, 8), 4), "images: .*8, 8"),
+        (
+            lambda: lesson.unpatchify(torch.ones(1, 3, 16), 4, 8, 8),
+            "patches: .*1, 3, 16",
+        ),
+        (
+            lambda: lesson.unpatchify(torch.ones(1, 4, 15), 4, 8, 8),
+            "patches: .*multiple of 16.*15",
+        ),
+        (
+            lambda: lesson.unpatchify(torch.ones(1, 4, 16), 4, 9, 8),
+            "patches: .*9 x 8",
+        ),
+        (lambda: small_vit()(torch.ones(1, 1, 8, 12)), "images: .*4 tokens.*6"),
+        (lambda: small_vit(heads=3), "heads: .*8.*3"),
+        (
+            lambda: lesson.mirrored_batches(
+                torch.ones(3, 1, 8, 8), torch.ones(3).long(), size=4
+            ),
+            "size: .*at most 3.*got 4",
+        ),
+        (lambda: lesson.wilson_interval(5, 4), "correct: .*5 of 4"),
+        (lambda: lesson.wilson_interval(0, 0), "correct: .*0 of 0"),
+        (lambda: lesson.rollout(torch.ones(2, 3, 3)), "weights: .*2, 3, 3"),
+        (lambda: lesson.rollout(torch.ones(2, 1, 3, 4)), "weights: .*3, 4"),
+        (
+            lambda: lesson.occlusion_map(print, torch.ones(1, 8, 8), 0, size=9),
+            "size: .*8.*got 9",
+        ),
+    ],
+)
+def test_wrong_input_is_named(own_errors, call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+# --- the models -------------------------------------------------------------
+
+
+def test_conv_stem_gives_one_token_per_4_by_4_and_sees_10_by_10():
+    stem = lesson.ConvStem(8).double().eval()
+    x = images(1, 1, 28, 28).requires_grad_()
+    tokens = stem(x)
+    assert tokens.shape == (1, 49, 8)
+    reach = torch.zeros(28, 28, dtype=torch.bool)
+    for _ in range(30):  # pooling passes on one of four: try many images
+        x = images(1, 1, 28, 28).requires_grad_()
+        token = stem(x)[0, 24].sum()  # row 3, column 3: pixels 12 to 15
+        reach |= torch.autograd.grad(token, x)[0][0, 0] != 0
+    rows, columns = reach.nonzero().T
+    assert (rows.min(), rows.max()) == (9, 18)
+    assert (columns.min(), columns.max()) == (9, 18)
+
+
+def test_stem_in_either_memory_layout_is_the_same():
+    stem = lesson.ConvStem(8).double().eval()
+    x = images(2, 1, 8, 8)
+    plain = stem.layers(x).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(stem(x), plain)
+
+
+def test_encoder_block_equals_torchs_layer():
+    block = lesson.EncoderBlock(8, 2, 16).double()
+    theirs = torch.nn.TransformerEncoderLayer(
+        8, 2, 16, dropout=0.0, batch_first=True, norm_first=True, dtype=DOUBLE
+    )
+    theirs.self_attn = block.attention.to_torch()
+    pairs = [
+        (block.norm_attention, theirs.norm1),
+        (block.norm_mlp, theirs.norm2),
+        (block.mlp[0], theirs.linear1),
+        (block.mlp[2], theirs.linear2),
+    ]
+    for mine, torchs in pairs:
+        torchs.load_state_dict(mine.state_dict())
+    x = torch.randn(3, 5, 8, dtype=DOUBLE, requires_grad=True)
+    output, weights = block(x, need_weights=True)
+    expected = theirs(x)
+    torch.testing.assert_close(output, expected)
+    torch.testing.assert_close(block(x)[0], output)
+    assert weights.shape == (3, 2, 5, 5)
+    torch.testing.assert_close(
+        torch.autograd.grad(output.square().sum(), x)[0],
+        torch.autograd.grad(expected.square().sum(), x)[0],
+    )
+
+
+def test_vit_shapes_and_weights_that_sum_to_one(device):
+    model = small_vit().to(device)
+    x = images(3, 1, 8, 8, torch.float32).to(device)
+    assert model(x).shape == (3, 3)
+    weights = model.attention_weights(x)
+    assert weights.shape == (2, 3, 2, 5, 5)
+    torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+
+
+def test_vit_of_no_image():
+    assert small_vit()(torch.ones(0, 1, 8, 8)).shape == (0, 3)
+
+
+def test_vit_without_positions_does_not_see_the_order_of_patches():
+    model = small_vit().double()
+    torch.nn.init.zeros_(model.positions)
+    x = images(5, 1, 8, 8)
+    shuffled = lesson.shuffle_patches(x, 4)
+    assert not torch.equal(x, shuffled)
+    torch.testing.assert_close(model(x), model(shuffled))
+
+
+def test_vit_with_positions_sees_the_order_of_patches():
+    model = small_vit().double()
+    x = images(5, 1, 8, 8)
+    shuffled = lesson.shuffle_patches(x, 4)
+    assert (model(x) - model(shuffled)).abs().max() > 1e-4
+
+
+def test_only_the_class_token_is_read():
+    """The head's scores change with the class token, at any input."""
+    model = small_vit(depth=0).double()
+    x = images(2, 1, 8, 8)
+    first, second = model(x)
+    torch.testing.assert_close(first, second)  # no block: no look at the image
+    with torch.no_grad():
+        model.class_token += torch.randn(8)
+    assert not torch.allclose(model(x)[0], first)
+
+
+def test_every_parameter_learns():
+    model = small_vit(lesson.ConvStem(8), tokens=4)
+    model(images(3, 1, 8, 8, torch.float32)).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+
+
+def test_models_save_and_load(tmp_path):
+    model, other = small_vit(), small_vit()
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+    x = images(2, 1, 8, 8, torch.float32)
+    torch.testing.assert_close(model(x), other(x))
+
+
+def test_small_cnn_shapes_and_size():
+    model = lesson.SmallCNN(4, 10)
+    assert model(images(2, 1, 28, 28, torch.float32)).shape == (2, 10)
+    weights = 9 * (4 + 4 * 8 + 8 * 10) + 2 * (4 + 8 + 10)
+    assert lesson.count_parameters(model) == weights + 10 * 10 + 10
+
+
+def test_predict_goes_chunk_by_chunk_in_evaluation_mode():
+    model = lesson.SmallCNN(4, 8).train()
+    x = images(7, 1, 8, 8, torch.float32)
+    found = lesson.predict(model, x, chunk=3, mirror=False)
+    assert model.training
+    assert torch.equal(found, model.eval()(x).argmax(-1))
+
+
+def test_predict_asks_the_mirror_image_too():
+    def model(x):  # sees only the left column
+        left = x[:, 0, :, 0].mean(-1)
+        return torch.stack([left, torch.zeros_like(left)], dim=-1)
+
+    class Left(torch.nn.Module):
+        forward = staticmethod(model)
+
+    x = torch.full((1, 1, 4, 4), -1.0)
+    x[..., -1] = 3.0  # the right column, once mirrored, outweighs the left
+    assert lesson.predict(Left(), x, mirror=False).item() == 1
+    assert lesson.predict(Left(), x).item() == 0
+
+
+def test_batches_show_every_image_once_an_epoch_some_mirrored():
+    x = torch.arange(12.0).view(12, 1, 1, 1) + torch.tensor([0.0, 0.5])
+    labels = torch.arange(12)
+    batches = lesson.mirrored_batches(x, labels, size=4, seed=1)
+    seen = [batches(step) for step in range(3)]
+    assert sorted(torch.cat([y for _, y in seen]).tolist()) == [*range(12)]
+    flips = 0
+    for pictures, names in seen:
+        for picture, name in zip(pictures, names):
+            mirrored = not torch.equal(picture, x[name])
+            assert torch.equal(picture.flip(-1) if mirrored else picture, x[name])
+            flips += mirrored
+    assert 0 < flips < 12
+    again = lesson.mirrored_batches(x, labels, size=4, seed=1)(1)
+    assert torch.equal(again[0], seen[1][0])
+    assert not torch.equal(batches(3)[1], seen[0][1])  # another order
+
+
+# --- what it looks at -------------------------------------------------------
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 6))
+def test_rollout_rows_sum_to_one(depth, heads, tokens):
+    scores = torch.randn(depth, 2, heads, tokens, tokens, dtype=DOUBLE)
+    found = lesson.rollout(scores.softmax(-1))
+    assert found.shape == (2, tokens, tokens)
+    assert (found >= 0).all()
+    torch.testing.assert_close(found.sum(-1), torch.ones(2, tokens).double())
+
+
+def test_rollout_equals_a_sum_over_all_paths():
+    weights = torch.randn(3, 2, 4, 4, dtype=DOUBLE).softmax(-1)
+    joint = [[0.0] * 4 for _ in range(4)]
+    steps = [
+        [
+            [
+                (sum(w[i][j] for w in layer) / len(layer) + (i == j)) / 2
+                for j in range(4)
+            ]
+            for i in range(4)
+        ]
+        for layer in weights.tolist()
+    ]
+    for i in range(4):
+        for a in range(4):
+            for b in range(4):
+                for j in range(4):
+                    path = steps[2][i][a] * steps[1][a][b] * steps[0][b][j]
+                    joint[i][j] += path
+    expected = torch.tensor(joint, dtype=DOUBLE)
+    torch.testing.assert_close(lesson.rollout(weights), expected)
+
+
+def test_rollout_of_tokens_that_look_at_themselves_is_the_identity():
+    weights = torch.eye(3).expand(4, 2, 3, 3)
+    assert torch.equal(lesson.rollout(weights), torch.eye(3))
+
+
+@given(st.integers(0, 1000))
+def test_shuffle_keeps_every_patch(seed):
+    x = images(3, 1, 8, 8)
+    shuffled = lesson.shuffle_patches(x, 4, seed)
+    sorted_sums = [
+        lesson.patchify(y, 4).sum(-1).sort().values for y in (x, shuffled)
+    ]
+    torch.testing.assert_close(*sorted_sums)
+
+
+def test_shuffle_is_repeatable_and_differs_between_images():
+    one = images(1, 1, 28, 28)
+    x = one.expand(3, -1, -1, -1)
+    shuffled = lesson.shuffle_patches(x, 4, seed=1)
+    assert torch.equal(shuffled, lesson.shuffle_patches(x, 4, seed=1))
+    assert not torch.equal(shuffled[0], shuffled[1])
+
+
+def test_shuffle_of_whole_images_changes_nothing():
+    x = images(3, 1, 28, 28)
+    assert torch.equal(lesson.shuffle_patches(x, 28), x)
+
+
+@given(st.integers(-3, 9), st.integers(-3, 9), st.integers(0, 9))
+def test_occlude_covers_the_square_and_nothing_else(row, column, size):
+    x = images(1, 1, 8, 8)
+    before = x.clone()
+    covered = lesson.occlude(x, row, column, size, fill=7.0)
+    assert torch.equal(x, before)
+    for i in range(8):
+        for j in range(8):
+            inside = row <= i < row + size and column <= j < column + size
+            expected = 7.0 if inside else x[0, 0, i, j].item()
+            assert covered[0, 0, i, j].item() == expected
+
+
+def test_occlusion_map_finds_the_one_pixel_that_counts():
+    def model(x):  # class 1 if pixel (5, 2) is bright
+        light = x[:, 0, 5, 2]
+        return torch.stack([torch.zeros_like(light), light], dim=-1)
+
+    image = torch.full((1, 8, 8), lesson.BLACK)
+    image[0, 5, 2] = 4.0
+    costs = lesson.occlusion_map(model, image, 1, size=2, stride=1)
+    assert costs.shape == (7, 7)
+    needed = costs > 0.1
+    assert needed.nonzero().tolist() == [[4, 1], [4, 2], [5, 1], [5, 2]]
+    assert (costs[~needed] == 0).all()
+
+
+# --- how sure ---------------------------------------------------------------
+
+
+def test_wilson_interval_of_a_known_case():
+    low, high = lesson.wilson_interval(8900, 10_000)
+    assert (low, high) == pytest.approx((0.8837, 0.8960), abs=1e-4)
+
+
+@given(st.integers(1, 10_000).flatmap(
+    lambda n: st.tuples(st.integers(0, n), st.just(n))
+))
+def test_wilson_bounds_solve_the_equation_they_come_from(pair):
+    correct, total = pair
+    share = correct / total
+    low, high = lesson.wilson_interval(correct, total)
+    assert -1e-12 <= low <= share + 1e-12 and share <= high + 1e-12
+    for bound in (low, high):
+        distance = 1.96 * math.sqrt(max(bound * (1 - bound), 0) / total)
+        assert abs(share - bound) == pytest.approx(distance, abs=1e-6)
+
+
+# --- the lesson's pictures ---------------------------------------------------
+
+
+def test_attention_explorer_shows_the_chosen_block_and_head():
+    x = images(3, 1, 8, 8, torch.float32)
+    view = views.attention_explorer(small_vit().eval(), x, ["a", "b", "c"])
+    assert "Test image 0, class a" in view.still.alt
+    assert "block 2, head 1" in view.still.alt
+    view.controls["number"].value = 2
+    view.controls["head"].value = 2
+    assert "class c" in view.caption.value
+    assert "head 2" in view.caption.value and "img" in view.picture.value
+
+
+def test_cover_explorer_moves_the_square():
+    x = images(3, 1, 8, 8, torch.float32)
+    model = small_vit().eval()
+    view = views.cover_explorer(model, x, ["a", "b", "c"], ["x", "y", "z"])
+    before = view.picture.value
+    view.controls["row"].value = 0
+    assert "row 0" in view.caption.value
+    assert view.picture.value != before
+
+
+def test_figures_have_the_parts_they_are_asked_for():
+    picture, heat = torch.rand(8, 8), torch.rand(2, 2)
+    figure = views.image_grid([[picture, (picture, heat)]], ["one", "two"])
+    assert [ax.get_title() for ax in figure.axes] == ["one", "two"]
+    assert [len(ax.images) for ax in figure.axes] == [1, 2]
+    assert len(views.image_grid([[picture]]).axes) == 1
+    assert len(views.image_grid([[picture], [picture]]).axes) == 2
+    assert len(views.cost_maps([picture] * 3, [heat] * 3).axes) == 6
+    hits = {"a": torch.tensor([True] * 9 + [False])}
+    figure = views.interval_table(hits, line=0.5, title="t")
+    assert "0.900  [0.596, 0.982]" in figure.axes[0].texts[0].get_text()
+    figure = views.bars(["a", "b"], torch.tensor([0.25, 1.0]), title="t")
+    assert figure.axes[0].texts[0].get_text() == "0.25"
+    spread = views.spread({"a": torch.rand(9)}, xlabel="x", title="t")
+    assert spread.axes[0].get_title(loc="left") == "t"

@@ -1,0 +1,246 @@
+"""Answers to lesson 09's exercises: wrong ones with their hint, right ones."""
+
+import functools
+
+import torch
+from torch.nn import functional as F
+
+
+def reshape_only(images, size):
+    return images.reshape(len(images), -1, images.shape[1] * size**2)
+
+
+def split(images, size):
+    b, c, h, w = images.shape
+    return images.reshape(b, c, h // size, size, w // size, size)
+
+
+def not_moved(images, size):
+    return split(images, size).reshape(
+        len(images), -1, images.shape[1] * size**2
+    )
+
+
+def column_by_column(images, size):
+    x = split(images, size).permute(0, 4, 2, 1, 3, 5)
+    return x.flatten(3).flatten(1, 2)
+
+
+def pixels_transposed(images, size):
+    x = split(images, size).permute(0, 2, 4, 1, 5, 3)
+    return x.flatten(3).flatten(1, 2)
+
+
+def colours_last(images, size):
+    x = split(images, size).permute(0, 2, 4, 3, 5, 1)
+    return x.flatten(3).flatten(1, 2)
+
+
+def not_flattened(images, size):
+    return split(images, size).permute(0, 2, 4, 1, 3, 5).flatten(3)
+
+
+def size_first(images, size):
+    b, c, h, w = images.shape
+    x = images.reshape(b, c, size, h // size, size, w // size)
+    return x.permute(0, 3, 5, 1, 2, 4).flatten(3).flatten(1, 2)
+
+
+def loop_patchify(images, size):
+    h, w = images.shape[2:]
+    patches = [
+        images[:, :, top : top + size, left : left + size].flatten(1)
+        for top in range(0, h, size)
+        for left in range(0, w, size)
+    ]
+    return torch.stack(patches, dim=1)
+
+
+def first_image(images, size):
+    return loop_patchify(images, size)[0]
+
+
+def one_colour(images, size):
+    return loop_patchify(images[:, :1], size)
+
+
+def mean_colour(images, size):
+    return loop_patchify(images.mean(1, keepdim=True), size)
+
+
+def detached(images, size):
+    return loop_patchify(images.detach(), size)
+
+
+def in_place(images, size):
+    images.requires_grad_(False)
+    images -= images.mean()
+    return loop_patchify(images, size)
+
+
+def only_small(images, size):
+    return loop_patchify(images[:, :, :4, :4], size)
+
+
+def unfold_patchify(images, size):
+    x = images.unfold(2, size, size).unfold(3, size, size)
+    # (batch, channels, down, across, size, size)
+    x = torch.einsum("bcdaij->bdacij", x)
+    return x.flatten(3).flatten(1, 2)
+
+
+def shuffle_patchify(images, size):
+    return F.pixel_unshuffle(images, size).flatten(2).transpose(1, 2)
+
+
+def half(mean):
+    return (mean + torch.eye(len(mean), dtype=mean.dtype)) / 2
+
+
+def chain(layers):
+    return functools.reduce(lambda joint, layer: layer @ joint, layers)
+
+
+def loop_rollout(weights):
+    joint = torch.eye(weights.shape[-1], dtype=weights.dtype)
+    for layer in weights:
+        joint = half(layer.mean(0)) @ joint
+    return joint
+
+
+def normalised_rollout(weights):
+    """As the paper's code does it: add the identity, divide by the row sum."""
+    mixed = weights.mean(dim=1) + torch.eye(weights.shape[-1]).double()
+    mixed = mixed / mixed.sum(dim=-1, keepdim=True)
+    return chain(mixed)
+
+
+def backward_rollout(weights):
+    """From the last block down, multiplying from the right."""
+    joint = torch.eye(weights.shape[-1], dtype=weights.dtype)
+    for layer in weights.flip(0):
+        joint = torch.einsum("im,mj->ij", joint, half(layer.mean(0)))
+    return joint
+
+
+def product_rollout(weights):
+    layers = [half(layer.mean(0)) for layer in weights.flip(0)]
+    return torch.linalg.multi_dot(layers) if len(layers) > 1 else layers[0]
+
+
+def entrywise(weights):
+    joint = half(weights[0].mean(0))
+    for layer in weights[1:]:
+        joint = joint * half(layer.mean(0))
+    return joint
+
+
+def ones_for_identity(weights):
+    return chain([(w.mean(0) + 1) / 2 for w in weights])
+
+
+def joined_once(weights):
+    return half(chain([w.mean(0) for w in weights]))
+
+
+WRONG = {
+    "tokens": [
+        (196, "stands before"),
+        (14, "one row"),
+        (15, "one row"),
+        (28, "two sides"),
+        (224 * 224, "those are the pixels"),
+        (224 * 224 + 1, "not per pixel"),
+        (256, "in one patch"),
+        (257, "in one patch"),
+        (768, "three colours"),
+        (3 * 196, "not patches"),
+        (56 * 56, "4 x 4"),
+        (50, "our 28 x 28"),
+        (197**2, "n squared"),
+        (3, "not it"),
+        ("197", "expected numbers"),
+        ([14, 14], "one number"),
+    ],
+    "margin": [
+        (0.00989, "one standard error"),
+        (0.03879, "whole interval"),
+        (0.00613, "10,000 images"),
+        (0.03099, "use 0.89"),
+        (0.01581, "0.5 / sqrt(1000)"),
+        (0.3129, "one image"),
+        (0.6133, "number of images is missing"),
+        (0.01979, "take 1.96"),
+        (1.94, "per cent"),
+        (0.05847, "0.89 alone"),
+        (0.5, "not it"),
+        ((0.87, 0.91), "one number"),
+    ],
+    "patchify": [
+        (reshape_only, "one row of pixels"),
+        (not_moved, "then permute"),
+        (column_by_column, "column by column"),
+        (pixels_transposed, "exchanged"),
+        (colours_last, "colours come last"),
+        (not_flattened, "flatten them"),
+        (size_first, "all over the image"),
+        (lambda x, s: F.unfold(x, s, stride=s), "patches and numbers"),
+        (lambda x, s: F.unfold(x, s).transpose(1, 2), "overlap"),
+        (lambda x, s: loop_patchify(x.mT, s), "rows and columns"),
+        (lambda x, s: loop_patchify(x.flatten(0, 1)[:, None], s), "own"),
+        (
+            lambda x, s: F.avg_pool2d(x, s).flatten(2).transpose(1, 2),
+            "averaged",
+        ),
+        (first_image, "batch dimension"),
+        (one_colour, "first colour"),
+        (mean_colour, "averaged"),
+        (detached, "no gradient"),
+        (in_place, "in place"),
+        (only_small, "expected shape"),
+        (lambda x, s: x.view(-1, s, s, 7), "RuntimeError"),
+        (lambda x, s: loop_patchify(x, s).tolist(), "torch tensor"),
+    ],
+    "rollout": [
+        (lambda w: chain([x.mean(0) for x in w]), "residual is missing"),
+        (
+            lambda w: chain([2 * half(x.mean(0)) for x in w]),
+            "divide by 2",
+        ),
+        (lambda w: loop_rollout(w.flip(0)), "wrong way round"),
+        (lambda w: chain([half(x.sum(0)) for x in w]), "take their mean"),
+        (lambda w: chain([half(x.amax(0)) for x in w]), "largest head"),
+        (lambda w: loop_rollout(w[:, :1]), "first head"),
+        (entrywise, "entry by entry"),
+        (lambda w: sum(half(x.mean(0)) for x in w), "adds the blocks"),
+        (lambda w: half(w.mean((0, 1))), "averages the blocks"),
+        (lambda w: loop_rollout(w[-1:]), "last block alone"),
+        (lambda w: loop_rollout(w[:1]), "first block alone"),
+        (ones_for_identity, "identity (torch.eye)"),
+        (joined_once, "its own residual"),
+        (lambda w: loop_rollout(w).T, "rows and columns"),
+        (lambda w: loop_rollout(w)[0], "class token's row"),
+        (lambda w: loop_rollout(w.detach()), "no gradient"),
+        (lambda w: loop_rollout(w).sum(), "expected shape"),
+    ],
+}
+RIGHT = {
+    "tokens": [197, 14 * 14 + 1, torch.tensor(197.0)],
+    "margin": [
+        1.96 * (0.89 * 0.11 / 1000) ** 0.5,
+        0.0194,
+        torch.tensor(0.0194),
+    ],
+    "patchify": [
+        loop_patchify,
+        unfold_patchify,
+        shuffle_patchify,
+        lambda x, s: F.unfold(x, s, stride=s).transpose(1, 2),
+    ],
+    "rollout": [
+        loop_rollout,
+        normalised_rollout,
+        backward_rollout,
+        product_rollout,
+    ],
+}
