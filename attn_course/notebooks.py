@@ -97,12 +97,12 @@ def read_notebook(name: str, folder: Path = FOLDER):
 def inputs(name: str, folder: Path = FOLDER) -> str:
     """Return a digest of all that a lesson's outputs are made from.
 
-    That is its source, its checks and widgets, and every module of the
-    course that these import, directly or through others.
+    That is its code cells (not its text), its checks and widgets, and every
+    module of the course that these import, directly or through others.
     """
     slug = name[3:]
-    waiting = [folder / "source" / f"{name}.py"]
-    waiting += sorted(PACKAGE.glob(f"*/{slug}.*"))
+    source = folder / "source" / f"{name}.py"
+    waiting = _imported(source) + sorted(PACKAGE.glob(f"*/{slug}.*"))
     found: set[Path] = set()
     while waiting:
         path = waiting.pop()
@@ -112,6 +112,9 @@ def inputs(name: str, folder: Path = FOLDER) -> str:
         if path.suffix == ".py":
             waiting += _imported(path)
     digest = hashlib.sha256()
+    for cell in read_source(name, folder).cells:
+        if cell.cell_type == "code":
+            digest.update(cell.source.encode() + b"\0")
     for path in sorted(found):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -147,10 +150,11 @@ def build(
     """Execute a lesson and write its notebook, if anything has changed.
 
     The kernel starts in an empty folder, so a lesson cannot depend on where
-    it is run. The notebook is replaced only when all cells have run.
+    it is run. The notebook is replaced only when all cells have run. If only
+    text has changed, the outputs are kept and nothing is executed.
 
     Returns:
-        Whether it was built (False: nothing had changed).
+        Whether it was written (False: nothing had changed).
 
     Raises:
         BuildError: if a cell raises; the message names the lesson, the cell,
@@ -162,11 +166,14 @@ def build(
     notebook = read_source(name, folder)
     target = folder / f"{name}.ipynb"
     digest = inputs(name, folder)
-    if target.exists() and not force:
-        old = read_notebook(name, folder)
-        if old.metadata.get("attn_course", {}).get("inputs") == digest:
+    old = read_notebook(name, folder) if target.exists() else None
+    made_from = old.metadata.get("attn_course", {}) if old else {}
+    if made_from.get("inputs") == digest and not force:
+        if not same_cells(name, folder):
             return False
-    _execute(notebook, name, folder, say)
+        _keep_outputs(notebook, old)
+    else:
+        _execute(notebook, name, folder, say)
     notebook.metadata = {**METADATA, "attn_course": {"inputs": digest}}
     _tidy(notebook)
     nbformat.validate(notebook)
@@ -181,6 +188,15 @@ def build(
         Path(draft).unlink(missing_ok=True)
         raise
     return True
+
+
+def _keep_outputs(notebook, old) -> None:
+    """Give code cells that have not changed the outputs they had."""
+    done = [c for c in old.cells if c.cell_type == "code"]
+    new = [c for c in notebook.cells if c.cell_type == "code"]
+    for cell, before in zip(new, done, strict=True):
+        cell.outputs = before.outputs
+        cell.execution_count = before.execution_count
 
 
 def _execute(notebook, name: str, folder: Path, say) -> None:

@@ -69,10 +69,22 @@ def test_build_skips_what_has_not_changed(folder):
     assert notebooks.build("77_why", folder)
 
 
+def test_changed_text_keeps_the_outputs(folder, monkeypatch):
+    write(folder, GOOD)
+    notebooks.build("77_why", folder)
+    write(folder, GOOD.replace("# Twice.", "# Two times."))
+    monkeypatch.setattr(notebooks, "_execute", None)  # it must not run
+    assert notebooks.build("77_why", folder)
+    built = notebooks.read_notebook("77_why", folder)
+    assert built.cells[2].source == "Two times."
+    assert built.cells[3].outputs[0].text == "4\n"
+    assert notebooks.same_cells("77_why", folder) == []
+
+
 def test_inputs_follow_imports_through_modules(folder):
     write(folder, "# %%\nfrom attn_course import session\n")
     with_session = notebooks.inputs("77_why", folder)
-    write(folder, "# %%\nfrom attn_course import session\n# more\n")
+    write(folder, "# %%\nfrom attn_course import training\n")
     assert notebooks.inputs("77_why", folder) != with_session
     reached = {
         path.name
