@@ -14,6 +14,8 @@ def tokens(answer):
         tolerance=0.01,
         praise="14 * 14 patches and the class token: Dosovitskiy et al.'s 197",
         mistakes=[
+            (769, "that is the numbers in one colour patch, plus 1: count "
+                  "patches"),
             (196, "all patches are counted: what stands before them?"),
             (14, "that is one row of patches: how many rows are there?"),
             (15, "that is one row and the class token: count all rows"),
@@ -41,6 +43,8 @@ def margin(answer):
         praise="1.96 * sqrt(0.89 * 0.11 / 1000): with 1,000 images, 0.88 and "
         "0.90 are not told apart",
         mistakes=[
+            (0.019, "rounded too far: give four decimals"),
+            (0.0006, "1000 belongs under the root"),
             (0.0099, "that is one standard error: 95 % take 1.96 of them"),
             (0.0388, "that is the whole interval: asked is half of it"),
             (0.0061, "that is with 10,000 images: here there are 1,000"),
@@ -116,6 +120,13 @@ def patchify(answer):
             Case((_images(2, 2, 4, 4), 4), "one patch per image"),
         ],
         mistakes=[
+            Mistake(
+                lambda x, s: x.unfold(2, s, s)
+                .unfold(3, s, s)
+                .reshape(len(x), -1, x.shape[1] * s * s),
+                "colours are not brought into the patch: permute(0, 2, 3, 1, "
+                "4, 5) before the reshape",
+            ),
             Mistake(
                 lambda x, s: x.reshape(len(x), -1, x.shape[1] * s * s),
                 "it takes neighbours in one row of pixels, and a patch is a "
@@ -238,6 +249,15 @@ def rollout(answer):
             Case((_weights(1, 3, 4),), "one block, three heads, four tokens"),
         ],
         mistakes=[
+            Mistake(
+                lambda w: _rollout(lambda x: _half(x.mean(1)))(w),
+                "there is no batch here: the heads are the first dimension "
+                "of a block (dim=0)",
+            ),
+            Mistake(
+                lambda w: _rollout(_half)(w.mean(0)),
+                "dimension 0 of weights is the blocks: average over the heads",
+            ),
             Mistake(
                 _rollout(lambda w: w.mean(0)),
                 "the residual is missing: mix each block's weights half and "

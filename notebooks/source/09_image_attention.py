@@ -76,8 +76,8 @@ baseline = (nearest == test_labels).double().mean().item()
 print(f"nearest average: {baseline:.2f}")
 
 # %% [markdown]
-# Two thirds, by silhouette alone. A useful model must be far above this
-# number, not merely above 0.10.
+# Two thirds, by rough shape and brightness alone. A useful model must be far
+# above this number, not merely above 0.10.
 
 # %% [markdown]
 # ## An image as a row of tokens
@@ -175,8 +175,9 @@ print("cut and project = convolution with stride 4:", tuple(embed(some).shape))
 
 # %% [markdown]
 # The whole model: equations 1 to 4 of Dosovitskiy et al. Each block is
-# attention, then a small network for each token by itself, both added to
-# what was there.
+# attention, then a small network of two linear layers for each token by itself
+# (the **MLP**), both added to what was there (the **residual**). Before each,
+# a **norm** brings every token's numbers to mean 0 and deviation 1.
 
 # %%
 def forward(model, images):
@@ -223,8 +224,9 @@ print("without, it changes:       ", change(fresh) > 1e-4)
 assert change(fresh) < 1e-4
 
 # %% [markdown]
-# Without positions an image is a bag of patches. Keep this in mind: later we
-# shuffle patches for a *trained* model, and see how much it relies on place.
+# Without positions an image is a bag of (plain) patches. Keep this in mind:
+# later we shuffle patches for a *trained* model, and see how much it relies on
+# place.
 
 # %% [markdown]
 # ## A gentler start: the convolutional stem
@@ -280,8 +282,9 @@ for name, make in makers.items():
 # %% [markdown]
 # ## One recipe for all
 #
-# Batches of 64, each image mirrored with chance 1/2. AdamW, learning rate up
-# to 0.002 and back to 0 along a cosine. **Label smoothing**: aim at 0.91 for
+# Batches of 64, each image mirrored with chance 1/2. The optimizer is AdamW
+# (gradient descent with a step size for each weight); its learning rate rises
+# to 0.002, then falls to 0 along a cosine. **Label smoothing**: aim at 0.91 for
 # the right class and 0.01 for each other, so that the model does not grow
 # overconfident. The recipe was chosen for the ViT with stem.
 
@@ -369,16 +372,17 @@ assert session.quick() or share(right["ViT, stem, long"]) >= 0.88
 
 # %% [markdown]
 # `mirror=True` shows each test image twice, as it is and mirrored, and
-# averages the probabilities. It costs twice the time and gives a little
-# accuracy: shoes, which all point to the left, were trained in both
-# directions.
+# averages the probabilities. It costs twice the time and usually gives a little
+# accuracy. In the table below only the long run has this help, so a part of
+# its lead is not patience.
 
 # %% [markdown]
 # ## How sure?
 #
 # An accuracy from 10,000 images is itself uncertain. Wilson's (1927) 95 %
 # interval says how much: where other test images of the same kind would
-# probably lead.
+# probably lead. It says nothing of another training run with another seed:
+# each model here ran once.
 
 # %%
 plotting.show(
@@ -393,11 +397,12 @@ plotting.show(
 )
 
 # %% [markdown]
-# The stem lifts the ViT far above plain cuts. But stem and CNN overlap: at
-# equal steps this race has **no winner**. Would a long one have? The table does
-# not say; run `train(cnn, train_images, train_labels, LONG, "CNN, long")`,
-# two minutes more, and see. The CNN knows from the start that neighbours
-# belong together; a ViT must learn it.
+# The stem lifts the ViT far above plain cuts. But the intervals of stem
+# and CNN overlap: with one run each we name **no winner**. Would a long race
+# have one? The table does not say; run
+# `train(cnn, train_images, train_labels, LONG, "CNN, long")`, two minutes more,
+# and see. The CNN knows from the start that neighbours belong together; a ViT
+# must learn it.
 
 # %%
 gap = abs(share(right["ViT, stem"]) - share(right["CNN"]))
@@ -487,8 +492,9 @@ print("both gain more than 0.02:", gain > 0.02)
 assert session.quick() or gain > 0.02
 
 # %% [markdown]
-# Dosovitskiy et al. (2021, section 4.3) saw the same over a far wider range:
-# their ViTs lost to convolutional networks on a million images, and won on
+# One run each is too little to rank the two. Dosovitskiy et al. (2021, section
+# 4.3) saw an order turn round over a far wider range: their ViTs lost to
+# convolutional networks when pre-trained on 1.3 million images, and won on
 # 300 million.
 
 # %% [markdown]
@@ -565,7 +571,8 @@ views.attention_explorer(model, test_images[:100], names)
 #
 # A picture of attention is not yet an explanation. Experiments on the *input*
 # are harder evidence. Cut the test images into squares and shuffle these.
-# **Predict:** at 4 x 4 pixels, does the trained model still see anything?
+# **Predict:** at 4 x 4 pixels, does the trained model still see anything? (The
+# CNN had only 400 steps: compare how each curve falls, not their heights.)
 
 # %%
 few, few_labels = test_images[:1000], test_labels[:1000]
@@ -615,8 +622,9 @@ assert session.quick() or best < 0.6
 # ## Second experiment: cover
 #
 # Cover a square with black and ask how much the probability of the right
-# class falls (Zeiler and Fergus, 2014, section 4.2). Where it falls, the
-# model used what is now hidden.
+# class falls (Zeiler and Fergus, 2014, section 4.2; they covered with grey).
+# Where it falls, the model used what is now hidden. Black on black changes
+# nothing: this cannot say whether the empty background is used.
 
 # %%
 costs = [
@@ -687,10 +695,17 @@ plotting.show(
 
 # %% [markdown]
 # Hardly. Where attention is high, covering costs little more than elsewhere;
-# in our run the plain brightness of a patch told more. Possible reasons,
-# untested here: neighbouring tokens overlap and stand in for each other, later blocks carry information
-# in any token, and a large weight on a small value moves nothing. Jain and
-# Wallace (2019) found the like in text. Lesson 14 returns to it.
+# in our run the plain brightness of a patch told more.
+#
+# But mind the test: about a third of these patches are black already. Covering
+# them with black costs exactly nothing, whatever the model makes of the
+# background. So the test favours brightness.
+
+# %% [markdown]
+# Other possible reasons, untested here: neighbouring tokens stand in for each
+# other, later blocks carry information in any token, a large weight on a small
+# value moves nothing. Jain and Wallace (2019) found the like in text;
+# Wiegreffe and Pinter (2019) answered them. Lesson 14 returns to it.
 
 # %% [markdown]
 # ## Summary
@@ -700,15 +715,16 @@ plotting.show(
 # - A **class token** gathers the answer; **positions** say where a patch is.
 #   Without them an image is a bag of patches.
 # - A **convolutional stem** makes a small ViT learn faster.
-# - On 12,000 small images a CNN of the same size is as good.
+# - After 400 steps on 12,000 small images, our test could not tell a CNN of
+#   the same size from the ViT with stem.
 # - Maps of attention and rollout show where information *may* flow. Shuffling
 #   and covering show what is *used*.
 
 # %% [markdown]
 # ## Exercises
 #
-# Each has a stub, a check that says at once what is wrong, a hint, and a
-# folded solution. Replace the dots and run the cell again.
+# Exercises 1 to 4 have a stub, a check that says at once what is wrong, a hint
+# and a folded solution; exercise 5 is open: write your own cells.
 
 # %% [markdown]
 # ### Exercise 1: count tokens (3 min, easy)
@@ -799,7 +815,8 @@ checks.image_attention.patchify(my_patchify)
 # %% [markdown]
 # ### Exercise 4: rollout (10 min, medium)
 #
-# `weights` has shape `(depth, heads, tokens, tokens)`, the first block first.
+# `weights` has shape `(depth, heads, tokens, tokens)`, float64, one image, the
+# first block first.
 # Return the rollout `(tokens, tokens)`: mean over heads, half and half with
 # the identity, all blocks multiplied.
 
@@ -838,6 +855,14 @@ checks.image_attention.rollout(my_rollout)
 # say about rollout as an explanation? Explain in three sentences, then open
 # the folded answer.
 
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `vision.patchify`, then `scatter_` with `vision.BLACK`, then
+# `vision.unpatchify(patches, 4, 28, 28)`.
+#
+# </details>
+
 # %% tags=["solution"]
 # Solution
 def blacken(images, order, k):
@@ -875,10 +900,12 @@ plotting.show(
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# In our runs "brightest first" falls fastest by far; rollout falls little
-# faster than chance, or not at all. So as a list of the patches that matter,
-# rollout is poor here: a rule that knows no model does better. A part of
-# every fall is surprise: no training image had black squares in it.
+# In our run "brightest first" falls fastest. Rollout falls faster than chance
+# for the first patches, and no faster later on: yours may differ. So rollout
+# knows something, but a rule that knows no model does better. The contest is
+# not quite fair: a patch that is black already cannot be blackened, so each
+# such patch that rollout or chance picks is a free pass. And a part of every
+# fall is surprise: no training image had black squares in it.
 #
 # </details>
 
@@ -887,7 +914,7 @@ plotting.show(
 #
 # Choose an answer, then open it: each says why it is right or not.
 #
-# ### Question 1: all position vectors of a trained ViT are set to zero. What can it no longer tell?
+# ### Question 1: all position vectors of a trained ViT with plain patches are set to zero. What can it no longer tell?
 #
 # <details><summary>A. Which patches are in the image</summary>
 #
@@ -913,10 +940,10 @@ plotting.show(
 # Not from this. Each is known to about plus or minus 0.006.
 #
 # </details>
-# <details><summary>B. This test cannot tell them apart</summary>
+# <details><summary>B. These two numbers alone cannot tell them apart</summary>
 #
-# Yes. The intervals overlap widely; more test images or several training
-# runs would be needed.
+# Yes. The intervals overlap widely. Count the images that only one of the two
+# gets right, or train each several times.
 #
 # </details>
 # <details><summary>C. Both are equally good</summary>
@@ -930,7 +957,8 @@ plotting.show(
 #
 # <details><summary>A. The model decides by that corner</summary>
 #
-# Not yet. Cover the corner and see: often nothing changes.
+# Not yet. Change the corner and see; with another colour than its own, since
+# black on black is no change.
 #
 # </details>
 # <details><summary>B. The model is broken</summary>

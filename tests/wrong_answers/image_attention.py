@@ -143,8 +143,23 @@ def joined_once(weights):
     return half(chain([w.mean(0) for w in weights]))
 
 
+def rollout_over_rows(weights):
+    joint = own = torch.eye(weights.shape[-1], dtype=weights.dtype)
+    for layer in weights:
+        joint = (layer.mean(dim=1) + own) / 2 @ joint
+    return joint
+
+
+def rollout_over_blocks(weights):
+    joint = own = torch.eye(weights.shape[-1], dtype=weights.dtype)
+    for head in weights.mean(dim=0):
+        joint = (head + own) / 2 @ joint
+    return joint
+
+
 WRONG = {
     "tokens": [
+        (769, "count patches"),
         (196, "stands before"),
         (14, "one row"),
         (15, "one row"),
@@ -163,6 +178,8 @@ WRONG = {
         ([14, 14], "one number"),
     ],
     "margin": [
+        (0.019, "four decimals"),
+        (0.000613, "under the root"),
         (0.00989, "one standard error"),
         (0.03879, "whole interval"),
         (0.00613, "10,000 images"),
@@ -177,6 +194,12 @@ WRONG = {
         ((0.87, 0.91), "one number"),
     ],
     "patchify": [
+        (
+            lambda x, s: x.unfold(2, s, s)
+            .unfold(3, s, s)
+            .reshape(len(x), -1, x.shape[1] * s * s),
+            "colours are not brought",
+        ),
         (reshape_only, "one row of pixels"),
         (not_moved, "then permute"),
         (column_by_column, "column by column"),
@@ -202,6 +225,8 @@ WRONG = {
         (lambda x, s: loop_patchify(x, s).tolist(), "torch tensor"),
     ],
     "rollout": [
+        (rollout_over_rows, "no batch here"),
+        (rollout_over_blocks, "dimension 0 of weights is the blocks"),
         (lambda w: chain([x.mean(0) for x in w]), "residual is missing"),
         (
             lambda w: chain([2 * half(x.mean(0)) for x in w]),
