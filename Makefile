@@ -2,15 +2,16 @@
 # Each makes .venv by itself. On Windows, see the plain lines in README.md.
 PYTHON ?= python3
 BIN := .venv/bin
-# Threads that wait sleep instead of spinning: on a busy machine that is many
-# times as fast, on a free one a little slower.
-export OMP_WAIT_POLICY ?= PASSIVE
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: lab test test-portable test-browser build check figures bench clean
 
 lab: .venv/.lab
 	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/00_start_here.ipynb
+
+# Tests: threads that wait sleep instead of spinning, which on a busy machine is
+# many times as fast, and on a free one up to half as slow again.
+test test-portable test-browser: export OMP_WAIT_POLICY ?= PASSIVE
 
 test: .venv/.test
 	$(BIN)/python -m pytest

@@ -113,7 +113,7 @@ def test_lesson_runs_and_its_widgets_move(open_lesson, name):
                 assert spoken.inner_text() == image.get_attribute("alt")
         assert moved > 0, "no control changes the picture's words"
         picture(lesson.page, f"{name}_{number}")
-    assert found or ".widgets." in "".join(
+    assert found or ".widgets" in "".join(
         cell["source"] for cell in lesson.cells()
     )
     assert lesson.errors == []
