@@ -335,13 +335,23 @@ def test_works_in_notebook_7(chrome, address):
     page.set_default_timeout(120_000)
     page.goto(f"{address}/notebooks/notebooks/01_dot_product.ipynb")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
+    state = ".jp-Notebook-ExecutionIndicator[data-status={}]"
+    # Before the kernel is there, Run All would be ignored.
+    page.wait_for_selector(state.format("idle"), state="attached")
     page.click('.lm-MenuBar-itemLabel:text-is("Run")')
     page.click('.lm-Menu-item:has-text("Run All Cells") >> nth=0')
+    page.wait_for_selector(state.format("busy"), state="attached")
+    page.wait_for_selector(state.format("idle"), state="attached")
     view = page.locator(".attn-dot-product")
-    page.locator(".jp-Notebook .jp-Cell").first.hover()
-    wait_until(lambda: view.count() or page.mouse.wheel(0, 400))
-    view.wait_for()
+    page.mouse.move(640, 400)
+    page.mouse.wheel(0, -100_000)  # cells out of sight are not on the page
+    for _ in range(300):
+        if view.count():
+            break
+        page.mouse.wheel(0, 200)
+        time.sleep(0.2)
     view.locator(".attn-query").press("ArrowLeft")
+    wait_until(lambda: shown(view)[0] != [1.0, 0.0])
     query, output = shown(view)
     assert query == pytest.approx([0.9, 0.0])
     assert output == pytest.approx(computed(query), abs=1e-4)

@@ -10,6 +10,7 @@ in :class:`StillPicture`.
 
 import html
 from collections.abc import Callable
+from pathlib import Path
 
 import ipywidgets
 from matplotlib.figure import Figure
@@ -17,6 +18,13 @@ from matplotlib.figure import Figure
 from attn_course import plotting
 
 HOW = "Run this cell to move the controls."
+
+
+def script(name: str) -> str:
+    """Return the JavaScript of a view, with the shared pieces before it."""
+    folder = Path(__file__).parent
+    parts = (folder / "element.js", folder / f"{name}.js")
+    return "".join(part.read_text("utf-8") for part in parts)
 
 
 class StillPicture:

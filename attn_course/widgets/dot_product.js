@@ -2,7 +2,6 @@
 // Everything is computed here, so that it follows the pointer at once; the
 // same numbers are sent to Python as `result`.
 
-const SVG = "http://www.w3.org/2000/svg";
 const SIZE = 300; // pixels of the square plane
 const REACH = 2.5; // the plane shows -REACH to REACH
 const COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"];
@@ -25,24 +24,6 @@ export function attend(query, keys, values) {
     weights.reduce((sum, w, j) => sum + w * values[j][c], 0),
   );
   return { scores, weights, output };
-}
-
-function node(name, attributes, parent, text) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes))
-    made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  parent.append(made);
-  return made;
-}
-
-function element(name, attributes, parent, text) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes))
-    made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  parent.append(made);
-  return made;
 }
 
 function drawPlane(box, keys) {
@@ -81,6 +62,7 @@ function drawPlane(box, keys) {
       tabindex: 0,
       role: "slider",
       "aria-label": "query: drag it, or press the arrow keys",
+      "data-lm-suppress-shortcuts": "true", // else Jupyter takes the arrows
     },
     plane,
   );

@@ -8,7 +8,7 @@ import traitlets
 
 from attn_course import plotting
 from attn_course.dot_product import dot_product_attention
-from attn_course.widgets import StillPicture
+from attn_course.widgets import StillPicture, script
 
 
 class QueryPlane(StillPicture, anywidget.AnyWidget):
@@ -18,7 +18,7 @@ class QueryPlane(StillPicture, anywidget.AnyWidget):
     computed: scores, weights and output.
     """
 
-    _esm = Path(__file__).parent / "dot_product.js"
+    _esm = script("dot_product")
     _css = Path(__file__).parent / "dot_product.css"
 
     query = traitlets.List(traitlets.Float()).tag(sync=True)

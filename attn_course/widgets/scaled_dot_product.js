@@ -41,15 +41,6 @@ function color(weight) {
 const show = (x) => (Number.isNaN(x) ? "NaN" : x.toFixed(2));
 const toJson = (x) => (Number.isNaN(x) ? null : x);
 
-function element(name, attributes, parent, text) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes))
-    made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  parent.append(made);
-  return made;
-}
-
 function drawGrid(box, words) {
   const table = element(
     "table",
@@ -106,6 +97,8 @@ function render({ model, el }) {
   const mode = element("select", {}, label);
   for (const [value, text] of MODES) element("option", { value }, mode, text);
   const rows = drawGrid(el, words);
+  // Else Jupyter takes the arrow keys for its own shortcuts.
+  el.setAttribute("data-lm-suppress-shortcuts", "true");
   const said = element("p", { role: "status", class: "attn-said" }, el);
   let painting = null; // true or false while the pointer is down
   let focus = [0, 0];

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attn_course import plotting
 from attn_course.scaled_dot_product import causal_mask, masked_softmax
-from attn_course.widgets import StillPicture
+from attn_course.widgets import StillPicture, script
 
 MODES = ("before", "plain", "after")
 
@@ -37,7 +37,7 @@ class MaskPainter(StillPicture, anywidget.AnyWidget):
     the browser computed: the weights and the sum of each row, None for NaN.
     """
 
-    _esm = Path(__file__).parent / "scaled_dot_product.js"
+    _esm = script("scaled_dot_product")
     _css = Path(__file__).parent / "scaled_dot_product.css"
 
     words = traitlets.List(traitlets.Unicode()).tag(sync=True)
