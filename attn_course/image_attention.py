@@ -1,20 +1,19 @@
 """Lesson 09: attention over the patches of an image.
 
 Reading order: ``patchify`` cuts an image into tokens, ``PatchEmbedding`` and
-``ConvStem`` make vectors of them, ``EncoderBlock`` and ``VisionTransformer``
-let them attend to each other, ``SmallCNN`` is the rival without attention.
-``rollout``, ``occlusion_map`` and ``shuffle_patches`` ask what a trained model
-looks at, ``wilson_interval`` how sure its accuracy is.
+``ConvStem`` make vectors of them, ``VisionTransformer`` lets them attend to
+each other in lesson 06's encoder layers, ``SmallCNN`` is the rival without
+attention. ``rollout``, ``occlusion_map`` and ``shuffle_patches`` ask what a
+trained model looks at.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from attn_course.multi_head_attention import MultiHeadAttention
+from attn_course.transformer import EncoderLayer
 
 # Mean and standard deviation of the training pixels, from 0 to 1.
 MEAN, DEVIATION = 0.285, 0.352
@@ -149,43 +148,6 @@ class ConvStem(nn.Module):
         return x.flatten(2).transpose(1, 2)  # (batch, tokens, dim)
 
 
-class EncoderBlock(nn.Module):
-    """Tokens attend to each other, then each is worked on by itself.
-
-    ``x = x + attention(norm(x))``, then ``x = x + mlp(norm(x))`` ("pre-norm").
-
-    Shapes: ``(batch, tokens, dim)`` in and out.
-
-    Source: Dosovitskiy et al. (2021), section 3.1, equations 2 and 3.
-    """
-
-    def __init__(self, dim: int, heads: int, hidden: int) -> None:
-        """Create both parts; ``hidden`` is the width inside the MLP."""
-        super().__init__()
-        self.norm_attention = nn.LayerNorm(dim)
-        self.attention = MultiHeadAttention(dim, heads)
-        self.norm_mlp = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim)
-        )
-
-    def forward(
-        self,
-        x: Float[Tensor, "batch tokens dim"],
-        *,
-        need_weights: bool = False,
-    ) -> tuple[
-        Float[Tensor, "batch tokens dim"],
-        Float[Tensor, "batch heads tokens tokens"] | None,
-    ]:
-        """Return the new tokens, and the weights if they are asked for."""
-        found, weights = self.attention(
-            self.norm_attention(x), need_weights=need_weights
-        )
-        x = x + found
-        return x + self.mlp(self.norm_mlp(x)), weights
-
-
 class VisionTransformer(nn.Module):
     """A Transformer encoder that reads an image as a row of tokens.
 
@@ -229,7 +191,7 @@ class VisionTransformer(nn.Module):
         self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, dim))
         self.positions = nn.Parameter(0.02 * torch.randn(1, 1 + tokens, dim))
         self.blocks = nn.ModuleList(
-            EncoderBlock(dim, heads, hidden or 2 * dim) for _ in range(depth)
+            EncoderLayer(dim, heads, hidden or 2 * dim) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, classes)
@@ -376,34 +338,6 @@ def predict(
         found.append(chances.argmax(dim=-1))
     model.train(training)
     return torch.cat(found)
-
-
-def wilson_interval(
-    correct: int, total: int, z: float = 1.96
-) -> tuple[float, float]:
-    """Say between which bounds a model's true accuracy probably lies.
-
-    With ``p = correct / total`` and ``n = total``:
-    ``(p + z^2/2n +- z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n)``.
-    ``z = 1.96`` gives the bounds of 95 % confidence. They speak of other
-    test images, not of another training run.
-
-    Raises:
-        ValueError: if ``correct`` is not from 0 to ``total``, or ``total``
-            is not at least 1.
-
-    Source: Wilson (1927), "Probable inference, the law of succession, and
-    statistical inference".
-    """
-    if total < 1 or not 0 <= correct <= total:
-        raise ValueError(
-            "correct: expected 0 to total, and total 1 or more, "
-            f"got {correct} of {total}"
-        )
-    share, extra = correct / total, z**2 / total
-    middle = share + extra / 2
-    spread = z * math.sqrt(share * (1 - share) / total + extra / (4 * total))
-    return (middle - spread) / (1 + extra), (middle + spread) / (1 + extra)
 
 
 def rollout(

@@ -1,6 +1,5 @@
 """Lesson 09's module and data: patches, class token, rollout, occlusion."""
 
-import math
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from torch.nn import functional as F
 
 from attn_course import image_attention as lesson
 from attn_course.data import fashion_mnist
+from attn_course.transformer import EncoderLayer
 from attn_course.widgets import image_attention as views
 
 DOUBLE = torch.float64
@@ -156,8 +156,6 @@ def test_patch_embedding_is_a_convolution(dtype, device):
             ),
             "size: .*at most 3.*got 4",
         ),
-        (lambda: lesson.wilson_interval(5, 4), "correct: .*5 of 4"),
-        (lambda: lesson.wilson_interval(0, 0), "correct: .*0 of 0"),
         (lambda: lesson.rollout(torch.ones(2, 3, 3)), "weights: .*2, 3, 3"),
         (lambda: lesson.rollout(torch.ones(2, 1, 3, 4)), "weights: .*3, 4"),
         (
@@ -196,30 +194,8 @@ def test_stem_in_either_memory_layout_is_the_same():
     torch.testing.assert_close(stem(x), plain)
 
 
-def test_encoder_block_equals_torchs_layer():
-    block = lesson.EncoderBlock(8, 2, 16).double()
-    theirs = torch.nn.TransformerEncoderLayer(
-        8, 2, 16, dropout=0.0, batch_first=True, norm_first=True, dtype=DOUBLE
-    )
-    theirs.self_attn = block.attention.to_torch()
-    pairs = [
-        (block.norm_attention, theirs.norm1),
-        (block.norm_mlp, theirs.norm2),
-        (block.mlp[0], theirs.linear1),
-        (block.mlp[2], theirs.linear2),
-    ]
-    for mine, torchs in pairs:
-        torchs.load_state_dict(mine.state_dict())
-    x = torch.randn(3, 5, 8, dtype=DOUBLE, requires_grad=True)
-    output, weights = block(x, need_weights=True)
-    expected = theirs(x)
-    torch.testing.assert_close(output, expected)
-    torch.testing.assert_close(block(x)[0], output)
-    assert weights.shape == (3, 2, 5, 5)
-    torch.testing.assert_close(
-        torch.autograd.grad(output.square().sum(), x)[0],
-        torch.autograd.grad(expected.square().sum(), x)[0],
-    )
+def test_the_blocks_are_the_encoder_layers_of_lesson_06():
+    assert all(type(block) is EncoderLayer for block in small_vit().blocks)
 
 
 def test_vit_shapes_and_weights_that_sum_to_one(device):
@@ -412,27 +388,6 @@ def test_occlusion_map_finds_the_one_pixel_that_counts():
     needed = costs > 0.1
     assert needed.nonzero().tolist() == [[4, 1], [4, 2], [5, 1], [5, 2]]
     assert (costs[~needed] == 0).all()
-
-
-# --- how sure ---------------------------------------------------------------
-
-
-def test_wilson_interval_of_a_known_case():
-    low, high = lesson.wilson_interval(8900, 10_000)
-    assert (low, high) == pytest.approx((0.8837, 0.8960), abs=1e-4)
-
-
-@given(st.integers(1, 10_000).flatmap(
-    lambda n: st.tuples(st.integers(0, n), st.just(n))
-))
-def test_wilson_bounds_solve_the_equation_they_come_from(pair):
-    correct, total = pair
-    share = correct / total
-    low, high = lesson.wilson_interval(correct, total)
-    assert -1e-12 <= low <= share + 1e-12 and share <= high + 1e-12
-    for bound in (low, high):
-        distance = 1.96 * math.sqrt(max(bound * (1 - bound), 0) / total)
-        assert abs(share - bound) == pytest.approx(distance, abs=1e-6)
 
 
 # --- the lesson's pictures ---------------------------------------------------

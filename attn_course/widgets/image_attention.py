@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from attn_course import plotting
-from attn_course.image_attention import occlude, wilson_interval
+from attn_course.image_attention import occlude
+from attn_course.text_classification import wilson_interval
 from attn_course.widgets import Explorer, explore
 
 
