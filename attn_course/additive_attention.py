@@ -1,0 +1,602 @@
+"""Lesson 05: the attention that came first, in recurrent translation.
+
+Reading order: ``additive_scores`` and ``general_scores`` compare queries with
+keys, ``AdditiveAttention`` and ``LuongAttention`` make layers of them,
+``EncoderDecoder`` is a translator with either, or with none; ``shift_right``
+and ``sequence_loss`` train it, ``greedy`` translates, ``exact_match`` judges,
+``Characters`` turns text into token ids and back. Lessons 06 and 07 use the
+same tokens, ``Memory``, loss and ``greedy``.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import rnn
+
+from attn_course.scaled_dot_product import (
+    masked_softmax,
+    scaled_dot_product_attention,
+)
+
+# Token ids that mean the same in all lessons.
+PAD, START, END, UNKNOWN = 0, 1, 2, 3
+ATTENTIONS = (None, "additive", "dot", "general")
+
+
+def additive_scores(
+    query: Float[Tensor, "*batch q query_dim"],
+    key: Float[Tensor, "*batch k key_dim"],
+    w_query: Float[Tensor, "hidden query_dim"],
+    w_key: Float[Tensor, "hidden key_dim"],
+    v: Float[Tensor, " hidden"],
+) -> Float[Tensor, "*batch q k"]:
+    """Compare each query with each key in a small network of one layer.
+
+    ``score_ij = v . tanh(W_q query_i + W_k key_j)``
+
+    Both are projected once, then added in pairs: a tensor ``(*batch, q, k,
+    hidden)`` is made, which a dot product does not need. Queries and keys may
+    differ in size.
+
+    Raises:
+        ValueError: if a size does not fit; the message names the argument.
+
+    Source: Bahdanau, Cho and Bengio (2015), "Neural machine translation by
+    jointly learning to align and translate", section 3.1 and appendix A.1.2.
+    """
+    for name, x, weight in (("query", query, w_query), ("key", key, w_key)):
+        if x.shape[-1] != weight.shape[-1]:
+            raise ValueError(
+                f"{name}: expected last dimension {weight.shape[-1]}, "
+                f"got shape {tuple(x.shape)}"
+            )
+        if weight.shape[0] != len(v):
+            raise ValueError(
+                f"w_{name}: expected {len(v)} rows, one per number of v, "
+                f"got {weight.shape[0]}"
+            )
+    asked = F.linear(query, w_query).unsqueeze(-2)  # (*batch, q, 1, hidden)
+    offered = F.linear(key, w_key).unsqueeze(-3)  # (*batch, 1, k, hidden)
+    return torch.tanh(asked + offered) @ v  # (*batch, q, k)
+
+
+def general_scores(
+    query: Float[Tensor, "*batch q query_dim"],
+    key: Float[Tensor, "*batch k key_dim"],
+    w: Float[Tensor, "query_dim key_dim"],
+) -> Float[Tensor, "*batch q k"]:
+    """Compare each query with each key through a matrix.
+
+    ``score_ij = query_i . (W key_j)``; with the unit matrix it is the dot
+    product.
+
+    Raises:
+        ValueError: if a size does not fit; the message names the argument.
+
+    Source: Luong, Pham and Manning (2015), "Effective approaches to
+    attention-based neural machine translation", section 3.1.
+    """
+    for name, x, size in (("query", query, 0), ("key", key, 1)):
+        if x.shape[-1] != w.shape[size]:
+            raise ValueError(
+                f"{name}: expected last dimension {w.shape[size]}, "
+                f"got shape {tuple(x.shape)}"
+            )
+    return query @ F.linear(key, w).transpose(-2, -1)  # (*batch, q, k)
+
+
+class AdditiveAttention(nn.Module):
+    """Attention whose scores come from a small network: Bahdanau's.
+
+    ``output = softmax(additive_scores(query, key)) value``
+
+    Args of the constructor:
+        query_dim: numbers per query.
+        key_dim: numbers per key; by default as many.
+        hidden: size of the network's layer; by default ``key_dim``.
+    """
+
+    def __init__(
+        self,
+        query_dim: int,
+        key_dim: int | None = None,
+        hidden: int | None = None,
+    ) -> None:
+        """Create ``w_query``, ``w_key`` and ``v``.
+
+        Raises:
+            ValueError: if a size is below 1.
+        """
+        super().__init__()
+        key_dim = query_dim if key_dim is None else key_dim
+        hidden = key_dim if hidden is None else hidden
+        _at_least_1(query_dim=query_dim, key_dim=key_dim, hidden=hidden)
+        self.w_query = nn.Parameter(torch.empty(hidden, query_dim))
+        self.w_key = nn.Parameter(torch.empty(hidden, key_dim))
+        self.v = nn.Parameter(torch.empty(hidden))
+        nn.init.xavier_uniform_(self.w_query)
+        nn.init.xavier_uniform_(self.w_key)
+        nn.init.normal_(self.v, std=hidden**-0.5)
+
+    def forward(
+        self,
+        query: Float[Tensor, "*batch q query_dim"],
+        key: Float[Tensor, "*batch k key_dim"],
+        value: Float[Tensor, "*batch k value_dim"],
+        mask: Bool[Tensor, "..."] | None = None,
+    ) -> tuple[
+        Float[Tensor, "*batch q value_dim"], Float[Tensor, "*batch q k"]
+    ]:
+        """Answer every query: the output and the weights.
+
+        ``mask`` broadcasts to ``(*batch, q, k)``, True = may attend; a query
+        that may attend to nothing finds 0.
+
+        Raises:
+            ValueError: if a size does not fit.
+        """
+        _check_values(key, value)
+        scores = additive_scores(
+            query, key, self.w_query, self.w_key, self.v
+        )  # (*batch, q, k)
+        weights = masked_softmax(scores, mask).to(value.dtype)
+        return weights @ value, weights
+
+
+class LuongAttention(nn.Module):
+    """Attention whose scores are dot products: Luong's "dot" or "general".
+
+    ``output = softmax(query . key) value``, or ``softmax(query . W key)
+    value``; not scaled, as in the paper.
+
+    Args of the constructor:
+        query_dim: numbers per query.
+        key_dim: numbers per key; by default as many.
+        score: "dot" needs equal sizes and has no parameters.
+    """
+
+    def __init__(
+        self, query_dim: int, key_dim: int | None = None, *, score: str = "dot"
+    ) -> None:
+        """Create ``w`` if the score is "general".
+
+        Raises:
+            ValueError: if ``score`` is unknown, a size is below 1, or "dot"
+                is asked for with two sizes.
+        """
+        super().__init__()
+        key_dim = query_dim if key_dim is None else key_dim
+        _at_least_1(query_dim=query_dim, key_dim=key_dim)
+        if score not in ("dot", "general"):
+            raise ValueError(
+                f"score: expected 'dot' or 'general', got {score!r}"
+            )
+        if score == "dot" and query_dim != key_dim:
+            raise ValueError(
+                f"key_dim: expected {query_dim}, as query_dim, for 'dot', "
+                f"got {key_dim}; 'general' and additive take two sizes"
+            )
+        self.w = None
+        if score == "general":
+            self.w = nn.Parameter(torch.empty(query_dim, key_dim))
+            nn.init.xavier_uniform_(self.w)
+
+    def forward(
+        self,
+        query: Float[Tensor, "*batch q query_dim"],
+        key: Float[Tensor, "*batch k key_dim"],
+        value: Float[Tensor, "*batch k value_dim"],
+        mask: Bool[Tensor, "..."] | None = None,
+    ) -> tuple[
+        Float[Tensor, "*batch q value_dim"], Float[Tensor, "*batch q k"]
+    ]:
+        """Answer every query: the output and the weights.
+
+        ``mask`` broadcasts to ``(*batch, q, k)``, True = may attend; a query
+        that may attend to nothing finds 0.
+
+        Raises:
+            ValueError: if a size does not fit.
+        """
+        if self.w is not None:
+            if key.shape[-1] != self.w.shape[1]:
+                raise ValueError(
+                    f"key: expected last dimension {self.w.shape[1]}, "
+                    f"got shape {tuple(key.shape)}"
+                )
+            key = F.linear(key, self.w)  # (*batch, k, query_dim)
+        return scaled_dot_product_attention(query, key, value, mask, scale=1)
+
+
+class Memory(NamedTuple):
+    """What an encoder leaves for the decoder."""
+
+    states: Float[Tensor, "batch s dim"]  # one row per source token
+    mask: Bool[Tensor, "batch s"]  # True = real token
+    summary: Float[Tensor, "batch dim"] | None  # the whole source in one row
+
+
+class EncoderDecoder(nn.Module):
+    """A recurrent translator: one network reads, another writes.
+
+    The encoder, a GRU in both directions of ``dim / 2`` numbers each, leaves
+    a state for every source token; its two last states, projected, are the
+    ``summary``, where the decoder's GRU starts. At each step ``t``
+
+    ``state_t = GRU(state_{t-1}, embed(target_t))``
+    ``context_t = attention(state_t, states, states)``, or ``summary``
+    ``logits_t = W_out tanh(W [state_t, context_t] + b)``
+
+    Without attention the one summary stands in for every context. So "dot"
+    and None have *exactly* the same parameters; "general" and "additive" add
+    theirs. The order of a step is Luong's, for every score: the new state
+    asks, so that a whole target can be trained on at once. (In Bahdanau's the
+    old state asks, and the context goes into the GRU.)
+
+    Args of the constructor:
+        source_size, target_size: how many token ids there are.
+        dim: numbers per state; even.
+        attention: None, "additive", "dot" or "general".
+        embedding: numbers per token vector; by default ``dim``.
+        dropout: the share of each token vector and of each readout that is
+            set to 0 in training.
+
+    Source: Luong, Pham and Manning (2015), section 3; Bahdanau, Cho and
+    Bengio (2015), section 3; without attention, Cho et al. (2014), "Learning
+    phrase representations using RNN encoder-decoder", section 2.2.
+    """
+
+    def __init__(
+        self,
+        source_size: int,
+        target_size: int,
+        dim: int,
+        *,
+        attention: str | None,
+        embedding: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        """Create embeddings, encoder, attention, decoder and readout.
+
+        Raises:
+            ValueError: if a size is below 1, ``dim`` is odd, ``attention`` is
+                unknown, or ``dropout`` is not in [0, 1).
+        """
+        super().__init__()
+        embedding = dim if embedding is None else embedding
+        _at_least_1(
+            source_size=source_size,
+            target_size=target_size,
+            dim=dim,
+            embedding=embedding,
+        )
+        if dim % 2:
+            raise ValueError(f"dim: expected an even number, got {dim}")
+        if attention not in ATTENTIONS:
+            raise ValueError(
+                f"attention: expected one of {ATTENTIONS}, got {attention!r}"
+            )
+        if not 0 <= dropout < 1:
+            raise ValueError(
+                f"dropout: expected 0 or more, below 1, got {dropout}"
+            )
+        self.source_size, self.target_size = source_size, target_size
+        self.embed_source = nn.Embedding(source_size, embedding, PAD)
+        self.embed_target = nn.Embedding(target_size, embedding, PAD)
+        self.encoder = nn.GRU(
+            embedding, dim // 2, batch_first=True, bidirectional=True
+        )
+        self.summarise = nn.Linear(dim, dim)
+        self.decoder = nn.GRU(embedding, dim, batch_first=True)
+        self.attention = None
+        if attention == "additive":
+            self.attention = AdditiveAttention(dim)
+        elif attention is not None:
+            self.attention = LuongAttention(dim, score=attention)
+        self.combine = nn.Linear(2 * dim, dim)
+        self.readout = nn.Linear(dim, target_size)
+        self.dropout = nn.Dropout(dropout)
+
+    def encode(self, source: Int[Tensor, "batch s"]) -> Memory:
+        """Read source sentences; padding (id ``PAD``) stands at their ends.
+
+        Padding changes nothing: neither states nor summary see it. An empty
+        sentence has an all-zero reading.
+
+        Raises:
+            ValueError: if ``source`` holds no sentence, an unknown id, or
+                padding before a token.
+        """
+        mask = _check_tokens("source", source, self.source_size)
+        if len(source) == 0:
+            raise ValueError("source: expected at least 1 sentence, got 0")
+        if (mask[:, 1:] & ~mask[:, :-1]).any():
+            raise ValueError(
+                f"source: expected padding (id {PAD}) only at the end, got it "
+                "before a token"
+            )
+        batch, length = source.shape
+        tokens = F.pad(source, (0, 1)) if length == 0 else source
+        vectors = self.dropout(self.embed_source(tokens))  # (batch, s, e)
+        some = mask.any(dim=1)[:, None]  # (batch, 1)
+        # Packing stops each sentence at its end; it wants at least 1 token.
+        packed = rnn.pack_padded_sequence(
+            vectors, mask.sum(1).clamp(min=1).cpu(), True, False
+        )
+        packed, last = self.encoder(packed)  # last: (2, batch, dim / 2)
+        states, _ = rnn.pad_packed_sequence(
+            packed, True, total_length=tokens.shape[1]
+        )  # (batch, s, dim)
+        states = states[:, :length] * mask[..., None]
+        last = last.transpose(0, 1).flatten(1) * some  # (batch, dim)
+        return Memory(states, mask, torch.tanh(self.summarise(last)))
+
+    def decode(
+        self, memory: Memory, target: Int[Tensor, "batch t"]
+    ) -> tuple[
+        Float[Tensor, "batch t target_size"], Float[Tensor, "batch t s"] | None
+    ]:
+        """Give the logits of each next token, knowing those before it.
+
+        Args:
+            memory: what ``encode`` left.
+            target: the tokens so far, ``START`` first (teacher forcing).
+
+        Returns:
+            At place i the logits of token i + 1, and the weights over the
+            source, or None without attention.
+
+        Raises:
+            ValueError: if ``target`` has another batch or an unknown id.
+        """
+        _check_tokens("target", target, self.target_size)
+        if len(target) != len(memory.mask):
+            raise ValueError(
+                f"target: expected {len(memory.mask)} sentences, as the "
+                f"memory, got {len(target)}"
+            )
+        logits, weights, _ = self._write(memory, target, self.start(memory))
+        return logits, weights
+
+    def forward(
+        self, source: Int[Tensor, "batch s"], target: Int[Tensor, "batch t"]
+    ) -> Float[Tensor, "batch t target_size"]:
+        """Give the logits of each next target token."""
+        return self.decode(self.encode(source), target)[0]
+
+    def start(self, memory: Memory) -> Float[Tensor, "batch dim"]:
+        """Give the decoder's state before the first token."""
+        return memory.summary
+
+    def step(
+        self,
+        memory: Memory,
+        state: Float[Tensor, "batch dim"],
+        token: Int[Tensor, " batch"],
+    ) -> tuple[
+        Float[Tensor, "batch target_size"],
+        Float[Tensor, "batch s"] | None,
+        Float[Tensor, "batch dim"],
+    ]:
+        """Take one token; give the next one's logits, the weights, the state.
+
+        Step after step gives what ``decode`` gives at once.
+        """
+        logits, weights, state = self._write(memory, token[:, None], state)
+        return logits[:, 0], None if weights is None else weights[:, 0], state
+
+    def _write(
+        self, memory: Memory, target: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Run the decoder over tokens, from a state on."""
+        if target.shape[1] == 0:
+            batch, s = memory.mask.shape
+            logits = state.new_zeros(batch, 0, self.target_size)
+            weights = state.new_zeros(batch, 0, s)
+            return logits, weights if self.attention else None, state
+        vectors = self.dropout(self.embed_target(target))  # (batch, t, e)
+        states, last = self.decoder(vectors, state[None])  # (batch, t, dim)
+        if self.attention is None:
+            context = memory.summary[:, None].expand_as(states)
+            weights = None
+        else:
+            context, weights = self.attention(
+                states, memory.states, memory.states, memory.mask[:, None]
+            )  # (batch, t, dim), (batch, t, s)
+        both = torch.cat([states, context], dim=-1)  # (batch, t, 2 * dim)
+        mixed = self.dropout(torch.tanh(self.combine(both)))
+        return self.readout(mixed), weights, last[0]
+
+
+def sequence_loss(
+    logits: Float[Tensor, "batch t target_size"],
+    expected: Int[Tensor, "batch t"],
+    *,
+    label_smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """Average the cross-entropy over all tokens that are not padding.
+
+    Raises:
+        ValueError: if the shapes do not fit, or there is nothing but padding.
+    """
+    if logits.shape[:-1] != expected.shape:
+        raise ValueError(
+            f"expected: expected shape {tuple(logits.shape[:-1])}, one id per "
+            f"row of logits, got {tuple(expected.shape)}"
+        )
+    if not (expected != PAD).any():
+        raise ValueError(
+            "expected: expected at least one token that is not padding, "
+            "got none"
+        )
+    return F.cross_entropy(
+        logits.flatten(0, 1),  # (batch * t, target_size)
+        expected.flatten(),
+        ignore_index=PAD,
+        label_smoothing=label_smoothing,
+    )
+
+
+def shift_right(
+    expected: Int[Tensor, "batch t"],
+) -> Int[Tensor, "batch t"]:
+    """Make the decoder's input of what it shall say: ``START``, then the rest.
+
+    At place i it reads the right token i - 1, whatever it would have said
+    itself (teacher forcing), and shall say token i.
+    """
+    return F.pad(expected[:, :-1], (1, 0), value=START)
+
+
+@torch.no_grad()
+def greedy(
+    model: nn.Module, source: Int[Tensor, "batch s"], max_length: int
+) -> Int[Tensor, "batch length"]:
+    """Translate by taking the likeliest token at each step.
+
+    A sentence ends with ``END``, after which comes padding. ``START``,
+    padding and unknown are never chosen. A model with ``start`` and ``step``
+    goes on from its state; any other reads its own words anew each time.
+
+    Args:
+        model: with ``encode`` and ``decode``, as :class:`EncoderDecoder`;
+            used in evaluation mode, and left as it was.
+        source: sentences, padded with ``PAD``.
+        max_length: how many tokens a translation has at most.
+
+    Returns:
+        Token ids without ``START``, of length up to ``max_length``.
+
+    Raises:
+        ValueError: if ``max_length`` is below 1.
+    """
+    _at_least_1(max_length=max_length)
+    before = model.training
+    model.eval()
+    memory = model.encode(source)
+    tokens = source.new_full((len(source), 1), START)
+    done = torch.zeros(len(source), dtype=torch.bool, device=source.device)
+    steps = hasattr(model, "step") and hasattr(model, "start")
+    state = model.start(memory) if steps else None
+    while tokens.shape[1] <= max_length and not done.all():
+        if steps:
+            logits, _, state = model.step(memory, state, tokens[:, -1])
+        else:
+            logits = model.decode(memory, tokens)[0][:, -1]
+        logits[:, [PAD, START, UNKNOWN]] = -torch.inf
+        best = logits.argmax(dim=-1).masked_fill(done, PAD)  # (batch,)
+        tokens = torch.cat([tokens, best[:, None]], dim=1)
+        done = done | (best == END)
+    model.train(before)
+    return tokens[:, 1:]
+
+
+def exact_match(
+    found: Int[Tensor, "batch found_length"],
+    expected: Int[Tensor, "batch expected_length"],
+) -> Bool[Tensor, " batch"]:
+    """Say of each sentence whether every token is right, ``END`` included.
+
+    What comes after the expected ``END`` must be padding; the two may be
+    padded to different lengths.
+
+    Raises:
+        ValueError: if there are not as many sentences in both.
+    """
+    if len(found) != len(expected):
+        raise ValueError(
+            f"found: expected {len(expected)} sentences, got {len(found)}"
+        )
+    width = max(found.shape[1], expected.shape[1])
+    found = F.pad(found, (0, width - found.shape[1]), value=PAD)
+    expected = F.pad(expected, (0, width - expected.shape[1]), value=PAD)
+    return (found == expected).all(dim=1)
+
+
+class Characters:
+    """A vocabulary of single characters, after the four special tokens.
+
+    Args of the constructor:
+        texts: every character in them gets an id, in the order of its code.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        """Collect the characters."""
+        self.characters = sorted(set().union(*texts))
+        self.ids = {c: i for i, c in enumerate(self.characters, UNKNOWN + 1)}
+
+    def __len__(self) -> int:
+        return UNKNOWN + 1 + len(self.characters)
+
+    def encode(self, texts: Sequence[str]) -> Int[Tensor, "batch length"]:
+        """Turn texts into ids, with ``END`` and then padding at their ends.
+
+        A character that is not in the vocabulary becomes ``UNKNOWN``.
+
+        Raises:
+            ValueError: if ``texts`` is one text or empty, or one of them is
+                no text.
+        """
+        if isinstance(texts, str) or len(texts) == 0:
+            raise ValueError(
+                f"texts: expected a list of one text or more, got {texts!r:.40}"
+            )
+        for text in texts:
+            if not isinstance(text, str):
+                raise ValueError(
+                    f"texts: expected texts, got {type(text).__name__}"
+                )
+        rows = [
+            torch.tensor([*(self.ids.get(c, UNKNOWN) for c in text), END])
+            for text in texts
+        ]
+        return rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
+
+    def decode(self, tokens: Int[Tensor, "batch length"]) -> list[str]:
+        """Turn ids into texts, each up to its ``END``; unknown becomes "?"."""
+        texts = []
+        for row in tokens.tolist():
+            row = row[: row.index(END)] if END in row else row
+            kept = [i for i in row if i not in (PAD, START)]
+            texts.append("".join(self._character(i) for i in kept))
+        return texts
+
+    def _character(self, number: int) -> str:
+        if not UNKNOWN < number < len(self):
+            return "?"
+        return self.characters[number - UNKNOWN - 1]
+
+
+def _at_least_1(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name}: expected 1 or more, got {size}")
+
+
+def _check_values(key: Tensor, value: Tensor) -> None:
+    if key.shape[:-1] != value.shape[:-1]:
+        raise ValueError(
+            f"value: expected one row per key, {tuple(key.shape[:-1])}, "
+            f"got {tuple(value.shape[:-1])}"
+        )
+
+
+def _check_tokens(name: str, tokens: Tensor, size: int) -> Tensor:
+    """Refuse what are no token ids; give the mask of real tokens."""
+    if not isinstance(tokens, Tensor) or tokens.is_floating_point():
+        found = getattr(tokens, "dtype", type(tokens).__name__)
+        raise ValueError(f"{name}: expected a tensor of token ids, got {found}")
+    if tokens.dim() != 2:
+        raise ValueError(
+            f"{name}: expected shape (batch, length), got {tuple(tokens.shape)}"
+        )
+    if tokens.numel() and not 0 <= tokens.min() <= tokens.max() < size:
+        raise ValueError(
+            f"{name}: expected ids from 0 to {size - 1}, got "
+            f"{int(tokens.min())} to {int(tokens.max())}"
+        )
+    return tokens != PAD

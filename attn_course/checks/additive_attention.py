@@ -1,0 +1,346 @@
+"""Checks of lesson 05's exercises."""
+
+import math
+
+import torch
+
+from attn_course.checks.engine import Case, Mistake, check, check_value
+
+
+def by_hand(answer):
+    """Exercise 1: additive scores on paper, query [-1, 0]."""
+    return check_value(
+        answer,
+        [0.7616, 0.0],
+        tolerance=0.002,
+        praise="key 1 wins, which the dot product would not choose",
+        mistakes=[
+            ([-1.0, 0.0], "these are dot products: add query and key instead"),
+            ([1.0, 0.0], "tanh is missing: bend each number before the sum"),
+            (
+                [0.0, 0.7616],
+                "right numbers, wrong order: the score of key 1 comes first",
+            ),
+            (
+                [-0.7616, 0.0],
+                "that is tanh of the dot product: tanh comes after query "
+                "plus key, number by number",
+            ),
+            (
+                [0.6817, 0.3183],
+                "these are weights: the scores come before the softmax",
+            ),
+            (
+                [1.7256, 1.5232],
+                "that is the query [1, 0], or key minus query: the query is "
+                "[-1, 0], and is added",
+            ),
+            (
+                [1.7256, 0.0],
+                "key 1 was added to the query [1, 0]: here it is [-1, 0]",
+            ),
+            (
+                [0.7616, 1.5232],
+                "key 2: -1 + 0 is -1, and tanh(-1) is negative: -0.7616",
+            ),
+            (
+                [0.7616, -0.7616],
+                "key 2 has a second number, 0 + 1: add its tanh too",
+            ),
+            (
+                [0.0, -0.7616],
+                "the second numbers are missing: 0 + 1 for both keys, so add "
+                "tanh(1)",
+            ),
+            (
+                [-1.7256, -1.5232],
+                "that is query minus key: add them",
+            ),
+            (
+                [0.3808, 0.0],
+                "that is the mean of the two tanh: v = [1, 1] adds them up",
+            ),
+            ([1.6366, 2.6366], "that is the output: stop at the scores"),
+        ],
+    )
+
+
+def _numbers(*shape, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def _oracle_scores(query, key, w_query, w_key, v):
+    batches = []
+    for b in range(len(query)):
+        rows = []
+        for q in query[b]:
+            rows.append(
+                torch.stack(
+                    [
+                        sum(
+                            v[h] * torch.tanh(w_query[h] @ q + w_key[h] @ k)
+                            for h in range(len(v))
+                        )
+                        for k in key[b]
+                    ]
+                )
+            )
+        batches.append(torch.stack(rows))
+    return torch.stack(batches)
+
+
+def _case(batch, q, k, d, e, hidden, name):
+    shapes = [(batch, q, d), (batch, k, e), (hidden, d), (hidden, e), (hidden,)]
+    args = (_numbers(*shape, seed=10 + n) for n, shape in enumerate(shapes))
+    return Case(tuple(args), name)
+
+
+def scores(answer):
+    """Exercise 2: additive scores of a batch, without loops."""
+
+    def pairs(query, key, w_query, w_key):
+        asked = query @ w_query.mT
+        return asked[:, :, None] + (key @ w_key.mT)[:, None]
+
+    def written(bend=torch.tanh, weigh=lambda x, v: x @ v):
+        return lambda q, k, wq, wk, v: weigh(bend(pairs(q, k, wq, wk)), v)
+
+    def multiplied(q, k, wq, wk, v):
+        both = (q @ wq.mT)[:, :, None] * (k @ wk.mT)[:, None]
+        return torch.tanh(both) @ v
+
+    def minus(q, k, wq, wk, v):
+        return torch.tanh(pairs(q, -k, wq, wk)) @ v
+
+    def bent_apart(q, k, wq, wk, v):
+        asked = torch.tanh(q @ wq.mT)[:, :, None]
+        return (asked + torch.tanh(k @ wk.mT)[:, None]) @ v
+
+    right = written()
+    return check(
+        answer,
+        oracle=_oracle_scores,
+        cases=[
+            _case(1, 1, 2, 2, 2, 2, "1 query, 2 keys of 2 numbers, hidden 2"),
+            _case(2, 3, 4, 3, 5, 6, "batch 2, q 3, k 4, d 3, e 5, hidden 6"),
+            _case(3, 4, 4, 2, 2, 5, "batch 3, q 4, k 4, d 2, e 2, hidden 5"),
+            _case(4, 4, 4, 4, 4, 4, "all sizes 4"),
+        ],
+        mistakes=[
+            Mistake(
+                written(bend=lambda x: x),
+                "tanh is missing: without it the best key is the same for "
+                "every query",
+            ),
+            Mistake(
+                lambda *a: torch.softmax(right(*a), dim=-1),
+                "these are weights: return the scores, before the softmax",
+            ),
+            Mistake(
+                lambda *a: torch.softmax(right(*a), dim=-2),
+                "these are weights, and over the queries: return the scores",
+            ),
+            Mistake(
+                lambda *a: right(*a).mT,
+                "queries and keys are swapped: give the queries their extra "
+                "dimension at the place of the keys, [:, :, None]",
+            ),
+            Mistake(
+                written(weigh=lambda x, v: x.sum(-1)),
+                "v is not used: weigh the hidden numbers with it (@ v)",
+            ),
+            Mistake(
+                written(weigh=lambda x, v: (x * v).mean(-1)),
+                "it takes the mean over the hidden numbers: take the sum",
+            ),
+            Mistake(
+                written(weigh=lambda x, v: x),
+                "v is not used: the hidden numbers of each pair must be "
+                "weighed and summed (@ v)",
+            ),
+            Mistake(
+                written(weigh=lambda x, v: x * v),
+                "weighed with v, but not summed over the hidden numbers: @ v",
+            ),
+            Mistake(
+                written(weigh=lambda x, v: (x @ v)[..., None]),
+                "one dimension too many at the end: (batch, q, k)",
+            ),
+            Mistake(
+                lambda *a: torch.tanh(written(bend=lambda x: x)(*a)),
+                "tanh comes too late: bend the hidden numbers, then weigh "
+                "them with v",
+            ),
+            Mistake(
+                bent_apart,
+                "query and key are bent one by one: add them first, then tanh",
+            ),
+            Mistake(
+                multiplied,
+                "query and key are multiplied: they must be added",
+            ),
+            Mistake(minus, "the key is subtracted: it must be added"),
+            Mistake(
+                written(bend=torch.sigmoid), "that is sigmoid: take tanh"
+            ),
+            Mistake(written(bend=torch.relu), "that is relu: take tanh"),
+            Mistake(
+                lambda *a: right(*a) / math.sqrt(len(a[-1])),
+                "nothing is divided in the additive score",
+            ),
+            Mistake(
+                lambda *a: right(*a) / math.sqrt(a[0].shape[-1]),
+                "nothing is divided in the additive score",
+            ),
+            Mistake(
+                lambda q, k, wq, wk, v: right(q, k, wq.mT, wk.mT, v),
+                "the matrices are used the wrong way round: query @ "
+                "w_query.T, since w_query is (hidden, d)",
+            ),
+            Mistake(
+                lambda q, k, wq, wk, v: right(q, k, wk, wq, v),
+                "the two matrices are swapped",
+            ),
+            Mistake(
+                lambda q, k, wq, wk, v: torch.tanh(
+                    q @ wq.mT + k @ wk.mT
+                ) @ v,
+                "each query meets only the key at its own place: every query "
+                "must meet every key, [:, :, None] and [:, None]",
+            ),
+            Mistake(
+                lambda q, k, wq, wk, v: (q @ wq.mT) @ (k @ wk.mT).mT,
+                "that is a dot product of the projections: add, tanh, weigh "
+                "with v",
+            ),
+            Mistake(
+                lambda *a: right(*a)[0],
+                "only the first of the batch is there: (batch, q, k)",
+            ),
+        ],
+        praise="it agrees with a loop over batch, query, key and hidden number",
+    )
+
+
+def _oracle_teacher(expected):
+    rows = [[1, *row[:-1]] for row in expected.tolist()]
+    return torch.tensor(rows)
+
+
+def teacher(answer):
+    """Exercise 3: the decoder's input under teacher forcing."""
+
+    def joined(column, rest):
+        def fn(x):
+            return torch.cat([torch.full_like(x[:, :1], column), rest(x)], 1)
+
+        return fn
+
+    def cleared(x):
+        """Cut END off too, instead of the last column."""
+        shifted = torch.cat([torch.ones_like(x[:, :1]), x[:, :-1]], dim=1)
+        return torch.where(shifted == 2, torch.zeros_like(x), shifted)
+
+    def rolled(x):
+        return torch.roll(x, 1, dims=1)
+
+    def over_first(x):
+        return torch.cat([torch.ones_like(x[:, :1]), x[:, 1:]], dim=1)
+
+    def moved_left(x):
+        return torch.cat([x[:, 1:], torch.ones_like(x[:, :1])], dim=1)
+
+    def flat(x):
+        return torch.cat([x.new_ones(1), x.flatten()[:-1]]).view_as(x)
+
+    return check(
+        answer,
+        oracle=_oracle_teacher,
+        cases=[
+            Case((torch.tensor([[7, 9, 2]]),), "7 9 END"),
+            Case(
+                (torch.tensor([[5, 6, 2, 0], [7, 4, 8, 2]]),),
+                "5 6 END PAD and 7 4 8 END",
+            ),
+            Case((torch.tensor([[2], [9], [2]]),), "three rows of one token"),
+        ],
+        mistakes=[
+            Mistake(
+                lambda x: x,
+                "nothing is moved: at each place it would read the very token "
+                "that it shall write",
+            ),
+            Mistake(
+                joined(1, lambda x: x),
+                "one token too many: cut the last one off",
+            ),
+            Mistake(
+                lambda x: x[:, :-1],
+                "START is missing: put a column of 1 in front",
+            ),
+            Mistake(
+                joined(0, lambda x: x[:, :-1]),
+                "the first column is padding (0): it must be START, which is 1",
+            ),
+            Mistake(
+                joined(2, lambda x: x[:, :-1]),
+                "the first column is END (2): it must be START, which is 1",
+            ),
+            Mistake(
+                rolled,
+                "roll brings the last token to the front: START must stand "
+                "there",
+            ),
+            Mistake(
+                lambda x: torch.roll(x, 1),
+                "roll without dims runs from one row into the next, and brings "
+                "the last token to the front: START must stand there",
+            ),
+            Mistake(
+                over_first,
+                "START has replaced the first token: the others must move one "
+                "place",
+            ),
+            Mistake(
+                moved_left,
+                "moved the wrong way: at each place it must read the token "
+                "*before*",
+            ),
+            Mistake(
+                lambda x: x[:, 1:],
+                "the first token is cut off: cut the last, and put START in "
+                "front",
+            ),
+            Mistake(
+                joined(1, lambda x: x[:, 1:]),
+                "START has replaced the first token: the others must move one "
+                "place",
+            ),
+            Mistake(
+                lambda x: torch.cat([torch.ones_like(x[:1]), x[:-1]], dim=0),
+                "it moves the sentences: move the tokens, dim=1",
+            ),
+            Mistake(
+                flat,
+                "the rows are flattened, so the end of one runs into the "
+                "next: work along dim=1",
+            ),
+            Mistake(
+                cleared,
+                "END is removed too: only the last column goes, whatever it "
+                "holds; the loss does not look at what follows END",
+            ),
+            Mistake(
+                lambda x: torch.cat([torch.ones_like(x[:, :1]), x[:, :-1]], 1)
+                .to(torch.float32),
+                "right numbers, but not whole ones: token ids must stay "
+                "integers",
+            ),
+            Mistake(
+                lambda x: torch.cat([x[:, :-1], torch.ones_like(x[:, :1])], 1),
+                "START stands at the end: put it in front",
+            ),
+        ],
+        praise="at each place the right token before it",
+    )

@@ -1,0 +1,1025 @@
+# %% [markdown]
+# # Where did attention come from?
+#
+# From a bottleneck. Around 2014, networks translated by squeezing a whole
+# sentence into one vector. Short sentences got through; long ones did not.
+#
+# **You will be able to**
+# - measure the bottleneck, and what attention does to it, fairly;
+# - work out additive (Bahdanau) and multiplicative (Luong) scores by hand;
+# - say what each can do, and what it costs;
+# - train a translator of dates to 99 % and read its alignment;
+# - find the dates that break it, and say why.
+#
+# **Minutes:** 110, of which the exercises take 50. **Needs:** lessons 01 and
+# 02; what a recurrent network does. The training cells take about a minute in
+# all.
+
+# %%
+import math
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from attn_course import checks, plotting, session, training
+from attn_course.additive_attention import (
+    END,
+    START,
+    Characters,
+    EncoderDecoder,
+    exact_match,
+    greedy,
+    sequence_loss,
+    shift_right,
+)
+
+session.start(0)
+
+# %% [markdown]
+# ## One vector for everything
+#
+# An **encoder**, a recurrent network, reads the source token by token; its
+# last state is the **summary**. A **decoder**, another one, starts from the
+# summary and writes token by token (Cho et al. 2014; Sutskever et al. 2014).
+#
+# ```
+# 7 1 4 END  ->  encoder  ->  [ summary ]  ->  decoder  ->  7 1 4 END
+# ```
+#
+# The summary has the same size for 3 tokens and for 30.
+
+# %% [markdown]
+# The simplest translation of all: **repeat** a row of random digits. Nothing
+# to understand; everything to remember. A digit more is ten times as many
+# possible rows.
+#
+# Digits are tokens 4 to 13. Tokens 0 to 3 are padding, START, END and
+# unknown, in every lesson from here on.
+
+# %%
+def digits(count, length, generator):
+    rows = torch.randint(4, 14, (count, length), generator=generator)
+    return F.pad(rows, (0, 1), value=END)  # (count, length + 1)
+
+# %% [markdown]
+# The decoder writes the next token when it knows those before. What does it
+# read while it learns?
+
+# %%
+expected = digits(1, 3, torch.Generator().manual_seed(0))
+print("to be written:", expected)
+print("decoder reads:", shift_right(expected))
+
+# %% [markdown]
+# In training the decoder reads the *right* token before each place, whatever
+# it would have said itself: START, then the row, moved by one. This is
+# **teacher forcing**. In use there is no teacher, and it reads its own words:
+# `greedy` takes the likeliest token, again and again, until END.
+#
+# A row counts only if **every** token is right: *exact match*.
+
+# %%
+LONGEST = 12
+STEPS = 500
+
+
+def digit_batches(seed):
+    generator = torch.Generator().manual_seed(seed)
+
+    def batch(step):
+        length = int(torch.randint(1, LONGEST + 1, (1,), generator=generator))
+        rows = digits(64, length, generator)
+        return rows, rows  # what is read, what is to be written
+
+    return batch
+
+# %% [markdown]
+# The loss is the cross-entropy of the right token, averaged over all places
+# that are not padding. That is all a model sees; exact match is our measure.
+
+# %%
+def loss(model, batch):
+    source, expected = batch
+    return sequence_loss(model(source, shift_right(expected)), expected)
+
+# %%
+def train_digits(attention, dim=64, seed=0):
+    steps = STEPS // 20 if session.quick() else STEPS
+    session.set_seed(seed)
+    model = EncoderDecoder(14, 14, dim, attention=attention)
+    training.fit(
+        model, loss, digit_batches(seed), steps=steps, lr=0.64 / dim,
+        schedule="onecycle", label=f"{attention} attention, dim {dim}",
+        threads=1,
+    )
+    return model
+
+# %% [markdown]
+# Rows of 1 to 12 digits, 500 batches of 64, about ten seconds. **Predict:**
+# up to which length will a summary of 64 numbers repeat most rows?
+
+# %%
+models = {"summary only": train_digits(None)}
+
+# %%
+LENGTHS = [2, 4, 6, 8, 10, 12, 14, 16]
+
+
+def by_length(model):
+    shares = {}
+    for length in LENGTHS:
+        rows = digits(300, length, torch.Generator().manual_seed(length))
+        right = exact_match(greedy(model, rows, length + 1), rows)
+        shares[length] = right.float().mean().item()
+    return shares
+
+# %%
+shares = {"summary only": by_length(models["summary only"])}
+alone = shares["summary only"]
+print("4 digits, above 0.75: ", alone[4] > 0.75)
+print("12 digits, below 0.05:", alone[12] < 0.05)
+assert session.quick() or (alone[4] > 0.75 and alone[12] < 0.05)
+
+# %% [markdown]
+# Four digits pass, twelve do not, though it trained on them as often. Cho et
+# al. (2014b, "On the properties of neural machine translation", abstract)
+# saw the same with sentences: quality fell as they grew longer.
+#
+# **Predict:** is the summary too small? What would one of 128 numbers, in a
+# model with about four times as many parameters, do?
+
+# %%
+models["summary only, wide"] = train_digits(None, dim=128)
+shares["summary only, wide"] = by_length(models["summary only, wide"])
+wide = shares["summary only, wide"]
+print("12 digits, below 0.05:", wide[12] < 0.05)
+assert session.quick() or wide[12] < 0.05
+
+# %% [markdown]
+# Twice the summary, four times the parameters, and twelve digits still do
+# not pass. Patience moves the wall a little: with 2,500 steps instead of 500
+# the first model repeated 0.86 of the rows of 8 digits and 0.16 of those of 12 (one
+# run of ours). Do not widen the bottle's neck. Go round it.
+
+# %% [markdown]
+# ## Ask again at every step
+#
+# The encoder has a state for *every* token, and throws all but the last
+# away. Bahdanau, Cho and Bengio (2015) keep them. At each step the decoder
+# asks: *which of these do I need now?*
+#
+# | lookup | here |
+# |---|---|
+# | query | the decoder's state |
+# | keys and values | the encoder's states, one per source token |
+# | output | the **context** for this step |
+#
+# You know the rest: scores, softmax, mixture. Only the score was another one.
+
+# %% [markdown]
+# ### The additive score by hand
+#
+# Bahdanau's score is a small network: project query and key, **add**, bend
+# with tanh (it squeezes any number between -1 and 1), and weigh:
+#
+# $$\text{score}(q, k) = v \cdot \tanh(W_q\, q + W_k\, k)$$
+#
+# The hand example: query [1, 0], keys [1, 1] and [0, 1], values [1, 2] and
+# [3, 4]. Let both matrices be the unit matrix and v = [1, 1]. **Predict:**
+# the dot products were 1 and 0. Which key wins now?
+
+# %%
+score_1 = math.tanh(1 + 1) + math.tanh(0 + 1)
+score_2 = math.tanh(1 + 0) + math.tanh(0 + 1)
+e_1, e_2 = math.exp(score_1), math.exp(score_2)
+weight_1, weight_2 = e_1 / (e_1 + e_2), e_2 / (e_1 + e_2)
+first = weight_1 * 1 + weight_2 * 3
+second = weight_1 * 2 + weight_2 * 4
+print(f"scores:  {score_1:.4f} {score_2:.4f}")
+print(f"weights: {weight_1:.4f} {weight_2:.4f}")
+print(f"output:  [{first:.4f}, {second:.4f}]")
+
+# %% [markdown]
+# Key 1 again, but only just: tanh flattens, so the scores differ by 0.2 and
+# not by 1. In a trained layer the matrices and v are learned, and v can be
+# as long as it needs to be.
+
+# %% [markdown]
+# ### In a loop
+#
+# For every query, for every key. The matrices may differ in shape: a query of
+# 3 numbers and a key of 5 can meet in a layer of 4.
+
+# %%
+def additive_loop(query, key, w_query, w_key, v):
+    rows = []
+    for q in query:
+        row = [v @ torch.tanh(w_query @ q + w_key @ k) for k in key]
+        rows.append(torch.stack(row))
+    return torch.stack(rows)  # (q, k)
+
+# %%
+Q = torch.tensor([[1.0, 0.0]], dtype=torch.float64)  # (q, dim)
+K = torch.tensor([[1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
+V = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
+unit, ones = torch.eye(2).double(), torch.ones(2).double()
+looped = additive_loop(Q, K, unit, unit, ones)
+torch.testing.assert_close(looped, torch.tensor([[score_1, score_2]]).double())
+print("loop = hand:", looped)
+
+# %% [markdown]
+# ### As matrices
+#
+# Project all queries and all keys once. Then every query has to be *added* to
+# every key: give the queries a dimension of length 1 for the keys, and the
+# keys one for the queries; torch repeats what has length 1.
+
+# %%
+asked = (Q @ unit.T)[:, None, :]  # (q, 1, hidden)
+offered = (K @ unit.T)[None, :, :]  # (1, k, hidden)
+scores = torch.tanh(asked + offered) @ ones  # (q, k, hidden) to (q, k)
+torch.testing.assert_close(scores, looped)
+print("pairs (q, k, hidden):", tuple((asked + offered).shape))
+
+# %% [markdown]
+# ### Function, module, torch
+#
+# The package has the function `additive_scores`, and the layer
+# `AdditiveAttention`, with lesson 02's masks. torch has no layer of this
+# name, so we put one together: three `Linear` layers and a softmax. Sizes:
+# 2 sequences, 4 queries of 3 numbers, 6 keys of 5, a hidden layer of 7.
+
+# %%
+from attn_course.additive_attention import AdditiveAttention, additive_scores
+
+torch.testing.assert_close(additive_scores(Q, K, unit, unit, ones), scores)
+ask = nn.Linear(3, 7, bias=False, dtype=torch.float64)
+offer = nn.Linear(5, 7, bias=False, dtype=torch.float64)
+weigh = nn.Linear(7, 1, bias=False, dtype=torch.float64)
+query, key, value = (
+    torch.randn(2, n, d, dtype=torch.float64)
+    for n, d in [(4, 3), (6, 5), (6, 8)]
+)
+theirs = weigh(torch.tanh(ask(query)[:, :, None] + offer(key)[:, None]))
+theirs = theirs.squeeze(-1).softmax(dim=-1) @ value  # (2, 4, 8)
+
+# %%
+layer = AdditiveAttention(query_dim=3, key_dim=5, hidden=7).double()
+names = {"w_query": ask.weight, "w_key": offer.weight, "v": weigh.weight[0]}
+layer.load_state_dict(names)
+output, weights = layer(query, key, value)
+torch.testing.assert_close(output, theirs)
+print("module = torch:", tuple(output.shape), "weights", tuple(weights.shape))
+
+# %% [markdown]
+# ### Luong's scores
+#
+# Luong, Pham and Manning (2015, section 3.1) compared several. **dot** is
+# lesson 01's: no parameters, but query and key must be equally long.
+# **general** puts a matrix between, which may turn and stretch the key first:
+#
+# $$\text{dot} = q \cdot k \qquad \text{general} = q \cdot (W k)$$
+#
+# **Predict** the two general scores for the hand example with
+# W = [[2, -1], [0, 1]].
+
+# %%
+from attn_course.additive_attention import LuongAttention, general_scores
+
+W = torch.tensor([[2.0, -1.0], [0.0, 1.0]], dtype=torch.float64)
+general = general_scores(Q, K, W)
+pairs = F.bilinear(Q.expand(2, 2).contiguous(), K, W[None])  # torch's, (k, 1)
+torch.testing.assert_close(general[0], pairs[:, 0])
+print("general:", general, "= torch's bilinear")
+
+# %%
+dot, _ = LuongAttention(2, score="dot")(Q, K, V)
+fused = F.scaled_dot_product_attention(Q, K, V, scale=1.0)
+torch.testing.assert_close(dot, fused)
+print("dot:", dot, "= lesson 01")
+
+# %% [markdown]
+# `query . (W key)` is what lesson 02's layer does too: two projections, one
+# for queries and one for keys, are one matrix W in the score (but for the
+# biases). So the Transformer's attention is Luong's general score, cut in two
+# and divided by the square root of d.
+
+# %% [markdown]
+# ## Does it go round the bottleneck?
+#
+# The fair test: the same model, where *context* takes the summary's place. We
+# use the dot score, since it has no parameters.
+
+# %%
+for attention in (None, "dot", "general", "additive"):
+    model = EncoderDecoder(14, 14, 64, attention=attention)
+    count = sum(p.numel() for p in model.parameters())
+    print(f"{str(attention):8} {count} parameters")
+
+# %% [markdown]
+# None and dot: the same number to the last one, the same batches, the same
+# steps. **Predict:** how many of the rows of 12 digits now? And of 16 digits,
+# longer than any in training?
+
+# %%
+models["attention (dot)"] = train_digits("dot")
+shares["attention (dot)"] = by_length(models["attention (dot)"])
+with_dot = shares["attention (dot)"]
+print("12 digits, above 0.6: ", with_dot[12] > 0.6)
+print("16 digits, below that:", with_dot[16] < with_dot[12] - 0.1)
+assert session.quick() or with_dot[12] > 0.6
+assert session.quick() or with_dot[16] < with_dot[12] - 0.1
+
+# %%
+figure = plotting.curves(
+    {n: (list(s), list(s.values())) for n, s in shares.items()},
+    xlabel="digits to repeat", ylabel="exact match",
+    title="The summary chokes on length, attention far less",
+)
+axes = figure.axes[0]
+axes.axvline(LONGEST, color="black", linestyle=":")
+axes.text(LONGEST + 0.1, 0.95, "longest in training", fontsize=8)
+axes.set_ylim(-0.02, 1.05)
+plotting.show(
+    figure,
+    alt="Exact match against the number of digits. With the summary only it "
+    "falls from near 1 at 2 digits to near 0 at 10 and more; a model twice as "
+    "wide does hardly better. With attention and as many parameters it stays "
+    "high up to 12, the longest in training, and falls beyond.",
+)
+
+# %% [markdown]
+# Where the summary alone repeats next to nothing, attention gets most rows
+# right. It is no magic: beyond the trained lengths it falls too. The decoder
+# has to count *where it is*, and has never counted that far.
+#
+# How it does it can be seen. One row of eight digits:
+
+# %%
+row = F.pad(torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]]) + 4, (0, 1), value=END)
+model = models["attention (dot)"]
+with torch.no_grad():
+    _, weights = model.decode(model.encode(row), shift_right(row))
+names = [str(n - 4) for n in row[0, :-1].tolist()] + ["end"]
+on_diagonal = weights[0].diagonal().mean().item()
+print("mean weight on the diagonal above 0.3:", on_diagonal > 0.3)
+assert session.quick() or on_diagonal > 0.3
+
+# %%
+plotting.show(
+    plotting.weights_heatmap(
+        weights[0], names, names, numbers=False,
+        title="It reads the row in order: a diagonal",
+    ),
+    alt="Heat map of the weights while a row of eight digits is repeated: "
+    "the heavy cells run from the top left to the bottom right.",
+)
+
+# %% [markdown]
+# ## What additive can do, and what it costs
+#
+# Which of these numbers is **nearest** to q? A query [q, 1] and keys [k, 1]
+# (the 1 lets a matrix add a constant). Keys: -1, 0 and 1.
+#
+# **Predict:** q = 0.2. Can a dot product, or the general score with any W,
+# give most weight to the key 0?
+
+# %%
+numbers = torch.tensor([[-1.0, 1.0], [0.0, 1.0], [1.0, 1.0]]).double()
+asked = torch.tensor([[0.2, 1.0]]).double()
+wins = torch.zeros(3, dtype=torch.long)
+for _ in range(1000):
+    w = torch.randn(2, 2, dtype=torch.float64)
+    wins[general_scores(asked, numbers, w).argmax()] += 1
+print("keys -1, 0, 1 win for", wins[1].item(), "of 1000 W in the middle")
+assert wins[1] == 0
+
+# %% [markdown]
+# Never. For a given query the score is a straight line in k, and on a line
+# the middle one is never the highest.
+#
+# The additive score bends. Two hidden numbers are enough: one tanh goes up
+# shortly *before* k = q, the other, subtracted, shortly *after*. What is left
+# is a bump at k = q, and the bump moves with q.
+
+# %%
+w_query = torch.tensor([[-4.0, 2.0], [-4.0, -2.0]]).double()
+w_key = torch.tensor([[4.0, 0.0], [4.0, 0.0]]).double()
+v = torch.tensor([5.0, -5.0]).double()
+for q in (-0.9, 0.2, 0.8):
+    asked = torch.tensor([[q, 1.0]]).double()
+    scores = additive_scores(asked, numbers, w_query, w_key, v)
+    print(f"q = {q:4}: weights {scores.softmax(-1)[0].numpy().round(3)}")
+
+# %% [markdown]
+# The nearest key wins each time. (A dot product can do it too if somebody puts
+# $k^2$ into the key: $2qk - k^2$ is lesson 01's kernel regression. A deep
+# network can learn to. Additive does not need that help.)
+
+# %%
+line = torch.linspace(-2, 2, 81, dtype=torch.float64)
+keys = torch.stack([line, torch.ones(81).double()], dim=1)
+bumps = {}
+for q in (-0.9, 0.2):
+    asked = torch.tensor([[q, 1.0]]).double()
+    bump = additive_scores(asked, keys, w_query, w_key, v)[0]
+    bumps[f"additive, q = {q}"] = (line, bump)
+bumps["dot, q = 0.2"] = (line, 0.2 * line + 1)
+plotting.show(
+    plotting.curves(
+        bumps, xlabel="k", ylabel="score",
+        title="A dot product is a slope, additive can be a hill",
+    ),
+    alt="Score against the key's number k. The additive scores are hills of "
+    "height 9.6, one with its top at k = -0.9, one at k = 0.2; the dot "
+    "product is a straight, gently rising line.",
+)
+
+# %% [markdown]
+# A second difference: tanh lies between -1 and 1, so an additive score is at
+# most the sum of |v|. **Predict:** what does a key that is 100 times too long
+# do to each score?
+
+# %%
+for scale in (1.0, 100.0):
+    additive = additive_scores(Q, scale * K[:1], unit, unit, ones).item()
+    print(f"key 1 times {scale:3.0f}: dot {(scale * Q @ K[0]).item():5.1f}, "
+          f"additive {additive:.4f}")
+
+# %% [markdown]
+# The dot product cries 100 times as loud and wins everything; additive stays
+# below 2. With long vectors, additive *did* better than the unscaled dot
+# product; this is why Vaswani et al. (2017, section 3.2.1) divide by the
+# square root of d, and take the dot product all the same. The reason is cost.
+
+# %%
+def seconds(score, n, dim=64):
+    q, k = torch.randn(2, n, dim)
+    w, v = torch.randn(dim, dim), torch.randn(dim)
+    calls = {"additive": lambda: additive_scores(q, k, w, w, v),
+             "general": lambda: general_scores(q, k, w)}
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        calls[score]()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+# %%
+sizes = [32, 64, 128, 256]
+measured = {s: [seconds(s, n) for n in sizes] for s in ("additive", "general")}
+slower = measured["additive"][-1] / measured["general"][-1]
+print("additive at least 3 times as slow:", slower > 3)
+print("numbers held, additive:", 256 * 256 * 64, "general:", 256 * 256)
+assert slower > 3
+
+# %%
+figure = plotting.curves(
+    {s: (sizes, [1000 * t for t in ts]) for s, ts in measured.items()},
+    xlabel="queries = keys", ylabel="milliseconds", logx=True, logy=True,
+    title=f"256 queries, 256 keys: additive takes {slower:.0f} times as long",
+)
+figure.axes[0].set_xticks(sizes, sizes)
+figure.axes[0].minorticks_off()
+plotting.show(
+    figure,
+    alt="Time against the number of queries and keys, from 32 to 256, both "
+    "axes logarithmic: both rise, additive stands far above general.",
+)
+
+# %% [markdown]
+# Both compare every query with every key. But additive must *hold* a vector
+# for each pair, and take a tanh of each of its numbers; the dot product is
+# one matrix product, which processors are built for. For a decoder that asks
+# about 30 states at a time, nobody minds. For thousands, everybody does.
+
+# %% [markdown]
+# ## Dates
+#
+# Now something with a meaning: translating **written dates** to ISO. Babel, a
+# library that knows how people write dates, made the pairs: five formats each
+# in English, French, German and Chinese, days from 1950 to 2049. No day of
+# the test is in training.
+
+# %%
+from attn_course.data import dates
+
+train, test = dates.load("train"), dates.load("test")
+print(len(train), "for training,", len(test), "for the test")
+for number in (0, 2, 5, 8, 10, 14, 16, 19):
+    pair = train[number]
+    print(f"{pair.language}  {pair.text:28} {pair.iso}")
+
+# %% [markdown]
+# To the model a date is a row of characters. A `Characters` gives each its
+# number; every text ends with END, and the shorter ones in a batch are filled
+# up with padding.
+
+# %%
+source = Characters(pair.text for pair in train)
+target = Characters(pair.iso for pair in train)
+print(len(source), "kinds to read,", len(target), "to write")
+print(source.encode(["5 mai", "3/9"]))
+print(target.decode(target.encode(["2024-03-15"])))
+
+# %%
+def encode(pairs):
+    return (source.encode([pair.text for pair in pairs]),
+            target.encode([pair.iso for pair in pairs]))
+
+# %% [markdown]
+# ### Padding must not matter
+#
+# A date should be read the same way whether it stands alone or is padded to
+# the longest of its batch. Three places have to know: the encoder (which stops
+# at the end), attention (the mask), and the loss. **Predict:** what
+# would happen without the mask?
+
+# %%
+small = EncoderDecoder(
+    len(source), len(target), 16, attention="additive"
+).double()
+words, iso = encode([test[6], test[0]])  # the first is padded
+alone, iso_1 = encode([test[6]])
+print("padding in the first row:", (words[0] == 0).sum().item())
+padded = small(words, shift_right(iso))[:1]
+torch.testing.assert_close(padded, small(alone, shift_right(iso_1)))
+print("same logits")
+
+# %%
+weights = list(small.parameters())
+for_padded = torch.autograd.grad(sequence_loss(padded, iso[:1]), weights)
+lonely = small(alone, shift_right(iso_1))
+for_lonely = torch.autograd.grad(sequence_loss(lonely, iso_1), weights)
+torch.testing.assert_close(for_padded, for_lonely)
+print("same gradients:", len(weights), "parameter tensors")
+
+# %% [markdown]
+# And without the mask, so that the decoder may look at padding?
+
+# %%
+memory = small.encode(words)
+blind = memory._replace(mask=torch.ones_like(memory.mask))
+careless, _ = small.decode(blind, shift_right(iso))
+print("without the mask, the same:", torch.allclose(careless[:1], padded))
+
+# %% [markdown]
+# ### Train
+#
+# Bahdanau's score, 64 numbers, 300 batches of 64 dates: about 20 seconds on
+# one core. (In Bahdanau's model the *old* decoder state asks and the context
+# goes into the recurrence; ours asks with the *new* state, which is Luong's
+# order, so that all steps of a target can be trained on at once.)
+
+# %%
+def date_batches(seed):
+    words, iso = encode(train)
+    generator = torch.Generator().manual_seed(seed)
+
+    def batch(step):
+        rows = torch.randint(len(words), (64,), generator=generator)
+        longest = (words[rows] != 0).sum(dim=1).max()
+        return words[rows, :longest], iso[rows]
+
+    return batch
+
+# %%
+def train_dates(attention, steps=300, seed=0):
+    session.set_seed(seed)
+    model = EncoderDecoder(
+        len(source), len(target), 64, attention=attention
+    )
+    training.fit(
+        model, loss, date_batches(seed), lr=1e-2, schedule="onecycle",
+        steps=steps // 20 if session.quick() else steps, threads=1,
+        label=f"dates, {attention} attention",
+    )
+    return model
+
+# %%
+reader = train_dates("additive")
+
+# %% [markdown]
+# **Predict:** which share of 2,000 unseen days will it get right, all ten
+# characters?
+
+# %%
+def right(model, pairs):
+    words, iso = encode(pairs)
+    return exact_match(greedy(model, words, 14), iso)
+
+# %%
+hits = {"test: new days": right(reader, test)}
+share = hits["test: new days"].float().mean().item()
+print("at least 0.99:", share >= 0.99)
+assert session.quick() or share >= 0.99
+
+# %% [markdown]
+# Would it do without attention? The same batches, 300 of them again; without
+# additive's matrices it has an eighth fewer parameters.
+
+# %%
+silent = train_dates(None)
+hits["the same, no attention"] = right(silent, test)
+share = hits["the same, no attention"].float().mean().item()
+print("below 0.9:", share < 0.9)
+assert session.quick() or share < 0.9
+
+# %% [markdown]
+# Far behind at the same number of steps. Not for ever: ten characters are few,
+# and with 1,200 steps it reached 0.976 on new days (one run of ours). But can it
+# *copy* a year, or only recognise one? "What breaks it" will tell.
+
+# %% [markdown]
+# ### The alignment
+#
+# Which characters did it look at while it wrote each character? Four days, one
+# of each language. The font of our figures has no Chinese, so 年 (year), 月
+# (month), 日 (day) and 三 (three) are written as they sound: nián, yuè, rì,
+# sān. **Predict:** in which order will it jump through the French date?
+
+# %%
+from attn_course.widgets import additive_attention as views
+
+shown = ["vendredi 15 mars 2024", "Friday, March 15, 2024",
+         "15. März 2024", "2024年三月15日"]
+readings = [views.read_date(reader, source, target, t) for t in shown]
+titles = ["French: the last word first", "English: year, month, day",
+          "German: from the right", "Chinese: straight on"]
+print("all read as 2024-03-15:", {r.found for r in readings} == {"2024-03-15"})
+assert session.quick() or {r.found for r in readings} == {"2024-03-15"}
+
+# %%
+plotting.show(
+    views.alignments(list(zip(readings, titles))),
+    alt="Four heat maps of weights, written characters on rows, read "
+    "characters on columns. For the year it looks at the year, wherever that "
+    "stands; for the month at letters of its name, or at the Chinese number; "
+    "for the day at the day's digits. The weekday gets almost nothing.",
+)
+
+# %% [markdown]
+# Nobody told it where the year stands, or that *mars*, *March*, *März* and 三月
+# are one month. Four pictures prove little. So count over the whole test: is
+# the heaviest weight on the very digit that is copied? (For the third and
+# fourth digit of the year; the first two are always 19 or 20.)
+
+# %%
+pairs = [pair for pair in test if pair.iso[:4] in pair.text]
+words, iso = encode(pairs)
+with torch.no_grad():
+    _, weights = reader.decode(reader.encode(words), shift_right(iso))
+place = torch.tensor([pair.text.index(pair.iso[:4]) for pair in pairs])
+best = weights.argmax(dim=-1)  # (batch, t)
+for digit in (2, 3):
+    hit = (best[:, digit] == place + digit).float().mean().item()
+    print(f"year, digit {digit + 1}, above 0.8:", hit > 0.8)
+    assert session.quick() or hit > 0.8
+
+# %% [markdown]
+# ## What breaks it
+#
+# Three more files, with what training never showed: **Italian** dates; the
+# four languages with **years** before 1950 and after 2049; and **American**
+# numbers, month first: 03/15/2024. **Predict** the order, from best to worst.
+
+# %%
+italian, american = dates.load("italian"), dates.load("american")
+years = dates.load("years")
+hits["Italian"] = right(reader, italian)
+hits["years 1850 to 1949"] = right(reader, years[:500])
+hits["years 2050 to 2149"] = right(reader, years[500:])
+hits["all these years, no attention"] = right(silent, years)
+hits["American"] = right(reader, american)
+
+# %%
+for name in ("years 1850 to 1949", "years 2050 to 2149", "American"):
+    share = hits[name].float().mean().item()
+    print(f"{name:18} below 0.8:", share < 0.8)
+    assert session.quick() or share < 0.8
+print("without attention, below 0.1:",
+      hits["all these years, no attention"].float().mean().item() < 0.1)
+assert hits["all these years, no attention"].float().mean() < 0.1
+
+# %%
+plotting.show(
+    views.share_bars(hits, title="It is sure-footed only where it has been"),
+    alt="Bars of exact match with 95 percent intervals: unseen days of known "
+    "formats and years at least 0.99, without attention far less; years "
+    "before 1950, years after 2049 and American dates far lower too, and "
+    "Italian, whose bar is another one in every run.",
+)
+
+# %% [markdown]
+# Each fails in its own way. **Years**: all its life the first two digits were
+# 19 or 20, so it hardly learned to read them. (The model without
+# attention reads next to none: it recognises years, ours at least copies the
+# last two digits.) **Italian**: *marzo* looks like
+# *mars*, *luglio* like nothing it knows, and how it guesses is luck: three
+# training seeds gave 0.43, 0.83 and 0.97. What was never trained can come out
+# anyhow. **American** is instructive. Take 03/04/2024. In training, only the
+# French wrote so, day first.
+
+# %%
+def means_another_day(pair):
+    month, day = pair.iso[5:7], pair.iso[8:]
+    return int(day) <= 12 and day != month
+
+
+unclear = [pair for pair in american if means_another_day(pair)]
+found = target.decode(greedy(reader, encode(unclear)[0], 14))
+swapped = [f == p.iso[:5] + p.iso[8:] + p.iso[4:7]
+           for f, p in zip(found, unclear)]
+print(len(unclear), "dates such as", unclear[0].text)
+print("day and month swapped, at least 0.95:",
+      sum(swapped) / len(swapped) >= 0.95)
+assert session.quick() or sum(swapped) / len(swapped) >= 0.95
+
+# %% [markdown]
+# It is not confused at all: it reads a *different, perfectly good day*, and
+# nothing in the output warns you. No training can mend this, because the text
+# does not hold the answer; only somebody who says which country wrote it. For
+# 03/15/2024 it may even write a month 15.
+#
+# Alignment shows where it looked, not whether it was right to.
+
+# %% [markdown]
+# ## Read a date yourself
+#
+# Choose an example, or type a date and press Enter. **Find** a date in a
+# known format that it reads wrong, and one in an unknown format that it reads
+# right.
+
+# %%
+views.date_reader(
+    reader, source, target,
+    ["vendredi 15 mars 2024", "Friday, March 15, 2024", "15. März 2024",
+     "2024年三月15日", "15.03.24", "03/04/2024", "03/15/2024",
+     "15 marzo 2024", "15 mars 1789", "March 15th, 2024", "tomorrow"],
+)
+
+# %% [markdown]
+# ## Summary
+#
+# - One **summary** vector is a bottleneck: exact match falls with length, and a
+#   wider one helps little.
+# - **Attention** keeps every encoder state and asks again at each step. At the
+#   same number of parameters it repeats rows that the summary cannot.
+# - **Additive**: v . tanh(W q + W k). Takes two sizes, can prefer the nearest,
+#   is bounded; needs a vector per pair.
+# - **Dot, general**: one matrix product, which is why they won.
+# - The weights show an **alignment** that nobody taught.
+# - High accuracy holds **where training has been**. 03/04/2024 is read with
+#   confidence, and wrong for half the world.
+
+# %% [markdown]
+# ## Exercises
+#
+# Exercises 1 to 3 have a stub, a check that says at once what is wrong, a hint
+# and a folded solution; exercise 4 is an experiment of your own.
+
+# %% [markdown]
+# ### Exercise 1: the other key wins (5 min, easy)
+#
+# The hand example with the query **[-1, 0]**, unit matrices and v = [1, 1].
+# The dot products are -1 and 0, so key 2 wins. Work out the two *additive*
+# scores. (tanh 0 = 0, tanh 1 = 0.7616.)
+
+# %%
+two_scores = ...
+
+checks.additive_attention.by_hand(two_scores)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Add the query to each key, number by number: [-1 + 1, 0 + 1] for key 1. Then
+# tanh of each number, then their sum.
+#
+# </details>
+
+# %% tags=["solution"]
+# Solution
+key_1 = math.tanh(-1 + 1) + math.tanh(0 + 1)
+key_2 = math.tanh(-1 + 0) + math.tanh(0 + 1)
+two_scores = [key_1, key_2]
+checks.additive_attention.by_hand(two_scores)
+
+# %% [markdown]
+# ### Exercise 2: additive scores in a batch (15 min, medium)
+#
+# `query` (batch, q, d), `key` (batch, k, e), `w_query` (hidden, d), `w_key`
+# (hidden, e), `v` (hidden). Return the scores (batch, q, k), before the
+# softmax. No loops, and do not call `additive_scores`.
+
+# %%
+def my_scores(query, key, w_query, w_key, v):
+    ...
+
+
+checks.additive_attention.scores(my_scores)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `query @ w_query.T` is (batch, q, hidden). It needs a dimension of length 1
+# at the place of the keys: `[:, :, None]`. And the keys one at the place of
+# the queries.
+#
+# </details>
+
+# %% tags=["solution"]
+# Solution
+def my_scores(query, key, w_query, w_key, v):
+    asked = (query @ w_query.T)[:, :, None]  # (batch, q, 1, hidden)
+    offered = (key @ w_key.T)[:, None]  # (batch, 1, k, hidden)
+    return torch.tanh(asked + offered) @ v  # (batch, q, k)
+
+
+checks.additive_attention.scores(my_scores)
+
+# %% [markdown]
+# ### Exercise 3: what the teacher says (10 min, medium)
+#
+# From `expected` (batch, t), the tokens to be written (END and padding
+# included), make the decoder's input of the *same shape*: at each place the
+# token before it, and START = 1 at the first. Do not call `shift_right`.
+
+# %%
+def my_teacher(expected):
+    ...
+
+
+checks.additive_attention.teacher(my_teacher)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# The last token of `expected` is never read: nothing comes after it. Cut it
+# off, and put a column of START in front: `torch.cat` along `dim=1`.
+#
+# </details>
+
+# %% tags=["solution"]
+# Solution
+def my_teacher(expected):
+    first = torch.full_like(expected[:, :1], START)  # (batch, 1)
+    return torch.cat([first, expected[:, :-1]], dim=1)  # (batch, t)
+
+
+checks.additive_attention.teacher(my_teacher)
+
+# %% [markdown]
+# ### Exercise 4: change this and explain (20 min, hard)
+#
+# Must attention be soft? Change the trained reader's weights *after* training.
+# `hard` keeps only the heaviest character, `even` weighs all alike. Predict
+# both shares on the test dates, then run, then try a change of your own (the
+# two heaviest? everything moved one place?). Explain in two sentences.
+
+# %%
+class Changed(nn.Module):
+    def __init__(self, inner, change):
+        super().__init__()
+        self.inner, self.change = inner, change
+
+    def forward(self, query, key, value, mask):
+        _, weights = self.inner(query, key, value, mask)
+        weights = self.change(weights, mask)
+        return weights @ value, weights
+
+
+def as_it_was(weights, mask):  # change this
+    return weights
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `F.one_hot(weights.argmax(-1), weights.shape[-1])` is 1 at the heaviest.
+# `mask / mask.sum(-1, keepdim=True)` is even over the real characters. Set
+# `reader.attention = Changed(own, hard)`, measure, and set it back.
+#
+# </details>
+
+# %% tags=["solution"]
+# Solution
+def hard(weights, mask):
+    best = weights.argmax(dim=-1)
+    return F.one_hot(best, weights.shape[-1]).to(weights)
+
+
+def even(weights, mask):
+    return (mask / mask.sum(-1, keepdim=True)).expand_as(weights)
+
+
+own, outcome = reader.attention, {}
+for change in (as_it_was, hard, even):
+    reader.attention = Changed(own, change)
+    outcome[change.__name__] = right(reader, test[:500])
+reader.attention = own
+
+# %% tags=["solution"]
+# Solution
+plotting.show(
+    views.share_bars(outcome, title="Even weights lose all, hard ones little"),
+    alt="Bars of exact match on 500 test dates: as trained, and with only "
+    "the heaviest character, high; with even weights near 0.",
+)
+share = {name: ok.float().mean().item() for name, ok in outcome.items()}
+print("even below 0.05:", share["even"] < 0.05)
+print("hard above 0.8: ", share["hard"] > 0.8)
+assert session.quick() or share["even"] < 0.05
+assert session.quick() or share["hard"] > 0.8
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# With *even* weights nothing is left: the context is the same at every step, a
+# bottleneck again. *Hard* weights lose little: what the reader does is mostly
+# to pick one place at a time. So softness is not needed to *use* this
+# model. It is needed to *train* it: the choice of one place has no gradient,
+# and who has not looked at a character cannot learn that it would have
+# helped. (Hard attention can be trained, by other means: Luong et al. 2015,
+# section 3.2, on Xu et al. 2015.)
+#
+# </details>
+
+# %% [markdown]
+# ## Test yourself
+#
+# Choose an answer, then open it: each says why it is right or not.
+#
+# ### Question 1: what is the bottleneck of a model without attention?
+#
+# <details><summary>A. It reads one token at a time</summary>
+#
+# No. Ours with attention reads one at a time too. (That is slow, and lesson 06
+# does away with it.)
+#
+# </details>
+# <details><summary>B. All it knows of the source has to fit in one vector</summary>
+#
+# Yes. And the vector does not grow with the sentence.
+#
+# </details>
+# <details><summary>C. It has too few parameters</summary>
+#
+# No. Four times as many did not repeat twelve digits; the same number with
+# attention did.
+#
+# </details>
+
+# %% [markdown]
+# ### Question 2: why does the Transformer not use additive scores?
+#
+# <details><summary>A. They are less accurate</summary>
+#
+# Not in general; with long vectors and no scaling they were better.
+#
+# </details>
+# <details><summary>B. They cannot be masked</summary>
+#
+# They can: the mask comes after the score, whatever the score.
+#
+# </details>
+# <details><summary>C. They need a vector for every pair</summary>
+#
+# Yes. With 256 queries and keys that is 64 times the memory here, and a tanh
+# of each number.
+#
+# </details>
+
+# %% [markdown]
+# ### Question 3: the reader is right on 99.9 % of the test. On your dates?
+#
+# <details><summary>A. 99.9 % too</summary>
+#
+# Only if yours are written as in training, in years 1950 to 2049.
+#
+# </details>
+# <details><summary>B. It depends on how they are written</summary>
+#
+# Yes. The number holds for what the test was drawn from, and nothing else.
+#
+# </details>
+# <details><summary>C. Wrong ones can be seen from the weights</summary>
+#
+# No. For 03/04/2024 the weights look as crisp as ever.
+#
+# </details>
+
+# %% [markdown]
+# ## Next
+#
+# The encoder still reads token after token, so a long text takes long.
+# Lesson 06_transformer throws the recurrence away and keeps only the
+# attention.
+#
+# To read: Bahdanau, Cho and Bengio (2015), "Neural machine translation by
+# jointly learning to align and translate", section 3; Luong, Pham and Manning
+# (2015), "Effective approaches to attention-based neural machine translation",
+# section 3; Cho et al. (2014), "Learning phrase representations using RNN
+# encoder-decoder"; Sutskever, Vinyals and Le (2014), "Sequence to sequence
+# learning with neural networks".

@@ -1,0 +1,213 @@
+"""Answers to lesson 05's exercises: wrong ones with their hint, right ones."""
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+
+def meet(query, key, w_query, w_key):
+    """Every query plus every key, projected."""
+    asked = torch.einsum("bqd,hd->bqh", query, w_query)
+    offered = torch.einsum("bke,he->bkh", key, w_key)
+    return asked.unsqueeze(2) + offered.unsqueeze(1)
+
+
+def linear_scores(query, key, w_query, w_key, v):
+    asked = F.linear(query, w_query).unsqueeze(2)
+    offered = F.linear(key, w_key).unsqueeze(1)
+    return F.linear(torch.tanh(asked + offered), v[None]).squeeze(-1)
+
+
+def einsum_scores(query, key, w_query, w_key, v):
+    return torch.einsum("bqkh,h->bqk", meet(query, key, w_query, w_key).tanh(), v)
+
+
+def repeated_scores(query, key, w_query, w_key, v):
+    q, k = query.shape[1], key.shape[1]
+    asked = (query @ w_query.T).repeat_interleave(k, dim=1)
+    offered = (key @ w_key.T).repeat(1, q, 1)
+    return (torch.tanh(asked + offered) * v).sum(-1).reshape(-1, q, k)
+
+
+def looped_scores(query, key, w_query, w_key, v):
+    rows = []
+    for i in range(query.shape[1]):
+        hidden = torch.tanh(query[:, i : i + 1] @ w_query.T + key @ w_key.T)
+        rows.append(hidden @ v)
+    return torch.stack(rows, dim=1)
+
+
+def in_place_scores(query, key, w_query, w_key, v):
+    with torch.no_grad():
+        v *= 1.5
+    return linear_scores(query, key, w_query, w_key, v) / 1.5
+
+
+def first_shape_only(query, key, w_query, w_key, v):
+    return linear_scores(query, key, w_query, w_key, v).reshape(1, 1, 2)
+
+
+def padded_teacher(expected):
+    return F.pad(expected[:, :-1], (1, 0), value=1)
+
+
+def filled_teacher(expected):
+    out = torch.ones_like(expected)
+    out[:, 1:] = expected[:, :-1]
+    return out
+
+
+def rolled_teacher(expected):
+    out = expected.roll(1, dims=1)
+    out[:, 0] = 1
+    return out
+
+
+def listed_teacher(expected):
+    return torch.stack([torch.tensor([1, *r[:-1]]) for r in expected.tolist()])
+
+
+def in_place_teacher(expected):
+    expected[:, 1:] = expected[:, :-1].clone()
+    expected[:, 0] = 1
+    return expected
+
+
+def one_start(expected):
+    return torch.cat([torch.tensor([[1]]), expected[:, :-1]], dim=1)
+
+
+def front(number):
+    return lambda x: F.pad(x[:, :-1], (1, 0), value=number)
+
+
+WRONG = {
+    "by_hand": [
+        ([-1, 0], "dot products"),
+        ([1, 0], "tanh is missing"),
+        ([0, 0.7616], "wrong order"),
+        ([-0.7616, 0], "tanh of the dot product"),
+        ([0.6817, 0.3183], "these are weights"),
+        ([1.7256, 1.5232], "query [1, 0]"),
+        ([1.7256, 0], "here it is [-1, 0]"),
+        ([0.7616, 1.5232], "is negative"),
+        ([0.7616, -0.7616], "add its tanh too"),
+        ([0, -0.7616], "second numbers are missing"),
+        ([-1.7256, -1.5232], "query minus key"),
+        ([0.3808, 0], "adds them up"),
+        ([1.6366, 2.6366], "stop at the scores"),
+        (0.7616, "2 numbers"),
+        ("key 1", "expected numbers"),
+        ([0.5, 0.5], "not it"),
+    ],
+    "scores": [
+        (
+            lambda q, k, a, b, v: meet(q, k, a, b) @ v,
+            "tanh is missing",
+        ),
+        (
+            lambda *a: linear_scores(*a).softmax(-1),
+            "these are weights: return",
+        ),
+        (lambda *a: linear_scores(*a).softmax(1), "over the queries"),
+        (lambda *a: linear_scores(*a).transpose(1, 2), "swapped"),
+        (
+            lambda q, k, a, b, v: meet(q, k, a, b).tanh().sum(-1),
+            "v is not used",
+        ),
+        (
+            lambda q, k, a, b, v: (meet(q, k, a, b).tanh() * v).mean(-1),
+            "take the sum",
+        ),
+        (lambda q, k, a, b, v: meet(q, k, a, b).tanh(), "v is not used"),
+        (
+            lambda q, k, a, b, v: meet(q, k, a, b).tanh() * v,
+            "not summed",
+        ),
+        (
+            lambda q, k, a, b, v: meet(q, k, a, b).tanh() @ v[:, None],
+            "one dimension too many",
+        ),
+        (
+            lambda q, k, a, b, v: (meet(q, k, a, b) @ v).tanh(),
+            "comes too late",
+        ),
+        (
+            lambda q, k, a, b, v: (
+                (q @ a.T).tanh()[:, :, None] + (k @ b.T).tanh()[:, None]
+            )
+            @ v,
+            "one by one",
+        ),
+        (
+            lambda q, k, a, b, v: torch.tanh(
+                (q @ a.T)[:, :, None] * (k @ b.T)[:, None]
+            )
+            @ v,
+            "must be added",
+        ),
+        (lambda q, k, a, b, v: linear_scores(q, k, a, -b, v), "subtracted"),
+        (
+            lambda q, k, a, b, v: meet(q, k, a, b).sigmoid() @ v,
+            "sigmoid",
+        ),
+        (lambda q, k, a, b, v: meet(q, k, a, b).relu() @ v, "relu"),
+        (
+            lambda *a: linear_scores(*a) / math.sqrt(len(a[-1])),
+            "nothing is divided",
+        ),
+        (
+            lambda q, k, a, b, v: ((q @ a)[:, :, None] + (k @ b)[:, None]).tanh()
+            @ v,
+            "wrong way round",
+        ),
+        (
+            lambda q, k, a, b, v: torch.tanh(q @ a.T + k @ b.T) @ v,
+            "every query must meet every key",
+        ),
+        (
+            lambda q, k, a, b, v: torch.bmm(q @ a.T, (k @ b.T).mT),
+            "dot product",
+        ),
+        (lambda *a: linear_scores(*a).detach(), "no gradient"),
+        (in_place_scores, "in place"),
+        (first_shape_only, "on batch 2, q 3"),
+        (lambda q, k, a, b, v: linear_scores(q, k, b, a, v), "swapped"),
+    ],
+    "teacher": [
+        (lambda x: x.clone(), "nothing is moved"),
+        (lambda x: F.pad(x, (1, 0), value=1), "one token too many"),
+        (lambda x: x[:, :-1], "START is missing"),
+        (front(0), "it must be START"),
+        (lambda x: F.pad(x[:, :-1], (1, 0)), "padding (0)"),
+        (front(2), "END (2)"),
+        (lambda x: x.roll(1, 1), "roll brings"),
+        (lambda x: F.pad(x[:, 1:], (1, 0), value=1), "START has replaced"),
+        (lambda x: F.pad(x[:, 1:], (0, 1), value=1), "wrong way"),
+        (lambda x: x[:, 1:], "first token is cut off"),
+        (lambda x: F.pad(x[:-1], (0, 0, 1, 0), value=1), "dim=1"),
+        (
+            lambda x: F.pad(x.flatten()[:-1], (1, 0), value=1).view(x.shape),
+            "flattened",
+        ),
+        (lambda x: padded_teacher(x).masked_fill(padded_teacher(x) == 2, 0),
+         "END is removed too"),
+        (lambda x: F.pad(x[:, :-1], (0, 1), value=1), "in front"),
+        (lambda x: padded_teacher(x).tolist(), "torch tensor, got list"),
+        (in_place_teacher, "in place"),
+        (one_start, "RuntimeError"),
+        (lambda x: torch.tensor([[1, 7, 9]]), "whatever the input"),
+        (lambda x: x.roll(1), "roll without dims"),
+    ],
+}
+
+RIGHT = {
+    "by_hand": [
+        [0.7616, 0.0],
+        (math.tanh(1), 0),
+        torch.tensor([0.76159, 0.0]),
+    ],
+    "scores": [linear_scores, einsum_scores, repeated_scores, looped_scores],
+    "teacher": [padded_teacher, filled_teacher, rolled_teacher, listed_teacher],
+}
