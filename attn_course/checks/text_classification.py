@@ -1,0 +1,366 @@
+"""Checks of lesson 08's exercises."""
+
+import math
+
+import torch
+
+from attn_course.checks.engine import Case, Mistake, check, check_value
+
+NEVER = -math.inf
+
+
+def weights(answer):
+    """Exercise 1: the weights of three words with scores 2, 1 and 1."""
+    e, ee = math.e, math.e**2
+    return check_value(
+        answer,
+        [ee / (ee + 2 * e), e / (ee + 2 * e), e / (ee + 2 * e)],
+        praise="e / (e + 2) and twice 1 / (e + 2): only differences of "
+        "scores count",
+        mistakes=[
+            ([0.5, 0.25, 0.25],
+             "those are the scores divided by their sum: raise e to each "
+             "score first"),
+            ([ee, e, e], "those are the powers: divide by their sum"),
+            ([2.0, 1.0, 1.0], "those are the scores: take their softmax"),
+            ([1 / 3, 1 / 3, 1 / 3],
+             "that is mean pooling: the scores are not equal"),
+            ([1.0, 0.0, 0.0], "soft, not hard: no word gets weight 0"),
+            ([x / (ee + 2 * e + 1) for x in (ee, e, e)],
+             "the padding, score 0, has got a share: it is masked"),
+            ([e / (e + 2 * e**0.5), e**0.5 / (e + 2 * e**0.5),
+              e**0.5 / (e + 2 * e**0.5)],
+             "the scores are halved: the lesson's pooling divides by nothing"),
+            ([math.exp(2 / 2**0.5) / (math.exp(2 / 2**0.5)
+                                      + 2 * math.exp(1 / 2**0.5)),
+              math.exp(1 / 2**0.5) / (math.exp(2 / 2**0.5)
+                                      + 2 * math.exp(1 / 2**0.5)),
+              math.exp(1 / 2**0.5) / (math.exp(2 / 2**0.5)
+                                      + 2 * math.exp(1 / 2**0.5))],
+             "the scores are divided by the root of 2: the lesson's pooling "
+             "divides by nothing"),
+        ],
+    )  # fmt: skip
+
+
+# Exercise 2: pooling --------------------------------------------------------
+
+
+def _oracle_pool(states, mask, query):
+    rows = []
+    for text, real in zip(states, mask):
+        powers = [
+            torch.exp((state * query).sum()) * (1.0 if kept else 0.0)
+            for state, kept in zip(text, real)
+        ]
+        total = sum(powers)
+        if not any(real):
+            rows.append(0 * text.sum(dim=0) + 0 * query)
+            continue
+        rows.append(sum(p / total * state for p, state in zip(powers, text)))
+    return torch.stack(rows)
+
+
+def _pool(after=None, fill=NEVER, scale=1.0, dim=-1):
+    """A pooling that goes wrong in one place."""
+
+    def pool(states, mask, query):
+        scores = scale * (states @ query)  # (batch, length)
+        if fill is not None:
+            scores = scores.masked_fill(~mask, fill)
+        weights = torch.softmax(scores, dim=dim)
+        if after:
+            weights = after(weights, mask)
+        return (weights[..., None] * states).sum(dim=1)
+
+    return pool
+
+
+def _mean(states, mask, query):
+    real = mask.to(states.dtype)
+    weights = real / real.sum(dim=1, keepdim=True)
+    return (weights[..., None] * states).sum(dim=1)
+
+
+def _hardest(states, mask, query):
+    scores = (states @ query).masked_fill(~mask, NEVER)
+    return states[torch.arange(len(states)), scores.argmax(dim=1)]
+
+
+def _summed(states, mask, query):
+    scores = (states @ query) * mask
+    return (scores[..., None] * states).sum(dim=1)
+
+
+def _all_rows(states, mask, query):
+    scores = (states @ query).masked_fill(~mask, NEVER)
+    return torch.softmax(scores, dim=-1)[..., None] * states
+
+
+def _numbers(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed + sum(shape))
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def _mask(*lengths):
+    longest = max(lengths)
+    return torch.arange(longest) < torch.tensor(lengths)[:, None]
+
+
+def pool(answer):
+    """Exercise 2: attention pooling of a padded batch."""
+    small = torch.tensor([[[1.0, 1.0], [0.0, 1.0], [9.0, 9.0]]]).double()
+    query = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    return check(
+        answer,
+        oracle=_oracle_pool,
+        cases=[
+            Case((small, torch.tensor([[True, True, False]]), query),
+                 "the hand example, and one padded place"),
+            Case((_numbers(3, 5, 4), _mask(5, 2, 3), _numbers(4)),
+                 "three texts of 5, 2 and 3 words"),
+            Case((_numbers(2, 1, 3), _mask(1, 1), _numbers(3)),
+                 "two texts of one word"),
+            Case((_numbers(4, 4, 4, seed=3), _mask(1, 4, 2, 4),
+                  2 * _numbers(4, seed=5)),
+                 "as many texts as words as numbers"),
+        ],
+        mistakes=[
+            Mistake(
+                _pool(fill=None),
+                "padding is mixed in: fill its scores with -inf before the "
+                "softmax",
+            ),
+            Mistake(
+                _pool(fill=0.0),
+                "padding has got the score 0, and e to the 0 is 1: fill with "
+                "-inf",
+            ),
+            Mistake(
+                _pool(after=lambda w, mask: w * mask, fill=None),
+                "the mask comes after the softmax, so the weights of the real "
+                "words no longer sum to 1: fill the scores before it",
+            ),
+            Mistake(
+                lambda s, m, q: _pool()(s, ~m, q),
+                "the mask is the wrong way round: True is a real word",
+            ),
+            Mistake(
+                _pool(dim=0),
+                "the softmax runs over the texts of the batch: use dim=-1, "
+                "over the words",
+            ),
+            Mistake(_mean, "that is mean pooling: the query has no say"),
+            Mistake(
+                _hardest,
+                "it takes the best word whole: mix all of them by their "
+                "weights",
+            ),
+            Mistake(
+                _summed,
+                "the scores themselves are taken for weights: softmax first",
+            ),
+            Mistake(
+                _all_rows,
+                "the weighted words are not added up: sum over dim=1",
+            ),
+            Mistake(
+                lambda s, m, q: _pool(scale=1 / math.sqrt(s.shape[-1]))(
+                    s, m, q
+                ),
+                "the scores are divided by the root of dim: here they are "
+                "not",
+            ),
+            Mistake(
+                lambda s, m, q: _pool()(s, m, q) * s.shape[1],
+                "the sum is multiplied by the length: weights that sum to 1 "
+                "need no factor",
+            ),
+            Mistake(
+                lambda s, m, q: _pool()(s, m, q) / s.shape[1],
+                "it is a mean of weighted words: weights that sum to 1 are a "
+                "mean already, so use sum",
+            ),
+        ],
+        praise="by hand, and whatever stands in the padding",
+    )  # fmt: skip
+
+
+# Exercise 3: deletion -------------------------------------------------------
+
+
+def _oracle_delete(tokens, scores, count):
+    rows = []
+    for row, marks in zip(tokens.tolist(), scores.tolist()):
+        places = [i for i, token in enumerate(row) if token != 0]
+        places.sort(key=lambda i: -marks[i])
+        gone = set(places[:count])
+        left = [t for i, t in enumerate(row) if t != 0 and i not in gone]
+        rows.append(left + [0] * (len(row) - len(left)))
+    return torch.tensor(rows, dtype=torch.int64)
+
+
+def _delete(change):
+    """A deletion in which ``change`` alters the scores first."""
+
+    def delete(tokens, scores, count):
+        return _oracle_delete(tokens, change(tokens, scores), count)
+
+    return delete
+
+
+def _holes(tokens, scores, count):
+    scores = scores.masked_fill(tokens == 0, NEVER)
+    top = scores.topk(min(count, scores.shape[1]), dim=1).indices
+    return tokens.scatter(1, top, 0)
+
+
+def _keep_only(tokens, scores, count):
+    ranked = scores.masked_fill(tokens == 0, NEVER)
+    gone = _holes(tokens, ranked, count)
+    return _oracle_delete(tokens.where(gone == 0, 0), scores, 0)
+
+
+def _padding_too(tokens, scores, count):
+    top = scores.topk(min(count, scores.shape[1]), dim=1).indices
+    return _oracle_delete(tokens.scatter(1, top, 0), scores, 0)
+
+
+def _same_place(tokens, scores, count):
+    top = scores[0].masked_fill(tokens[0] == 0, NEVER).topk(count).indices
+    left = tokens.clone()
+    left[:, top] = 0
+    return _oracle_delete(left, scores, 0)
+
+
+def _unknown(tokens, scores, count):
+    gone = _holes(tokens, scores, count)
+    return tokens.masked_fill((gone == 0) & (tokens != 0), 3)
+
+
+def _sorted(tokens, scores, count):
+    ranked = scores.masked_fill(tokens == 0, NEVER)
+    order = ranked.argsort(dim=1, descending=True)
+    left = tokens.gather(1, order)[:, count:]
+    return torch.cat([left, torch.zeros_like(tokens[:, :count])], dim=1)
+
+
+def _whole_word(tokens, scores, count):
+    rows = []
+    gone = _holes(tokens, scores, count)
+    for row, left in zip(tokens, gone):
+        lost = set(row[left == 0].tolist())
+        rows.append([0 if t in lost else t for t in row.tolist()])
+    return _oracle_delete(torch.tensor(rows), scores, 0)
+
+
+def delete(answer):
+    """Exercise 3: delete the words with the highest scores."""
+    tokens = torch.tensor([[11, 12, 13, 14, 0, 0]])
+    scores = torch.tensor([[0.1, 0.4, 0.3, 0.2, 0.5, 0.9]]).double()
+    more = torch.tensor(
+        [[5, 6, 7, 6, 9], [8, 5, 0, 0, 0], [4, 9, 9, 4, 0], [7, 0, 0, 0, 0]]
+    )
+    marks = _numbers(4, 5, seed=2)
+    return check(
+        answer,
+        oracle=_oracle_delete,
+        gradients=False,
+        cases=[
+            Case((tokens, scores, 2), "one text of four words, two to delete"),
+            Case((more, marks, 1), "four texts, one word each"),
+            Case((more, -marks.abs(), 2), "scores below 0, two words each"),
+            Case((more, marks, 0), "nothing to delete"),
+        ],
+        mistakes=[
+            Mistake(
+                _padding_too,
+                "padding is taken for words: give it the score -inf before "
+                "you look for the highest",
+            ),
+            Mistake(
+                _holes,
+                "the deleted places are left as holes: what stays must move "
+                "together, padding at the end",
+            ),
+            Mistake(
+                _delete(lambda t, s: -s),
+                "it deletes the lowest scores: take the highest",
+            ),
+            Mistake(
+                _delete(lambda t, s: s.abs()),
+                "a score far below 0 is not a high one: do not take abs",
+            ),
+            Mistake(
+                _keep_only,
+                "it keeps the highest and deletes the others: the other way "
+                "round",
+            ),
+            Mistake(
+                _same_place,
+                "it deletes the first text's places in every text: each text "
+                "has scores of its own",
+            ),
+            Mistake(
+                _unknown,
+                "the words become UNKNOWN: take them out instead",
+            ),
+            Mistake(
+                _sorted,
+                "what is left stands in the order of the scores: keep the "
+                "order of the text",
+            ),
+            Mistake(
+                _delete(lambda t, s: -torch.arange(t.shape[1]).expand_as(t)),
+                "it deletes the first words: look at the scores",
+            ),
+            Mistake(
+                _whole_word,
+                "every copy of a word goes when one does: delete places, not "
+                "words",
+            ),
+            Mistake(
+                lambda t, s, k: _oracle_delete(t, s, 1),
+                "it always deletes one word: delete count of them",
+            ),
+        ],
+        praise="each text loses its own words, and none of its padding",
+    )
+
+
+def lead(answer):
+    """Exercise 4: a paired difference from counts."""
+    n, first, second = 1000, 70, 40
+    mean = (first - second) / n
+    spread = math.sqrt((first + second) / n - mean**2)
+    low = mean - 1.96 * spread / math.sqrt(n)
+    unpaired = 1.96 * math.sqrt(0.8 * 0.2 / n + 0.77 * 0.23 / n)
+    return check_value(
+        answer,
+        [mean, low],
+        tolerance=6e-4,
+        praise="0.03, and at least 0.0095: above 0, though each model's own "
+        "interval is about 0.05 wide",
+        mistakes=[
+            ([mean, mean + 1.96 * spread / math.sqrt(n)],
+             "that is the upper bound: asked is the lower"),
+            ([mean, mean - spread / math.sqrt(n)],
+             "that is one standard error: 95 % take 1.96 of them"),
+            ([mean, mean - unpaired],
+             "those are the errors of two separate test sets: here both read "
+             "the same texts, so use the deviation of the differences"),
+            ([mean, mean - 1.96 * spread / n],
+             "divide by the square root of 1000"),
+            ([mean, mean - 1.96 * spread],
+             "that is how far single texts lie apart: divide by the root of "
+             "1000"),
+            ([-mean, -mean - 1.96 * spread / math.sqrt(n)],
+             "the sign is wrong: the first is right more often"),
+            ([110 / n, 110 / n - 1.96 * spread / math.sqrt(n)],
+             "a text that only the second gets right counts -1: subtract"),
+            ([30 / 110, 30 / 110 - 1.96 * 0.0917],
+             "divide by all 1,000 texts, not by the 110 that differ"),
+            ([30.0, 30.0 - 1.96 * spread * math.sqrt(n)],
+             "those are texts: give shares, from 0 to 1"),
+        ],
+    )  # fmt: skip

@@ -1,0 +1,246 @@
+"""Answers to lesson 08's exercises: wrong ones with their hint, right ones."""
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+E = math.e
+
+
+def right_pool(states, mask, query):
+    scores = (states @ query).masked_fill(~mask, -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    return (weights[:, None] @ states)[:, 0]
+
+
+def loop_pool(states, mask, query):
+    rows = []
+    for text, real in zip(states, mask):
+        kept = text[real]
+        rows.append(torch.softmax(kept @ query, dim=0) @ kept)
+    return torch.stack(rows)
+
+
+def einsum_pool(states, mask, query):
+    powers = torch.einsum("bld,d->bl", states, query).exp() * mask
+    weights = powers / powers.sum(dim=1, keepdim=True)
+    return torch.einsum("bl,bld->bd", weights, states)
+
+
+def torch_pool(states, mask, query):
+    asked = query.expand(len(states), 1, -1)
+    found = F.scaled_dot_product_attention(
+        asked, states, states, attn_mask=mask[:, None], scale=1.0
+    )
+    return found.squeeze(1)
+
+
+def no_mask(states, mask, query):
+    return torch.einsum(
+        "bl,bld->bd", torch.softmax(states @ query, dim=-1), states
+    )
+
+
+def zero_scores(states, mask, query):
+    weights = torch.softmax(mask * (states @ query), dim=-1)
+    return torch.einsum("bl,bld->bd", weights, states)
+
+
+def mask_after(states, mask, query):
+    weights = torch.softmax(states @ query, dim=-1) * mask
+    return torch.einsum("bl,bld->bd", weights, states)
+
+
+def over_texts(states, mask, query):
+    scores = (states @ query).masked_fill(~mask, -math.inf)
+    return torch.einsum("bl,bld->bd", scores.softmax(dim=0), states)
+
+
+def mean_pool(states, mask, query):
+    return torch.stack([t[m].mean(dim=0) for t, m in zip(states, mask)])
+
+
+def best_word(states, mask, query):
+    rows = []
+    for text, real in zip(states, mask):
+        kept = text[real]
+        rows.append(kept[(kept @ query).argmax()])
+    return torch.stack(rows)
+
+
+def raw_scores(states, mask, query):
+    return torch.einsum("bl,bld->bd", (states @ query) * mask, states)
+
+
+def not_summed(states, mask, query):
+    scores = (states @ query).masked_fill(~mask, -math.inf)
+    return torch.softmax(scores, dim=-1).unsqueeze(-1) * states
+
+
+def scaled(states, mask, query):
+    return right_pool(states, mask, query / math.sqrt(len(query))) + 0 * query
+
+
+def mean_of_weighted(states, mask, query):
+    return not_summed(states, mask, query).mean(dim=1)
+
+
+def right_delete(tokens, scores, count):
+    ranked = scores.masked_fill(tokens == 0, -math.inf)
+    top = ranked.argsort(dim=1, descending=True)[:, :count]
+    left = tokens.scatter(1, top, 0)
+    order = (left == 0).to(torch.uint8).argsort(dim=1, stable=True)
+    return left.gather(1, order)
+
+
+def loop_delete(tokens, scores, count):
+    result = torch.zeros_like(tokens)
+    for i in range(len(tokens)):
+        length = int((tokens[i] != 0).sum())
+        marks = scores[i].tolist()
+        ranked = sorted(range(length), key=lambda j: -marks[j])
+        kept = sorted(ranked[count:])
+        result[i, : len(kept)] = tokens[i, kept]
+    return result
+
+
+def one_by_one(tokens, scores, count):
+    tokens, scores = tokens.clone(), scores.detach().clone()
+    for _ in range(count):
+        for row, marks in zip(tokens, scores):
+            if row[0] == 0:
+                continue
+            place = marks.masked_fill(row == 0, -math.inf).argmax()
+            row[place:-1] = row[place + 1 :].clone()
+            marks[place:-1] = marks[place + 1 :].clone()
+            row[-1] = 0
+    return tokens
+
+
+def close_up(left):
+    rows = [row[row != 0] for row in left]
+    return torch.stack([F.pad(r, (0, left.shape[1] - len(r))) for r in rows])
+
+
+def holes(tokens, scores, count):
+    ranked = scores.masked_fill(tokens == 0, -math.inf)
+    return tokens.scatter(1, ranked.topk(count, dim=1).indices, 0)
+
+
+def padding_counts(tokens, scores, count):
+    return close_up(tokens.scatter(1, scores.topk(count, dim=1).indices, 0))
+
+
+def keeps_top(tokens, scores, count):
+    gone = holes(tokens, scores, count)
+    return close_up(torch.where(gone == 0, tokens, 0))
+
+
+def first_texts_places(tokens, scores, count):
+    ranked = scores[0].masked_fill(tokens[0] == 0, -math.inf)
+    left = tokens.clone()
+    left[:, ranked.topk(count).indices] = 0
+    return close_up(left)
+
+
+def to_unknown(tokens, scores, count):
+    gone = holes(tokens, scores, count)
+    return torch.where((gone == 0) & (tokens != 0), 3, tokens)
+
+
+def by_score(tokens, scores, count):
+    ranked = scores.masked_fill(tokens == 0, -math.inf)
+    order = ranked.argsort(dim=1, descending=True)[:, count:]
+    return F.pad(tokens.gather(1, order), (0, count))
+
+
+def first_words(tokens, scores, count):
+    return F.pad(tokens[:, count:], (0, count))
+
+
+def all_copies(tokens, scores, count):
+    gone = holes(tokens, scores, count)
+    rows = []
+    for row, left in zip(tokens, gone):
+        lost = row[(left == 0) & (row != 0)]
+        rows.append(row.masked_fill(torch.isin(row, lost), 0))
+    return close_up(torch.stack(rows))
+
+
+SPREAD = math.sqrt(0.11 - 0.03**2)
+
+WRONG = {
+    "weights": [
+        ([0.5, 0.25, 0.25], "raise e"),
+        ([E**2, E, E], "divide by their sum"),
+        ([2, 1, 1], "softmax"),
+        ([1 / 3] * 3, "mean pooling"),
+        ([1, 0, 0], "no word gets weight 0"),
+        ([0.5344, 0.1966, 0.1966], "padding"),
+        ([0.4519, 0.2741, 0.2741], "halved"),
+        ([0.5035, 0.2483, 0.2483], "root of 2"),
+        (0.5761, "expected"),
+        ([0.5761, 0.2119], "expected"),
+        ("0.58", "numbers"),
+    ],
+    "pool": [
+        (no_mask, "padding is mixed in"),
+        (zero_scores, "score 0"),
+        (mask_after, "after the softmax"),
+        (lambda s, m, q: right_pool(s, ~m, q), "wrong way round"),
+        (over_texts, "texts of the batch"),
+        (mean_pool, "mean pooling"),
+        (best_word, "best word whole"),
+        (raw_scores, "softmax first"),
+        (not_summed, "not added up"),
+        (scaled, "root of dim"),
+        (mean_of_weighted, "use sum"),
+        (lambda s, m, q: right_pool(s, m, q) * s.shape[1], "no factor"),
+        (lambda s, m, q: right_pool(s.detach(), m, q.detach()), "no gradient"),
+        (lambda s, m, q: right_pool(s, m, q)[0], "expected shape"),
+        (lambda s, m, q: right_pool(s, m, q[None]), "Error"),
+    ],
+    "delete": [
+        (padding_counts, "padding is taken for words"),
+        (holes, "left as holes"),
+        (lambda t, s, k: right_delete(t, -s, k), "lowest scores"),
+        (lambda t, s, k: right_delete(t, s.abs(), k), "do not take abs"),
+        (keeps_top, "keeps the highest"),
+        (first_texts_places, "scores of its own"),
+        (to_unknown, "UNKNOWN"),
+        (by_score, "order of the text"),
+        (first_words, "first words"),
+        (all_copies, "delete places"),
+        (lambda t, s, k: right_delete(t, s, 1), "always deletes one"),
+        (lambda t, s, k: right_delete(t, s, k)[:, : -k or None],
+         "expected shape"),
+    ],
+    "lead": [
+        ([0.03, 0.03 + 1.96 * SPREAD / 1000**0.5], "upper bound"),
+        ([0.03, 0.03 - SPREAD / 1000**0.5], "1.96"),
+        ([0.03, 0.03 - 0.0361], "the same texts"),
+        ([0.03, 0.03 - 1.96 * SPREAD / 1000], "square root"),
+        ([0.03, 0.03 - 1.96 * SPREAD], "single texts"),
+        ([-0.03, -0.03 - 1.96 * SPREAD / 1000**0.5], "sign"),
+        ([0.11, 0.11 - 1.96 * SPREAD / 1000**0.5], "subtract"),
+        ([0.2727, 0.2727 - 1.96 * 0.0917], "all 1,000"),
+        ([30, 30 - 1.96 * SPREAD * 1000**0.5], "shares"),
+        (0.03, "expected"),
+        ([0.03, 0.01, 0.05], "expected"),
+    ],
+}  # fmt: skip
+RIGHT = {
+    "weights": [
+        [0.5761, 0.2119, 0.2119],
+        torch.softmax(torch.tensor([2.0, 1.0, 1.0]), dim=0),
+        (E / (E + 2), 1 / (E + 2), 1 / (E + 2)),
+    ],
+    "pool": [right_pool, loop_pool, einsum_pool, torch_pool],
+    "delete": [right_delete, loop_delete, one_by_one],
+    "lead": [
+        [0.03, 0.0095],
+        (0.03, 0.03 - 1.96 * SPREAD / 1000**0.5),
+        torch.tensor([0.03, 0.0095]),
+    ],
+}
