@@ -55,6 +55,27 @@ def merge_heads(
     return x.flatten(-2)  # (*batch, length, heads * head_dim)
 
 
+def drop(x: Float[Tensor, "*shape"], p: float) -> Float[Tensor, "*shape"]:
+    """Set a share p of the numbers to 0, and divide the others by 1 - p.
+
+    As ``F.dropout``, whose random numbers take a quarter of the time of a
+    small Transformer on a CPU: here one of 64 bits serves four places. So p
+    is rounded to a multiple of 1/65536.
+
+    Source: Srivastava et al. (2014), "Dropout: a simple way to prevent neural
+    networks from overfitting", section 4.
+    """
+    lost = round(p * 2**16)  # of 65536
+    elsewhere = x.device.type != "cpu" or torch.compiler.is_compiling()
+    if elsewhere or lost == 2**16:
+        return F.dropout(x, p)
+    count = -(-x.numel() // 4)
+    noise = torch.empty(count, dtype=torch.int64).random_(-(2**63), None)
+    noise = noise.view(torch.int16)[: x.numel()].view(x.shape)
+    kept = (noise >= lost - 2**15).to(x.dtype)  # int16 starts at -2**15
+    return x * kept.div_(1 - lost / 2**16)
+
+
 class MultiHeadAttention(nn.Module):
     """Attend with several heads at once, and mix what they found.
 
@@ -267,7 +288,7 @@ class MultiHeadAttention(nn.Module):
             )
         # Only the weights are wanted here: values without width are free.
         _, weights = scaled_dot_product_attention(q, k, v[..., :0], mask)
-        parts = F.dropout(weights, self.dropout) @ v
+        parts = drop(weights, self.dropout) @ v
         return parts, weights if weigh else None
 
     def _check_inputs(

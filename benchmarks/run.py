@@ -16,12 +16,15 @@ runs every row once with small sizes, to see that the runner works.
 """
 
 import argparse
+import copy
 import gc
+import math
 import os
 import platform
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,22 +38,28 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from attn_course import plotting  # noqa: E402
+from attn_course.additive_attention import PAD, sequence_loss  # noqa: E402
 from attn_course.multi_head_attention import MultiHeadAttention  # noqa: E402
 from attn_course.scaled_dot_product import (  # noqa: E402
+    causal_mask,
     scaled_dot_product_attention,
 )
+from attn_course.transformer import Transformer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 FUSED, WEIGHTS, LAYER = "fused", "weights", "layer"
+TRANSFORMER = "transformer"
 TITLES = {
     FUSED: "scaled_dot_product_attention(need_weights=False) "
     "against torch's fused kernel",
     WEIGHTS: "scaled_dot_product_attention with weights "
     "against the plain three lines",
     LAYER: "MultiHeadAttention against torch.nn.MultiheadAttention, training",
+    TRANSFORMER: "Transformer against torch.nn.Transformer, training, "
+    "with padding and causal masks",
 }
 # How fast the course has to be, as a multiple of the other's speed.
-BARS = {FUSED: 0.95, WEIGHTS: 1.0, LAYER: 1.1}
+BARS = {FUSED: 0.95, WEIGHTS: 1.0, LAYER: 1.1, TRANSFORMER: 1.0}
 # (batch, heads, length, head_dim): shorter batches for longer sequences.
 ATTENTION = {
     128: (32, 8, 128, 64),
@@ -70,6 +79,14 @@ LAYERS = [
     (8, 512, 256, 8),
     (8, 512, 64, 4),
 ]
+# (batch, length, dim, heads, layers, vocabulary): lesson 06 trains the first,
+# lesson 07 the second.
+TRANSFORMERS = [
+    (64, 10, 32, 2, 2, 30),
+    (64, 24, 96, 4, 2, 2000),
+    (16, 64, 256, 8, 3, 4000),
+]
+DROPOUTS = (0.0, 0.1)
 PASSES = ("forward", "forward + backward")
 
 
@@ -127,6 +144,9 @@ def jobs(quick: bool = False) -> list[Job]:
                 listed.append(_attention_job(group, shape, part, quick))
     for sizes in LAYERS:
         listed.append(_layer_job(*sizes, quick=quick))
+    for sizes in TRANSFORMERS:
+        for dropout in DROPOUTS:
+            listed.append(_transformer_job(*sizes, dropout, quick=quick))
     return listed
 
 
@@ -175,6 +195,91 @@ def _layer_job(batch, length, dim, heads, *, quick: bool) -> Job:
         "forward + backward",
         _with_backward(ours, direction, [x, *mine.parameters()]),
         _with_backward(theirs, direction, [x, *layer.parameters()]),
+    )
+
+
+class TorchTransformer(nn.Module):
+    """torch.nn.Transformer with our embeddings, output layer and weights."""
+
+    def __init__(self, ours: Transformer, dropout: float) -> None:
+        super().__init__()
+        with warnings.catch_warnings():  # its fast path is not for training
+            warnings.simplefilter("ignore")
+            self.body = nn.Transformer(
+                ours.dim,
+                ours.encoder.layers[0].attention.heads,
+                num_encoder_layers=1,
+                num_decoder_layers=1,
+                batch_first=True,
+                norm_first=True,
+            )
+        for mine, torchs in (
+            (ours.encoder, self.body.encoder),
+            (ours.decoder, self.body.decoder),
+        ):
+            torchs.layers = nn.ModuleList(x.to_torch() for x in mine.layers)
+            torchs.num_layers = len(mine.layers)
+            torchs.norm.load_state_dict(mine.norm.state_dict())
+        copies = copy.deepcopy(ours)
+        self.source_embedding = copies.source_embedding
+        self.target_embedding = copies.target_embedding
+        self.output = copies.output
+        self.register_buffer("positions", ours.positions)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, source, target):
+        blocked = source == PAD  # torch: True = blocked
+        found = self.body(
+            self._embed(self.source_embedding, source),
+            self._embed(self.target_embedding, target),
+            tgt_mask=~causal_mask(target.shape[1]),
+            src_key_padding_mask=blocked,
+            tgt_key_padding_mask=target == PAD,
+            memory_key_padding_mask=blocked,
+            tgt_is_causal=True,
+        )
+        return self.output(found)
+
+    def _embed(self, table, tokens):
+        x = table(tokens) * math.sqrt(table.embedding_dim)
+        return self.dropout(x + self.positions[: tokens.shape[1]])
+
+
+def _transformer_job(
+    batch, length, dim, heads, layers, words, dropout, *, quick: bool
+) -> Job:
+    size = (
+        f"batch {batch}, length {length}, dim {dim}, heads {heads}, "
+        f"layers {layers}, dropout {dropout}"
+    )
+    if quick:
+        batch, length, dim, layers, words = 2, 6, 16, 1, 12
+    mine = Transformer(words, words, dim, heads, layers, dropout=dropout)
+    other = TorchTransformer(mine, dropout)
+    lengths = torch.linspace(length // 2, length, batch).long()[:, None]
+    source, target, expected = (
+        torch.randint(PAD + 1, words, (batch, length)).masked_fill(
+            torch.arange(length) >= lengths, PAD
+        )
+        for _ in range(3)
+    )
+
+    def step(model):
+        loss = sequence_loss(model(source, target), expected)
+        return torch.autograd.grad(loss, list(model.parameters()))
+
+    found, wanted = (
+        sequence_loss(model.eval()(source, target), expected)
+        for model in (mine, other)
+    )
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
+    mine.train(), other.train()
+    return Job(
+        TRANSFORMER,
+        size,
+        "forward + backward",
+        lambda: step(mine),
+        lambda: step(other),
     )
 
 
@@ -293,7 +398,7 @@ def draw(rows: Sequence[Row]) -> plt.Figure:
     for ax, (group, title), color in zip(axes, TITLES.items(), plotting.COLORS):
         mine = [row for row in rows if row.group == group]
         names = [f"{row.size}, {row.part}" for row in mine]
-        if group == LAYER:
+        if group in (LAYER, TRANSFORMER):
             names = [row.size for row in mine]
         places = range(len(mine))
         ax.hlines(
@@ -361,7 +466,7 @@ def _run(options) -> list[Row]:
             group = job.group
             print(f"\n{TITLES[group]} (bar {BARS[group]:.2f})")
         seconds, least = (0.0, 1) if options.quick else (options.seconds, 7)
-        if job.group == LAYER:  # its bar is the nearest: measure it longer
+        if job.group in (LAYER, TRANSFORMER):  # near their bars: longer
             seconds *= 2
         row = measure(job, seconds, least, clock)
         rows.append(row)

@@ -16,7 +16,10 @@ def test_quick_run_writes_a_table_with_every_row(tmp_path, capsys):
         mine = [row for row in rows if row.startswith(f"| length {length}, ")]
         for part in run.PASSES:
             assert sum(f"| {part} |" in row for row in mine) == 2
-    assert sum("dim" in row for row in rows) == len(run.LAYERS)
+    layers = sum("dim" in row and "dropout" not in row for row in rows)
+    assert layers == len(run.LAYERS)
+    models = sum("dropout" in row for row in rows)
+    assert models == len(run.TRANSFORMERS) * len(run.DROPOUTS)
     assert (tmp_path / "figures" / "benchmarks.svg").stat().st_size > 1000
     assert "ratio" in capsys.readouterr().out
 
@@ -58,6 +61,24 @@ def test_ratio_is_speed_of_ours_over_speed_of_the_other():
     assert row.reached and row.pairs >= 7
     other = run.Job(run.LAYER, "none", "forward", ours=slow, theirs=fast)
     assert not run.measure(other, seconds=0.1, least=7).reached
+
+
+def test_both_transformers_compute_the_same_loss_and_gradients():
+    ours = run.Transformer(12, 12, 16, 2, 2).double()
+    theirs = run.TorchTransformer(ours, dropout=0.0).double()
+    tokens = torch.tensor([[3, 4, 5, 6], [7, 8, run.PAD, run.PAD]])
+    found, wanted = ours(tokens, tokens), theirs(tokens, tokens)
+    torch.testing.assert_close(found[tokens > 0], wanted[tokens > 0])
+    for model, logits in ((ours, found), (theirs, wanted)):
+        run.sequence_loss(logits, tokens).backward()
+    for mine, torchs in (
+        (ours.source_embedding, theirs.source_embedding),
+        (ours.decoder.norm, theirs.body.decoder.norm),
+        (ours.encoder.layers[0].mlp[0], theirs.body.encoder.layers[0].linear1),
+    ):
+        torch.testing.assert_close(mine.weight.grad, torchs.weight.grad)
+    sizes = [sum(p.numel() for p in m.parameters()) for m in (ours, theirs)]
+    assert sizes[0] == sizes[1]
 
 
 @pytest.mark.parametrize("group", run.TITLES)

@@ -12,6 +12,7 @@ from torch import nn
 
 from attn_course.multi_head_attention import (
     MultiHeadAttention,
+    drop,
     merge_heads,
     split_heads,
 )
@@ -406,6 +407,43 @@ def test_dropout_acts_in_training_only_and_keeps_the_mean():
     assert layer(x)[1] is None
     many, _ = layer(x.expand(20_000, -1, -1))
     torch.testing.assert_close(many.mean(0), quiet[0], rtol=0, atol=0.03)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.25, 0.5, 0.999])
+def test_drop_drops_a_share_and_keeps_the_mean(p, device):
+    x = torch.ones(400, 500, device=device, requires_grad=True)
+    dropped = drop(x, p)
+    share = (dropped == 0).double().mean().item()
+    assert abs(share - p) < 0.005
+    others = dropped[dropped > 0]
+    expected = torch.full_like(others, 1 / (1 - p))
+    torch.testing.assert_close(others, expected, rtol=2e-2, atol=0)
+    assert abs(dropped.mean().item() - 1) < 0.02 / (1 - p) ** 0.5
+    dropped.sum().backward()
+    assert torch.equal(x.grad, dropped.detach())  # the same places
+    rows, columns = (dropped == 0).double().mean(1), (dropped == 0).double().mean(0)
+    assert max(rows.std(), columns.std()) < 0.04  # no pattern
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (0, 2), (2, 3, 5)])
+def test_drop_takes_any_shape_and_dtype(shape, dtype):
+    x = torch.ones(shape, dtype=dtype)
+    dropped = drop(x, 0.5)
+    assert dropped.shape == x.shape and dropped.dtype == dtype
+    assert set(dropped.flatten().tolist()) <= {0.0, 2.0}
+    assert not drop(x, 1.0).any()
+    turned = torch.randn(4, 6).T
+    kept = drop(turned, 0.5)
+    torch.testing.assert_close(kept[kept != 0], 2 * turned[kept != 0])
+
+
+def test_drop_follows_the_seed():
+    x = torch.ones(50)
+    torch.manual_seed(3)
+    one, other = drop(x, 0.5), drop(x, 0.5)
+    torch.manual_seed(3)
+    assert torch.equal(drop(x, 0.5), one) and not torch.equal(one, other)
 
 
 # Cutting heads -------------------------------------------------------------

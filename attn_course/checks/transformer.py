@@ -1,0 +1,621 @@
+"""Checks of lesson 06's exercises."""
+
+import torch
+
+from attn_course.checks.engine import Case, Mistake, check, check_value
+
+
+def layer_size(answer):
+    """Exercise 1: parameters of an encoder layer, dim 64, hidden 256."""
+    return check_value(
+        answer,
+        49984,
+        tolerance=0.5,
+        praise="16,640 for attention, 33,088 for the MLP, 256 for the norms",
+        mistakes=[
+            (49728, "the norms are missing: two, with 2 x 64 numbers each"),
+            (49856, "there are two norms, each with a factor and a shift"),
+            (50112, "that has three norms, as a decoder layer: here are two"),
+            (49984 - 256 - 64, "the MLP's biases are missing: 256 and 64"),
+            (49984 - 256, "one bias of the MLP is missing, of 256 numbers"),
+            (49984 - 64, "one bias is missing, of 64 numbers"),
+            (
+                49984 - 4 * 64,
+                "one group of 256 is missing: biases of the attention, those "
+                "inside the MLP, or the norms",
+            ),
+            (
+                49152 + 256,
+                "the biases are missing: 4 x 64 of the attention, 256 + 64 of "
+                "the MLP",
+            ),
+            (49152, "only matrices: biases and norms have numbers too"),
+            (
+                49984 - 64 * 64 - 64,
+                "attention has four matrices: for queries, keys, values, and "
+                "one that mixes what the heads found",
+            ),
+            (
+                49984 - 64 * 256 - 64,
+                "the MLP has two matrices: one to 256, one back",
+            ),
+            (
+                49984 - 64 * 256,
+                "the MLP has two matrices: one to 256, one back",
+            ),
+            (16640, "that is the attention alone: MLP and norms are missing"),
+            (33088, "that is the MLP alone: attention and norms are missing"),
+            (
+                49984 + 16640,
+                "that has two attentions, as a decoder layer",
+            ),
+            (
+                66752,
+                "that is a decoder layer: here is one attention and two norms",
+            ),
+            (
+                8 * 16640 + 33088 + 256,
+                "the heads share out the same matrices: count them once",
+            ),
+            (
+                8 * 16640 + 33088,
+                "the heads share out the same matrices: count them once",
+            ),
+        ],
+    )
+
+
+def _attend(x):
+    """Mix positions, so that it differs from the MLP."""
+    return 0.5 * x.cumsum(dim=1) + 1.0
+
+
+def _cross(x, memory):
+    return torch.tanh(x) * memory.mean(dim=1, keepdim=True) - 0.3 * x
+
+
+def _mlp(x):
+    return x.pow(2) - 0.7 * x
+
+
+def _norm(factor):
+    """Make a norm that differs from the other two."""
+
+    def norm(x):
+        centred = x - x.mean(dim=-1, keepdim=True)
+        size = centred.pow(2).mean(dim=-1, keepdim=True) + 1e-5
+        return factor * centred / size.sqrt() + 0.1 * factor
+
+    return norm
+
+
+NORMS = [_norm(1.0), _norm(0.6), _norm(1.7)]
+
+
+def _oracle_layer(x, memory, attend, cross, mlp, norms):
+    stream = [x]
+    for part, norm in zip(
+        (attend, lambda t: cross(t, memory), mlp), norms, strict=True
+    ):
+        stream.append(part(norm(sum(stream))))
+    return sum(stream)
+
+
+def decoder_layer(answer):
+    """Exercise 2: a pre-norm decoder layer."""
+
+    def numbers(*shape, seed=1):
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    def case(batch, t, s, dim, seed):
+        return Case(
+            (
+                numbers(batch, t, dim, seed=seed),
+                numbers(batch, s, dim, seed=seed + 10),
+                _attend,
+                _cross,
+                _mlp,
+                NORMS,
+            ),
+            f"x {(batch, t, dim)}, memory {(batch, s, dim)}",
+        )
+
+    def layer(one, two, three):
+        """Chain three changes of x."""
+
+        def run(x, memory, attend, cross, mlp, n):
+            x = one(x, attend, n)
+            x = two(x, lambda t: cross(t, memory), n)
+            return three(x, mlp, n)
+
+        return run
+
+    def pre(place):
+        return lambda x, part, n: x + part(n[place](x))
+
+    def bare(place):
+        return lambda x, part, n: part(n[place](x))
+
+    def post(place):
+        return lambda x, part, n: n[place](x + part(x))
+
+    def double(x, part, n, place):
+        y = n[place](x)
+        return y + part(y)
+
+    def normed_twice(place):
+        return lambda x, part, n: double(x, part, n, place)
+
+    def outside(place):
+        return lambda x, part, n: x + n[place](part(x))
+
+    def plain(x, part, n):
+        return x + part(x)
+
+    def parallel(x, memory, attend, cross, mlp, n):
+        found = attend(n[0](x)) + cross(n[1](x), memory)
+        return x + found + mlp(n[2](x))
+
+    def mlp_parallel(x, memory, attend, cross, mlp, n):
+        y = x + attend(n[0](x))
+        y = y + cross(n[1](y), memory)
+        return y + mlp(n[2](x))
+
+    def cross_parallel(x, memory, attend, cross, mlp, n):
+        y = x + attend(n[0](x))
+        y = y + cross(n[1](x), memory)
+        return y + mlp(n[2](y))
+
+    def memory_normed(x, memory, attend, cross, mlp, n):
+        x = x + attend(n[0](x))
+        x = x + cross(n[1](x), n[1](memory))
+        return x + mlp(n[2](x))
+
+    def only_first_sum(x, memory, attend, cross, mlp, n):
+        y = attend(n[0](x))
+        y = cross(n[1](y), memory)
+        return x + mlp(n[2](y))
+
+    def cross_first(x, memory, attend, cross, mlp, n):
+        x = x + cross(n[0](x), memory)
+        x = x + attend(n[1](x))
+        return x + mlp(n[2](x))
+
+    def cross_first_own(x, memory, attend, cross, mlp, n):
+        x = x + cross(n[1](x), memory)
+        x = x + attend(n[0](x))
+        return x + mlp(n[2](x))
+
+    def mlp_before(x, memory, attend, cross, mlp, n):
+        x = x + attend(n[0](x))
+        x = x + mlp(n[2](x))
+        return x + cross(n[1](x), memory)
+
+    def swapped(x, memory, attend, cross, mlp, n):
+        x = x + attend(n[0](x))
+        x = x + cross(memory, n[1](x)).mean(dim=1, keepdim=True)
+        return x + mlp(n[2](x))
+
+    missing = "the {} gets no sum: x = x + part(norm(x))"
+    return check(
+        answer,
+        oracle=_oracle_layer,
+        cases=[
+            case(1, 2, 3, 4, 1),
+            case(2, 3, 5, 4, 2),
+            case(3, 4, 2, 6, 3),
+            case(1, 1, 1, 2, 4),
+        ],
+        mistakes=[
+            Mistake(
+                layer(post(0), post(1), post(2)),
+                "that is post-norm: the norm belongs before the part, "
+                "x = x + part(norm(x))",
+            ),
+            Mistake(
+                layer(bare(0), bare(1), bare(2)),
+                "the residuals are missing: add x to what each part finds",
+            ),
+            Mistake(
+                layer(normed_twice(0), normed_twice(1), normed_twice(2)),
+                "the normed x is added: the sum takes x as it was, "
+                "x = x + part(norm(x))",
+            ),
+            Mistake(
+                layer(outside(0), outside(1), outside(2)),
+                "the norm is taken of what the part found: norm its input, "
+                "part(norm(x))",
+            ),
+            Mistake(
+                layer(plain, plain, plain),
+                "the norms are not used: part(norm(x))",
+            ),
+            Mistake(
+                layer(pre(0), pre(0), pre(0)),
+                "all three parts use norms[0]: each has its own",
+            ),
+            Mistake(
+                layer(pre(2), pre(1), pre(0)),
+                "the norms are used in reversed order",
+            ),
+            Mistake(
+                parallel,
+                "all three parts read the first x: each must read what the "
+                "line before has made",
+            ),
+            Mistake(
+                mlp_parallel,
+                "the MLP reads the first x: it must read what the attentions "
+                "have made of it",
+            ),
+            Mistake(
+                cross_parallel,
+                "cross reads the first x: it must read what self-attention "
+                "has made of it",
+            ),
+            Mistake(layer(bare(0), pre(1), pre(2)), missing.format("attention")),
+            Mistake(layer(pre(0), bare(1), pre(2)), missing.format("cross part")),
+            Mistake(layer(pre(0), pre(1), bare(2)), missing.format("MLP")),
+            Mistake(
+                only_first_sum,
+                "there is one sum at the end: each part needs its own",
+            ),
+            Mistake(
+                memory_normed,
+                "the memory comes normed already: norm x only",
+            ),
+            Mistake(
+                cross_first,
+                "cross-attention comes first: self-attention goes before it",
+            ),
+            Mistake(
+                cross_first_own,
+                "cross-attention comes first: self-attention goes before it",
+            ),
+            Mistake(
+                mlp_before,
+                "the MLP comes before cross-attention: it is the last part",
+            ),
+            Mistake(
+                lambda x, m, a, c, f, n: f(
+                    n[2](layer(pre(0), pre(1), lambda y, *_: y)(x, m, a, c, f, n))
+                ),
+                missing.format("MLP"),
+            ),
+            Mistake(
+                lambda x, m, a, c, f, n: layer(
+                    pre(0), lambda y, *_: y, lambda y, p, k: y + p(k[2](y))
+                )(x, m, a, c, f, n),
+                "cross-attention is missing: the memory is never asked",
+            ),
+            Mistake(
+                lambda x, m, a, c, f, n: layer(
+                    pre(0), pre(1), lambda y, *_: y
+                )(x, m, a, c, f, n),
+                "the MLP is missing: it is the third part",
+            ),
+            Mistake(
+                lambda x, m, a, c, f, n: layer(
+                    lambda y, *_: y, pre(1), pre(2)
+                )(x, m, a, c, f, n),
+                "self-attention is missing: it is the first part",
+            ),
+        ],
+        praise="three times x = x + part(norm(x))",
+    )
+
+
+def _oracle_input(expected):
+    rows = []
+    for row in expected.tolist():
+        moved, last = [1], False
+        for token in row[:-1]:
+            last = last or token in (0, 2)
+            moved.append(0 if last else token)
+        rows.append(moved)
+    return torch.tensor(rows)
+
+
+def decoder_input(answer):
+    """Exercise 3: START in front, END out."""
+    rows = torch.tensor(
+        [[9, 8, 7, 2, 0], [6, 5, 2, 0, 0], [4, 9, 5, 7, 2], [2, 0, 0, 0, 0]]
+    )
+
+    def joined(expected, first=1, rest=slice(None, -1)):
+        start = torch.full_like(expected[:, :1], first)
+        return torch.cat([start, expected[:, rest]], dim=1)
+
+    def without_end(x):
+        return x.masked_fill(x == 2, 0)
+
+    return check(
+        answer,
+        oracle=_oracle_input,
+        cases=[
+            Case((rows[:1],), "9 8 7 END PAD"),
+            Case((rows,), "four rows of different length"),
+            Case((rows[:, :4],), "rows that are cut at 4"),
+            Case((torch.tensor([[5, 2]]),), "5 END"),
+        ],
+        mistakes=[
+            Mistake(
+                joined,
+                "END is still in it: after END nothing is written, so make it "
+                "PAD",
+            ),
+            Mistake(
+                lambda x: without_end(x.roll(1, 1)),
+                "START is missing: roll brings the last token to the front",
+            ),
+            Mistake(
+                lambda x: x.roll(1, 1),
+                "START is missing: roll brings the last token to the front",
+            ),
+            Mistake(
+                lambda x: x.roll(-1, 1),
+                "it moves to the left: the decoder would see the next token, "
+                "the answer",
+            ),
+            Mistake(
+                lambda x: without_end(joined(x, rest=slice(None))),
+                "one column too many: cut off the last one, so that input and "
+                "expected are equally long",
+            ),
+            Mistake(
+                lambda x: joined(x, rest=slice(None)),
+                "one column too many: cut off the last one, so that input and "
+                "expected are equally long",
+            ),
+            Mistake(
+                lambda x: without_end(joined(x, rest=slice(1, None))),
+                "the first letter is gone: move all to the right, and cut off "
+                "the last column, not the first",
+            ),
+            Mistake(
+                lambda x: joined(x, rest=slice(1, None)),
+                "the first letter is gone: move all to the right, and cut off "
+                "the last column, not the first",
+            ),
+            Mistake(
+                lambda x: without_end(joined(x, first=0)),
+                "START is the id 1; 0 is padding",
+            ),
+            Mistake(
+                lambda x: joined(x, first=2),
+                "START is the id 1; 2 is END",
+            ),
+            Mistake(
+                lambda x: without_end(joined(x, first=2)),
+                "START is the id 1; 2 is END",
+            ),
+            Mistake(
+                without_end,
+                "nothing has moved: put START in front and cut off the last "
+                "column",
+            ),
+            Mistake(
+                lambda x: x,
+                "nothing has changed: with expected as its input the decoder "
+                "reads the answer",
+            ),
+            Mistake(
+                lambda x: joined(x).masked_fill(joined(x) == 2, 1),
+                "END has become START: make it PAD",
+            ),
+            Mistake(
+                lambda x: joined(x.flip(1), rest=slice(1, None)),
+                "it is turned round: the task did that already, only move it",
+            ),
+        ],
+        praise="moved by one, START in front, END gone",
+    )
+
+
+def _oracle_mask(target):
+    rows = []
+    for tokens in target.tolist():
+        rows.append(
+            [
+                [j <= i and tokens[j] != 0 for j in range(len(tokens))]
+                for i in range(len(tokens))
+            ]
+        )
+    return torch.tensor(rows)
+
+
+def decoder_mask(answer):
+    """Exercise 4: real tokens, and none that comes later."""
+    rows = torch.tensor(
+        [[1, 7, 0, 0], [1, 5, 8, 6], [1, 0, 0, 0], [1, 0, 9, 0], [0, 0, 0, 0]]
+    )
+
+    def causal(x):
+        return torch.ones(x.shape[1], x.shape[1]).tril().bool()
+
+    def keys(x):
+        return (x != 0)[:, None, :]
+
+    def queries(x):
+        return (x != 0)[:, :, None]
+
+    return check(
+        answer,
+        oracle=_oracle_mask,
+        cases=[
+            Case((rows[:1],), "START 7 PAD PAD"),
+            Case((rows,), "five rows"),
+            Case((rows[:4, :3],), "four rows of length 3"),
+            Case((rows[1:2, :1],), "START alone"),
+        ],
+        mistakes=[
+            Mistake(
+                lambda x: causal(x).expand(len(x), -1, -1),
+                "padding is not hidden: target != 0 is needed too",
+            ),
+            Mistake(causal, "one mask for all, and padding is not hidden"),
+            Mistake(
+                lambda x: keys(x).expand(-1, x.shape[1], -1),
+                "the future is not hidden: causal_mask is needed too",
+            ),
+            Mistake(
+                keys,
+                "the future is not hidden: causal_mask is needed too",
+            ),
+            Mistake(
+                lambda x: queries(x) & causal(x),
+                "it hides padding as queries: tokens are hidden as keys, "
+                "(batch, 1, t)",
+            ),
+            Mistake(
+                lambda x: queries(x) & keys(x) & causal(x),
+                "it hides padding as queries too: that is not asked, hide "
+                "them as keys only",
+            ),
+            Mistake(
+                lambda x: ~(keys(x) & causal(x)),
+                "wrong way round: True = may attend (torch's layers want the "
+                "opposite)",
+            ),
+            Mistake(
+                lambda x: (x == 0)[:, None, :] & causal(x),
+                "it allows padding only: use target != 0",
+            ),
+            Mistake(
+                lambda x: keys(x) | causal(x),
+                "one of both is enough for it: both must hold, &",
+            ),
+            Mistake(
+                lambda x: keys(x) & causal(x).T,
+                "that is the future: causal_mask has the lower triangle, "
+                "row = query",
+            ),
+            Mistake(
+                lambda x: keys(x) & causal(x).tril(-1),
+                "no token may attend to itself: keep the diagonal",
+            ),
+            Mistake(
+                lambda x: (keys(x) & causal(x))[:, None],
+                "right, but with a dimension for the heads: (batch, t, t) is "
+                "asked for",
+            ),
+            Mistake(
+                lambda x: (keys(x) & causal(x)).transpose(1, 2),
+                "queries and keys are swapped: rows are queries",
+            ),
+            Mistake(
+                lambda x: (keys(x) & causal(x)).float(),
+                "right, but as numbers: keep it boolean",
+            ),
+            Mistake(
+                lambda x: (keys(x) & causal(x)).int(),
+                "right, but as numbers: keep it boolean",
+            ),
+            Mistake(
+                lambda x: (keys(x) & causal(x))[0],
+                "only the first sequence's mask: make one per sequence",
+            ),
+        ],
+        praise="real keys, and none from the future",
+    )
+
+
+def _oracle_smooth(expected, classes, smoothing):
+    rows = []
+    for right in expected.tolist():
+        rows.append(
+            [
+                smoothing / classes + (1 - smoothing if c == right else 0.0)
+                for c in range(classes)
+            ]
+        )
+    return torch.tensor(rows)
+
+
+def smooth(answer):
+    """Exercise 5: smoothed labels."""
+
+    def hot(e, c):
+        return torch.nn.functional.one_hot(e, c).float()
+
+    def spread_over_others(e, c, s):
+        return torch.where(hot(e, c) > 0, 1 - s, s / max(1, c - 1))
+
+    def not_on_top(e, c, s):
+        return torch.where(hot(e, c) > 0, 1 - s, s / c)
+
+    return check(
+        answer,
+        oracle=_oracle_smooth,
+        cases=[
+            Case((torch.tensor([1]), 4, 0.1), "class 1 of 4, smoothing 0.1"),
+            Case((torch.tensor([0, 2, 1]), 3, 0.3), "three rows, 3 classes"),
+            Case((torch.tensor([4, 0]), 5, 0.0), "no smoothing"),
+            Case((torch.tensor([0, 1]), 2, 1.0), "smoothing 1"),
+        ],
+        mistakes=[
+            Mistake(
+                spread_over_others,
+                "the share goes to the wrong classes only: spread it over "
+                "all, the right one too (0.925 and 0.025)",
+            ),
+            Mistake(
+                not_on_top,
+                "a row does not sum to 1: the right class gets its share of "
+                "the smoothing too (0.925)",
+            ),
+            Mistake(
+                lambda e, c, s: hot(e, c),
+                "the smoothing is not used",
+            ),
+            Mistake(
+                lambda e, c, s: hot(e, c) + s / c,
+                "a row sums to more than 1: take the smoothing away from the "
+                "right class, (1 - smoothing) of it",
+            ),
+            Mistake(
+                lambda e, c, s: (1 - s) * hot(e, c) + s,
+                "the smoothing is given to each class in full: divide it by "
+                "the number of classes",
+            ),
+            Mistake(
+                lambda e, c, s: hot(e, c) * (1 - s),
+                "the share is taken away, but given to nobody: add smoothing "
+                "/ classes",
+            ),
+            Mistake(
+                lambda e, c, s: (1 - s) * hot(e, c) + s * (1 - hot(e, c)),
+                "each wrong class gets the whole smoothing: divide it",
+            ),
+            Mistake(
+                lambda e, c, s: s * hot(e, c) + (1 - s) / c,
+                "smoothing and 1 - smoothing are swapped",
+            ),
+            Mistake(
+                lambda e, c, s: ((1 - s) * hot(e, c) + s / c).softmax(-1),
+                "no softmax: the numbers sum to 1 already",
+            ),
+            Mistake(
+                lambda e, c, s: ((1 - s) * hot(e, c) + s / c).log(),
+                "no logarithm: the aim is a row of chances",
+            ),
+            Mistake(
+                lambda e, c, s: ((1 - s) * hot(e, c) + s / c).T,
+                "rows and columns are swapped: one row per label",
+            ),
+            Mistake(
+                lambda e, c, s: (1 - s) * hot(e, c) + s / max(1, len(e)),
+                "divided by the number of labels: divide by that of classes",
+            ),
+            Mistake(
+                lambda e, c, s: (1 - s) * hot(e, c) + s / max(1, c - 1),
+                "divided by classes - 1: the right class counts too",
+            ),
+            Mistake(
+                lambda e, c, s: ((1 - s) * hot(e, c) + s / c).mean(0),
+                "the rows are averaged: keep one per label",
+            ),
+        ],
+        praise="each row sums to 1",
+    )
