@@ -69,8 +69,12 @@ ATTENTION = {
     2048: (1, 4, 2048, 64),
     4096: (1, 2, 4096, 64),
 }
-# (batch, length, dim, heads)
+# (batch, length, dim, heads): the first four are trained in lessons 06 to 09.
 LAYERS = [
+    (64, 10, 32, 2),
+    (32, 16, 64, 4),
+    (128, 24, 64, 4),
+    (64, 50, 64, 2),
     (32, 64, 64, 4),
     (32, 64, 256, 8),
     (16, 128, 128, 4),
@@ -83,7 +87,7 @@ LAYERS = [
 # lesson 07 the second.
 TRANSFORMERS = [
     (64, 10, 32, 2, 2, 30),
-    (64, 24, 96, 4, 2, 2000),
+    (32, 16, 64, 4, 2, 1000),
     (16, 64, 256, 8, 3, 4000),
 ]
 DROPOUTS = (0.0, 0.1)

@@ -11,8 +11,8 @@
 # - draw what it attends to, and test whether that is what it *uses*.
 #
 # **Minutes:** 120, of which the exercises take 58. **Needs:** lessons 04 and 06;
-# what a convolution is. On two free processor cores the training cells take
-# about three minutes in all.
+# what a convolution is. The training cells take about three minutes on two
+# free cores.
 
 # %%
 import torch
