@@ -1,0 +1,213 @@
+"""Checks of lesson 07's exercises."""
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+from attn_course.checks.engine import Case, Mistake, check, check_value
+
+PAD, START, END = 0, 1, 2
+
+
+def third_merge(answer):
+    """Exercise 1: the piece made by the third merge."""
+    return check_value(
+        answer,
+        "ed",
+        praise="8 times: open+ed 3, nam+ed 5",
+        mistakes=[
+            ("en", "that is the first merge: after it, count again"),
+            ("pen", "that is the second merge, of p and en"),
+            ("pe", "as frequent as e+n at first, but e+n is first in "
+                   "alphabetical order; and that is merge 1"),
+            ("open", "o+pen is seen 7 times: another pair is seen more often"),
+            ("op", "o+p was seen 7 times: another pair is seen more often"),
+            ("ne", "n+e was seen 3 times, before the first merge"),
+            ("na", "n+a is seen 5 times: another pair is seen more often"),
+        ],
+    )
+
+
+def small_bleu(answer):
+    """Exercise 2: BLEU with 1- and 2-grams, by hand."""
+    return check_value(
+        answer,
+        100 * math.sqrt(0.5),
+        tolerance=0.03,
+        praise="sqrt(3/4 * 2/3), and no penalty: it is not too short",
+        mistakes=[
+            (81.65, "'the' counts 2 times: it must be clipped to the 1 time "
+                    "that the reference has it"),
+            (70.83, "that is the plain mean: take the geometric mean, the "
+                    "root of the product"),
+            (71.65, "that is with hypothesis and reference the wrong way "
+                    "round"),
+            (50.0, "that is the product: take its square root"),
+            (0.7071, "right, as a share: give it of 100"),
+            (75.0, "that is the share of single words: use pairs of words "
+                   "too"),
+            (66.67, "that is the share of pairs: use single words too"),
+            (55.07, "the penalty is for what is too short: this is not "
+                    "shorter"),
+        ],
+    )
+
+
+def _oracle_shift(target):
+    read = torch.empty_like(target)
+    for row in range(target.shape[0]):
+        for at in range(target.shape[1]):
+            read[row, at] = START if at == 0 else target[row, at - 1]
+    return read, target.clone()
+
+
+def shift(answer):
+    """Exercise 3: what the decoder reads, and what it should say."""
+
+    def shifted(first):
+        return lambda t: (F.pad(t, (1, -1), value=first), t)
+
+    return check(
+        answer,
+        oracle=_oracle_shift,
+        cases=[
+            Case((torch.tensor([[7, 8, END]]),), "one target [7, 8, 2]"),
+            Case((torch.tensor([[5, 6, 9, END], [4, END, PAD, PAD]]),)),
+            Case((torch.tensor([[END], [END], [END]]),), "only END"),
+        ],
+        mistakes=[
+            Mistake(
+                lambda t: (t[:, :-1], t[:, 1:]),
+                "START is missing: the first token must be said too, after "
+                "START",
+            ),
+            Mistake(
+                lambda t: (t, t),
+                "the decoder reads the very token that it should say: put "
+                "START before it",
+            ),
+            Mistake(
+                lambda t: (t.roll(1, 1), t),
+                "roll puts the last token in front: START belongs there",
+            ),
+            Mistake(
+                lambda t: (
+                    torch.cat([t[:, 1:], torch.full_like(t[:, :1], START)], 1),
+                    t,
+                ),
+                "it is shifted the other way: the decoder would see the "
+                "token after the one it should say",
+            ),
+            Mistake(
+                lambda t: (t, shifted(START)(t)[0]),
+                "the two are exchanged: read first, expected second",
+            ),
+            Mistake(
+                lambda t: (F.pad(t, (1, 0), value=START), t),
+                "what is read is too long by one: drop the last token, "
+                "nothing comes after it",
+            ),
+            Mistake(
+                shifted(PAD), "it starts with padding, which counts as "
+                "nothing: start with START (1)"
+            ),
+            Mistake(shifted(END), "it starts with END (2): use START (1)"),
+        ],
+        praise="START and all but the last; the tokens themselves",
+    )
+
+
+def _oracle_beam(total, steps):
+    chosen = []
+    totals, rows = total.tolist(), steps.tolist()
+    for _ in range(len(total)):
+        best = None
+        for i in range(steps.shape[0]):
+            for j in range(steps.shape[1]):
+                score = totals[i] + rows[i][j]
+                if (i, j) not in [c[1:] for c in chosen] and (
+                    best is None or score > best[0]
+                ):
+                    best = (score, i, j)
+        chosen.append(best)
+    return (
+        torch.tensor([i for _, i, _ in chosen]),
+        torch.tensor([j for *_, j in chosen]),
+    )
+
+
+def _top(scores, width, size, largest=True):
+    best = scores.flatten().topk(width, largest=largest).indices
+    return best // size, best % size
+
+
+def beam_step(answer):
+    """Exercise 4: one step of a beam search."""
+
+    def right(total, steps):
+        return _top(total[:, None] + steps, len(total), steps.shape[1])
+
+    def case(width, size, seed, name=""):
+        generator = torch.Generator().manual_seed(seed)
+        steps = torch.randn(width, size, generator=generator) * 2
+        total = -3 * torch.rand(width, generator=generator)
+        return Case((total, steps.log_softmax(-1)), name)
+
+    small = (
+        torch.tensor([-0.5, -1.0]),
+        torch.tensor([[-0.9, -1.0, -1.6], [-0.6, -1.2, -1.9]]),
+    )
+    return check(
+        answer,
+        oracle=_oracle_beam,
+        cases=[
+            Case(small, "total [-0.5, -1.0] and 3 tokens"),
+            case(3, 5, 0, "width 3, 5 tokens"),
+            case(4, 9, 1, "width 4, 9 tokens"),
+            case(2, 7, 2, "width 2, 7 tokens"),
+            case(1, 6, 3, "width 1"),
+        ],
+        gradients=False,
+        mistakes=[
+            Mistake(
+                lambda t, s: (torch.arange(len(t)), s.argmax(1)),
+                "each beginning goes on with its own best token: the best "
+                "two may both come from one beginning",
+            ),
+            Mistake(
+                lambda t, s: _top(s, len(t), s.shape[1]),
+                "it forgets total, how likely each beginning was",
+            ),
+            Mistake(
+                lambda t, s: _top(t[:, None] * s, len(t), s.shape[1]),
+                "it multiplies log probabilities: add them",
+            ),
+            Mistake(
+                lambda t, s: _top(t[:, None] + s, len(t), s.shape[1], False),
+                "it takes the worst ones: the largest sums are wanted",
+            ),
+            Mistake(
+                lambda t, s: _top(t[:, None] + s, len(t), len(t)),
+                "a place in the flattened sums is parent * size + token: "
+                "divide by the number of tokens, not by the width",
+            ),
+            Mistake(
+                lambda t, s: right(t, s)[::-1],
+                "the two are exchanged: the beginnings first, then the tokens",
+            ),
+            Mistake(
+                lambda t, s: tuple(x.flip(0) for x in right(t, s)),
+                "the right ones, in the wrong order: the best first",
+            ),
+            Mistake(
+                lambda t, s: _top(t + s[:, : len(t)], len(t), len(t)),
+                "total[i] belongs to a row of steps: total[:, None] + steps",
+            ),
+            Mistake(
+                lambda t, s: tuple(x[:1] for x in right(t, s)),
+                "only the best one: keep as many as the width",
+            ),
+        ],
+        praise="the best continuations of all beginnings together",
+    )

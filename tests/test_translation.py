@@ -1,0 +1,675 @@
+"""Lesson 07's module, data and views: pieces, beams, metrics, the desk."""
+
+import importlib.util
+import itertools
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sacrebleu
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from attn_course import data, training
+from attn_course import translation as lesson
+from attn_course.additive_attention import (
+    END,
+    PAD,
+    START,
+    UNKNOWN,
+    EncoderDecoder,
+    Memory,
+    greedy,
+    sequence_loss,
+)
+from attn_course.data import sentences
+from attn_course.transformer import Transformer
+from attn_course.widgets import translation as views
+
+FOLDER = Path(data.__file__).parent
+SPLITS = {
+    (language, split): sentences.load(language, split)
+    for language in sentences.LANGUAGES
+    for split in sentences.SPLITS
+}
+
+
+def build():
+    """The build script, as a module."""
+    path = FOLDER / "build" / "sentences.py"
+    spec = importlib.util.spec_from_file_location("build_sentences", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BUILD = build()
+
+
+# --- the data ---------------------------------------------------------------
+
+
+def test_counts_are_those_of_the_card():
+    card = (FOLDER / "sentences" / "CARD.md").read_text("utf-8")
+    for language, row in (("fr", "French"), ("zh", "Chinese")):
+        (line,) = [x for x in card.splitlines() if x.startswith(f"| {row} |")]
+        counts = [int(x.replace(",", "")) for x in re.findall(r"\d[\d,]*", line)]
+        found = [len(SPLITS[language, s]) for s in ("train", "valid", "test")]
+        assert counts == found
+
+
+def test_licences_of_all_packages_stand_beside():
+    text = (FOLDER / "sentences" / "LICENSE.txt").read_text("utf-8")
+    for package, version, *_ in BUILD.PACKAGES:
+        assert f"===== {package} {version} =====" in text
+    for words in ("Redistribution and use", "Permission is hereby granted",
+                  "Apache License"):
+        assert words in text
+
+
+@pytest.mark.parametrize("language", sentences.LANGUAGES)
+def test_no_two_parts_share_a_near_pair(language):
+    seen = [SPLITS[language, s] for s in ("test", "valid", "train")]
+    for number, held_out in enumerate(seen[:2]):
+        keys = {BUILD.key(x) for pair in held_out for x in pair[:2]}
+        bags = [BUILD.words(pair.source) for pair in held_out]
+        index = {}
+        for row, bag in enumerate(bags):
+            for word in bag:
+                index.setdefault(word, []).append(row)
+        for later in itertools.chain(*seen[number + 1 :]):
+            bag = BUILD.words(later.source)
+            assert not {BUILD.key(x) for x in later[:2]} & keys
+            rivals = {row for word in bag for row in index.get(word, ())}
+            assert not any(BUILD.near(bag, bags[row]) for row in rivals)
+
+
+@pytest.mark.parametrize("language", sentences.LANGUAGES)
+def test_cleaning_and_splitting_again_changes_nothing(language):
+    rows = {
+        split: [(p.program, p.source, p.target) for p in SPLITS[language, split]]
+        for split in sentences.SPLITS
+    }
+    for _, source, target in itertools.chain(*rows.values()):
+        names = {}
+        assert BUILD.clean(source, names) == source
+        assert BUILD.clean(target, names) == target
+        assert BUILD.usable(source, target, language)
+    assert BUILD.split(list(itertools.chain(*rows.values()))) == rows
+
+
+@pytest.mark.parametrize(
+    "raw, cleaned",
+    [
+        ("&Save as\u2026", "Save as..."),
+        ("打开(&O)", "打开"),
+        ("%(n)d of %(all)s", "{1} of {2}"),
+        ("{all} de {n}", "{1} de {2}"),
+        ("<b>%s</b> and %s", "{1} and {2}"),
+        ("100%% of {{ name }}", "100% of {1}"),
+        ("«\u00a0Oui\u00a0» &amp; non", '"Oui" & non'),
+    ],
+)
+def test_cleaning(raw, cleaned):
+    assert BUILD.clean(raw, {}) == cleaned
+
+
+def test_placeholders_keep_their_names_in_the_translation():
+    names = {}
+    assert BUILD.clean("%(n)d of %(all)s", names) == "{1} of {2}"
+    assert BUILD.clean("%(all)s : %(n)d", names) == "{2} : {1}"
+
+
+def test_load_refuses_other_names():
+    with pytest.raises(ValueError, match="language: .*'fr' or 'zh'.*'de'"):
+        sentences.load("de", "train")
+    with pytest.raises(ValueError, match="split: .*'dev'"):
+        sentences.load("fr", "dev")
+
+
+# --- pieces -----------------------------------------------------------------
+
+
+def test_byte_pairs_by_hand():
+    words = {"save": 5, "saved": 3, "file": 4, "filed": 2}
+    assert lesson.byte_pairs(words, 3) == [
+        ("a", "v"), ("av", "e"), ("s", "ave"),
+    ]
+    merges = lesson.byte_pairs(words, 99)
+    assert all(lesson.segment(word, merges) == [word] for word in words)
+    assert lesson.byte_pairs(words, 0) == lesson.byte_pairs({}, 5) == []
+    with pytest.raises(ValueError, match="merges: .*-1"):
+        lesson.byte_pairs(words, -1)
+
+
+def test_overlapping_pairs_are_merged_from_the_left():
+    assert lesson.segment("aaa", [("a", "a")]) == ["aa", "a"]
+
+
+texts = st.text(alphabet="abc", max_size=8)
+
+
+@given(st.dictionaries(texts, st.integers(1, 9), max_size=6), texts)
+def test_pieces_joined_give_the_word(words, word):
+    merges = lesson.byte_pairs(words, 5)
+    assert "".join(lesson.segment(word, merges)) == word
+
+
+TRAIN = SPLITS["fr", "train"]
+
+
+@pytest.fixture(scope="module")
+def tokenizers():
+    return {
+        (language, side): lesson.Tokenizer(
+            [getattr(p, side) for p in SPLITS[language, "train"]],
+            2000 if (language, side) == ("zh", "target") else 1000,
+        )
+        for language in ("fr", "zh")
+        for side in ("source", "target")
+    }
+
+
+def test_tokenizer_is_silent_leaves_nothing_and_is_the_same_each_time(
+    tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    texts = [p.source for p in TRAIN]
+    one, two = (lesson.Tokenizer(texts, 500) for _ in range(2))
+    assert one.model.serialized_model_proto() == (
+        two.model.serialized_model_proto()
+    )
+    assert capfd.readouterr() == ("", "") and not list(tmp_path.iterdir())
+
+
+def test_pieces_give_the_text_back(tokenizers):
+    for (language, side), tokenizer in tokenizers.items():
+        for pair in SPLITS[language, "train"][:500]:
+            text = getattr(pair, side)
+            ids = tokenizer.encode(text)
+            assert ids[-1] == END and UNKNOWN not in ids
+            assert tokenizer.decode(ids) == text
+
+
+def test_special_ids_and_placeholders(tokenizers):
+    tokenizer = tokenizers["fr", "source"]
+    assert len(tokenizer) == 1000
+    assert tokenizer.pieces([PAD, START, END, UNKNOWN]) == [
+        "<pad>", "<s>", "</s>", "<unk>",
+    ]
+    pieces = tokenizer.pieces(tokenizer.encode("Delete{1}now {2}"))
+    assert "{1}" in pieces and "{2}" in pieces
+    assert tokenizer.encode("") == [END] and tokenizer.decode([]) == ""
+    assert UNKNOWN in tokenizer.encode("☃")
+    assert "?" in tokenizer.decode(tokenizer.encode("Save ☃ file"))
+    ids = torch.tensor([START, *tokenizer.encode("Save"), PAD, PAD])
+    assert tokenizer.decode(ids) == "Save"
+
+
+def test_tokenizer_refuses(tokenizers, own_errors):
+    with pytest.raises(ValueError, match="text: .*int"):
+        tokenizers["fr", "source"].encode(5)
+    with pytest.raises(ValueError, match="texts: .*one text"):
+        lesson.Tokenizer("Save the file", 100)
+    with pytest.raises(ValueError, match="texts: .*int in it"):
+        lesson.Tokenizer(["a", 1], 100)
+    with pytest.raises(ValueError, match="texts: .*at least one"):
+        lesson.Tokenizer([], 100)
+    with pytest.raises(ValueError, match="size: .*got 100000"):
+        lesson.Tokenizer(["Save the file"], 100_000)
+
+
+# --- batches ----------------------------------------------------------------
+
+
+def test_pad():
+    assert lesson.pad([[5, 2], [6, 7, 2]]).tolist() == [[5, 2, 0], [6, 7, 2]]
+    with pytest.raises(ValueError, match="rows: .*none"):
+        lesson.pad([])
+
+
+@given(st.integers(1, 40), st.integers(1, 7), st.integers(1, 4))
+def test_a_pass_holds_every_pair_once(count, size, pool):
+    pairs = [([i + 4] * (i % 5 + 1), [i + 4, END]) for i in range(count)]
+    batches = lesson.Batches(pairs, size, pool=pool)
+    seen = [i for batch in batches.one_pass() for i in batch]
+    assert sorted(seen) == list(range(count))
+
+
+def test_batches_repeat_with_the_seed_and_pad_less_when_sorted():
+    pairs = [([4] * n, [5] * n) for n in range(1, 65)]
+    one, two = (lesson.Batches(pairs, 8, seed=3) for _ in range(2))
+    for step in range(20):
+        for a, b in zip(one(step), two(step)):
+            assert torch.equal(a, b)
+
+    def cells(pool):
+        batches = lesson.Batches(pairs, 8, pool=pool)
+        return sum(batches(i)[0].numel() for i in range(8))
+
+    assert cells(20) < cells(1)
+    with pytest.raises(ValueError, match="pairs: .*none"):
+        lesson.Batches([], 8)
+    with pytest.raises(ValueError, match="size and pool: .*0"):
+        lesson.Batches(pairs, 0)
+
+
+def test_teacher_forcing():
+    target = torch.tensor([[7, 8, END], [9, END, PAD]])
+    read, expected = lesson.teacher_forcing(target)
+    assert read.tolist() == [[START, 7, 8], [START, 9, END]]
+    assert torch.equal(expected, target)
+
+
+# --- search -----------------------------------------------------------------
+
+
+class Table(nn.Module):
+    """A model that knows how likely a token is after another, and no more."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = nn.Parameter(logits)
+
+    def encode(self, source):
+        states = torch.zeros(*source.shape, 1)
+        return Memory(states, source != PAD, None)
+
+    def decode(self, memory, target):
+        return self.logits[target], None
+
+
+def score_of(model, source, tokens, penalty):
+    """The score of one translation, token by token."""
+    read = torch.tensor([[START, *tokens[:-1]]])
+    logits = model.decode(model.encode(source), read)[0][0].clone()
+    logits[:, [PAD, START, UNKNOWN]] = -torch.inf
+    steps = logits.log_softmax(-1)[range(len(tokens)), tokens]
+    return steps.sum().item() / len(tokens) ** penalty
+
+
+def until_end(row):
+    row = row.tolist()
+    return row[: row.index(END) + 1] if END in row else row
+
+
+def models(size=9):
+    torch.manual_seed(1)
+    return [
+        Table(torch.randn(size, size)),
+        EncoderDecoder(size, size, 8, attention=None),
+        EncoderDecoder(size, size, 8, attention="dot"),
+        Transformer(size, size, 8, 2, 1),
+    ]
+
+
+SOURCE = torch.tensor([[4, 5, 6, END], [7, END, PAD, PAD], [5, 8, END, PAD]])
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_width_1_is_greedy(number):
+    model = models()[number].train()
+    for seed in range(5):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(std=1.5)
+        found, _ = lesson.beam_search(model, SOURCE, 7, width=1)
+        assert torch.equal(found, greedy(model, SOURCE, 7))
+    assert model.training
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 1.0]))
+def test_exhaustive_beam_finds_the_best_and_greedy_is_never_above(seed, penalty):
+    torch.manual_seed(seed)
+    model = Table(2 * torch.randn(6, 6))
+    source, longest = torch.tensor([[END]]), 4
+    found, score = lesson.beam_search(
+        model, source, longest, width=200, penalty=penalty
+    )
+    every = [
+        (*start, END) for n in range(longest)
+        for start in itertools.product((4, 5), repeat=n)
+    ] + list(itertools.product((4, 5), repeat=longest))
+    best = max(score_of(model, source, t, penalty) for t in every)
+    mine = score_of(model, source, until_end(found[0]), penalty)
+    assert mine == pytest.approx(best, abs=1e-5)
+    assert score.item() == pytest.approx(best, abs=1e-5)
+    simple = until_end(greedy(model, source, longest)[0])
+    assert score_of(model, source, simple, penalty) <= mine + 1e-5
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_sentence_is_translated_alike_alone_and_in_a_batch(number, width):
+    model = models()[number].eval()
+    together, scores = lesson.beam_search(model, SOURCE, 8, width=width)
+    for row, source in enumerate(SOURCE):
+        alone, score = lesson.beam_search(
+            model, source[source != PAD][None], 8, width=width
+        )
+        assert until_end(alone[0]) == until_end(together[row])
+        torch.testing.assert_close(score[0], scores[row])
+        said = until_end(alone[0])
+        wanted = score_of(model, source[None], said, 1.0)
+        assert scores[row].item() == pytest.approx(wanted, abs=1e-4)
+
+
+def test_beam_escapes_where_greedy_is_caught():
+    table = torch.full((6, 6), -torch.inf)
+    table[START, 4], table[START, 5] = np.log(0.6), np.log(0.4)
+    table[4, [4, 5, END]] = torch.tensor([0.4, 0.3, 0.3]).log()
+    table[5, [4, 5, END]] = torch.tensor([0.05, 0.05, 0.9]).log()
+    model, source = Table(table), torch.tensor([[END]])
+    assert greedy(model, source, 5).tolist() == [[4] * 5]
+    found, score = lesson.beam_search(model, source, 5, width=2, penalty=0)
+    assert until_end(found[0]) == [5, END]
+    assert score.exp().item() == pytest.approx(0.36)
+
+
+def test_beam_search_refuses():
+    for options, words in (
+        ({"width": 0}, "width: .*got 0"),
+        ({"penalty": -1.0}, "penalty: .*got -1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            lesson.beam_search(models()[0], SOURCE, 5, **options)
+    with pytest.raises(ValueError, match="max_length: .*got 0"):
+        lesson.beam_search(models()[0], SOURCE, 0)
+
+
+# --- metrics ----------------------------------------------------------------
+
+REFERENCES = [p.target for p in SPLITS["fr", "test"][:200]]
+
+
+@pytest.mark.parametrize("language", sentences.LANGUAGES)
+@pytest.mark.parametrize("metric", [lesson.bleu, lesson.chrf])
+def test_hypothesis_equal_to_reference_gives_100(metric, language):
+    true = [p.target for p in SPLITS[language, "test"]]
+    assert metric(true, true, language=language) == pytest.approx(100)
+    other = true[1:] + true[:1]
+    assert metric(other, true, language=language) < 25
+
+
+def test_bleu_by_hand():
+    true, said = "a b c d e f g", "a b c d x f g"
+    wanted = 100 * (6 / 7 * 4 / 6 * 2 / 5 * 1 / 4) ** 0.25
+    assert lesson.bleu([said], [true]) == pytest.approx(wanted)
+    short = 100 * np.exp(1 - 7 / 4)
+    assert lesson.bleu(["a b c d"], [true]) == pytest.approx(short)
+
+
+def test_the_way_round_matters():
+    lazy = [" ".join(r.split()[: len(r.split()) // 2 + 1]) for r in REFERENCES]
+    right = lesson.chrf(lazy, REFERENCES), lesson.bleu(lazy, REFERENCES)
+    swapped = lesson.chrf(REFERENCES, lazy), lesson.bleu(REFERENCES, lazy)
+    assert swapped[0] > right[0] + 5 and abs(swapped[1] - right[1]) > 1
+    # as sacrebleu has it: hypotheses first
+    assert right[0] == sacrebleu.corpus_chrf(lazy, [REFERENCES]).score
+    assert right[1] == sacrebleu.corpus_bleu(lazy, [REFERENCES]).score
+
+
+def test_chinese_is_scored_by_characters():
+    said, true = ["保存所有文件吗"], ["保存所有的文件"]
+    assert lesson.bleu(said, true, language="zh") > 20
+    assert lesson.bleu(said, true) < lesson.bleu(said, true, language="zh")
+
+
+@pytest.mark.parametrize("metric", [lesson.bleu, lesson.chrf])
+def test_metrics_refuse(metric, own_errors):
+    for args, words in (
+        (("one", ["one"]), "hypotheses: .*one text"),
+        ((["one"], "one"), "references: .*one text"),
+        ((["one", "two"], ["one"]), "hypotheses: expected 1.*got 2"),
+        (([3], ["one"]), "hypotheses: .*int"),
+        ((3, ["one"]), "hypotheses: .*int"),
+        (([], []), "hypotheses: .*none"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            metric(*args)
+
+
+@pytest.mark.parametrize("name, metric", [("BLEU", lesson.bleu),
+                                          ("chrF", lesson.chrf)])
+def test_bootstrap(name, metric):
+    worse = [" ".join(r.split()[::-1]) for r in REFERENCES]
+    half = [w if i % 2 else r for i, (w, r) in enumerate(zip(worse, REFERENCES))]
+    systems = {"worse": worse, "same": worse, "half": half}
+    found = lesson.paired_bootstrap(systems, REFERENCES, name, samples=200)
+    for system, said in systems.items():
+        score, low, high = found.scores[system]
+        assert score == pytest.approx(metric(said, REFERENCES))
+        assert low < score < high
+    assert tuple(found.leads["same"]) == (0, 0, 0)
+    lead = found.leads["half"]
+    assert 0 < lead.low < lead.score < lead.high
+    assert lead.score == pytest.approx(
+        found.scores["half"].score - found.scores["worse"].score
+    )
+    again = lesson.paired_bootstrap(systems, REFERENCES, name, samples=200)
+    assert again == found
+    assert re.fullmatch(r"[\d.]+ \[[\d.]+, [\d.]+\]", str(lead))
+
+
+def test_bootstrap_refuses():
+    with pytest.raises(ValueError, match="systems: .*none"):
+        lesson.paired_bootstrap({}, ["a"])
+    with pytest.raises(ValueError, match="metric: .*'TER'"):
+        lesson.paired_bootstrap({"a": ["a"]}, ["a"], "TER")
+    with pytest.raises(ValueError, match="hypotheses: expected 1.*got 2"):
+        lesson.paired_bootstrap({"a": ["a", "b"]}, ["a"])
+
+
+# --- rivals and faults ------------------------------------------------------
+
+
+def test_memory_gives_the_most_similar_sentence():
+    pairs = [("save the file", "A"), ("save all", "B"), ("the file", "C")]
+    memory = lesson.TranslationMemory(pairs)
+    assert memory.translate(["Save the FILE", "save", "the file now"]) == (
+        ["A", "B", "C"]
+    )
+    assert memory.nearest("xyz") == memory.nearest("") == pairs[0]
+    with pytest.raises(ValueError, match="pairs: .*none"):
+        lesson.TranslationMemory([])
+    with pytest.raises(ValueError, match="texts: .*one text"):
+        memory.translate("save")
+
+
+@pytest.mark.parametrize(
+    "said, number",
+    [
+        ("Supprimer le fichier", 0),
+        ("Supprimer le fichier {1} {1}", 0),
+        ("Supprimer le le fichier {1}", 1),
+        ("Supprimer le fichier le fichier {1}", 1),
+        ("Supprimer {1}", 2),
+        ("Supprimer un autre très grand fichier {1}", 3),
+        ("Supprimer delete fichier {1}", 4),
+    ],
+)
+def test_faults(said, number):
+    found = lesson.faults("Delete the file {1}", said, "Supprimer le fichier {1}")
+    assert lesson.FAULTS[number] in found
+
+
+def test_a_right_translation_has_no_fault():
+    for language in sentences.LANGUAGES:
+        pairs = SPLITS[language, "test"]
+        found = Counter(
+            fault
+            for p in pairs
+            for fault in lesson.faults(
+                p.source, p.target, p.target, language=language
+            )
+        )
+        assert sum(found.values()) < 0.05 * len(pairs)
+
+
+# --- text to text -----------------------------------------------------------
+
+KINDS = ("RNN", "RNN + attention", "Transformer")
+
+
+@pytest.fixture(scope="module")
+def translators(tokenizers):
+    """Three models per language, trained for a moment, as the lesson does."""
+    found = {}
+    for language in sentences.LANGUAGES:
+        english = tokenizers[language, "source"]
+        foreign = tokenizers[language, "target"]
+        sizes = len(english), len(foreign)
+        torch.manual_seed(0)
+        made = (
+            EncoderDecoder(*sizes, 16, attention=None),
+            EncoderDecoder(*sizes, 16, attention="dot"),
+            Transformer(*sizes, 16, 2, 1),
+        )
+        rows = [
+            (english.encode(p.source), foreign.encode(p.target))
+            for p in SPLITS[language, "train"][:300]
+        ]
+
+        def loss(model, batch):
+            read, expected = lesson.teacher_forcing(batch[1])
+            return sequence_loss(model(batch[0], read), expected)
+
+        found[language] = {}
+        for kind, model in zip(KINDS, made):
+            history = training.fit(
+                model, loss, lesson.Batches(rows, 16), steps=30, lr=1e-2,
+                threads=1,
+            )
+            assert history.losses[-1] < history.losses[0]
+            found[language][kind] = lesson.Translator(model, english, foreign)
+    return found
+
+
+@pytest.mark.parametrize("language", sentences.LANGUAGES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_whole_path_in_both_languages(translators, language, kind):
+    translator = translators[language][kind]
+    pairs = SPLITS[language, "test"][:12]
+    english = [p.source for p in pairs]
+    true = [p.target for p in pairs]
+    for width in (1, 3):
+        said = translator.translate(english, width=width, size=5)
+        assert len(said) == 12 and all(isinstance(s, str) for s in said)
+        alone = [translator.translate([e], width=width)[0] for e in english]
+        limits = [len(translator.encode(e)) for e in english]
+        same = [a == s for a, s, n in zip(alone, said, limits) if len(s) < 2 * n]
+        assert all(same)
+        score = lesson.bleu(said, true, language=language)
+        assert 0 <= score <= 100
+        found = translator.explain(english[0], width=width)
+        assert found.source[-1] == "</s>" and found.unknown == 0
+        assert "<pad>" not in found.target
+        if kind == "RNN":
+            assert found.weights is None
+        else:
+            assert found.weights.shape == (len(found.target), len(found.source))
+            torch.testing.assert_close(
+                found.weights.sum(-1), torch.ones(len(found.target))
+            )
+
+
+def test_translator_refuses_in_clear_words(translators, own_errors):
+    translator = translators["fr"]["Transformer"]
+    for text, words in (
+        ("", "at least one word"),
+        ("  \n ", "at least one word"),
+        ("word " * 10_000, "at most 60 pieces, got .*short"),
+        (5, "text: .*int"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            translator.explain(text)
+    with pytest.raises(ValueError, match="texts: .*one text"):
+        translator.translate("Save the file")
+    with pytest.raises(ValueError, match="at least one word"):
+        translator.translate(["Save", ""])
+
+
+def test_unknown_characters_are_counted(translators):
+    found = translators["fr"]["Transformer"].explain("Save ☃ 雪 \x00")
+    assert found.unknown >= 2
+
+
+# --- views ------------------------------------------------------------------
+
+
+@pytest.fixture(params=sentences.LANGUAGES)
+def desk(request, translators):
+    return views.desk(
+        translators[request.param], "Save the file {1}.", language=request.param
+    )
+
+
+def test_desk_is_still_where_no_kernel_runs(desk):
+    bundle = desk._repr_mimebundle_()
+    assert "image/svg+xml" in bundle["text/html"]
+    assert "Save the file {1}." in bundle["text/plain"]
+    # What was learned is not in the text that is compared.
+    assert "looked most" not in bundle["text/plain"]
+    bare = re.sub("base64,[A-Za-z0-9+/=]+", "", bundle["text/html"])
+    assert "base64" in bundle["text/html"] and " width=" not in bare
+    assert "looked most" in desk.caption.value
+
+
+@pytest.mark.parametrize(
+    "typed, words",
+    [
+        ("", "at least one word"),
+        ("   ", "at least one word"),
+        ("word " * 10_000, "at most 60 pieces"),
+        ("☃ 雪 <b>&amp;</b>", "does not know"),
+        ("Close all tabs", "Close all tabs"),
+    ],
+)
+def test_whatever_is_typed_is_answered(desk, typed, words):
+    for kind in (*KINDS[1:], KINDS[0]):
+        desk.controls["model"].value = kind
+        desk.controls["sentence"].value = typed
+        desk.controls["width"].value = 3
+        assert words in desk.caption.value
+        assert "<b>" not in desk.caption.value
+        shown = "image/svg+xml" in desk.picture.value
+        assert shown is (words not in ("at least one word", "at most 60 pieces"))
+
+
+def test_drawing_is_valid_and_speaks(translators):
+    from xml.etree import ElementTree
+
+    for kind in KINDS:
+        found = translators["zh"][kind].explain("Save <all> & close \"x\"")
+        drawn = views.alignment(found, "three words here", lines=["a < b"])
+        ElementTree.fromstring(drawn.svg)
+        assert repr(drawn) == drawn._repr_mimebundle_()["text/plain"]
+        said = views.in_words(kind, "Save", found, "zh")
+        assert "Chinese" in said
+        assert ("no attention" in said) is (kind == "RNN")
+
+
+def test_desk_needs_a_translator():
+    with pytest.raises(ValueError, match="translators: .*none"):
+        views.desk({}, "Save")
+
+
+def test_tables_and_intervals(recwarn):
+    from attn_course import plotting
+
+    seen = {"a": lesson.Interval(1, 0.5, 2), "b": lesson.Interval(3, -2, 4)}
+    for panels in ({"BLEU": seen}, {"BLEU": seen, "chrF": seen}):
+        figure = views.intervals(panels, title="Found")
+        assert len(figure.axes) == len(panels)
+        plotting.picture(figure, "three words here")
+    figure = views.sheet(["model", "score"], [["RNN", "1"], ["other", "2"]])
+    plotting.picture(figure, "three words here")
+    html = views.table(["a"], [["<b>"]]).data
+    assert "&lt;b&gt;" in html and "<b>" not in html
+    assert not recwarn.list

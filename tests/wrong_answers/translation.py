@@ -1,0 +1,184 @@
+"""Answers to lesson 07's exercises: wrong ones with their hint, right ones."""
+
+import torch
+from torch.nn import functional as F
+
+START, PAD, END = 1, 0, 2
+
+
+def loop_shift(target):
+    read = [[START, *row[:-1]] for row in target.tolist()]
+    return torch.tensor(read), target.clone()
+
+
+def roll_shift(target):
+    read = target.roll(1, dims=1)
+    read[:, 0] = START
+    return read, target
+
+
+def pad_shift(target):
+    return F.pad(target, (1, -1), value=START), target
+
+
+def no_start(target):
+    return target[:, :-1], target[:, 1:]
+
+
+def not_shifted(target):
+    return target, target
+
+
+def only_rolled(target):
+    return target.roll(1, dims=1), target
+
+
+def looks_ahead(target):
+    start = torch.full_like(target[:, :1], START)
+    return torch.cat([target[:, 1:], start], dim=1), target
+
+
+def swapped(target):
+    return target, loop_shift(target)[0]
+
+
+def longer(target):
+    start = torch.full_like(target[:, :1], START)
+    return torch.cat([start, target], dim=1), target
+
+
+def starts_with_pad(target):
+    return F.pad(target, (1, -1), value=PAD), target
+
+
+def starts_with_end(target):
+    return F.pad(target, (1, -1), value=END), target
+
+
+def changes_it(target):
+    target[:, 0] = START
+    return target, target
+
+
+def topk_step(total, steps):
+    scores, best = (total[:, None] + steps).flatten().topk(len(total))
+    return best // steps.shape[1], best % steps.shape[1]
+
+
+def sorted_step(total, steps):
+    every = [
+        (-(total[i] + steps[i, j]).item(), i, j)
+        for i in range(len(total))
+        for j in range(steps.shape[1])
+    ]
+    best = sorted(every)[: len(total)]
+    return torch.tensor([i for _, i, _ in best]), torch.tensor(
+        [j for *_, j in best]
+    )
+
+
+def divided_step(total, steps):
+    flat = (total.unsqueeze(1) + steps).reshape(-1)
+    best = flat.argsort(descending=True)[: total.numel()].tolist()
+    parents, tokens = zip(*(divmod(i, steps.shape[1]) for i in best))
+    return torch.tensor(parents), torch.tensor(tokens)
+
+
+def each_own_best(total, steps):
+    return torch.arange(len(total)), steps.argmax(1)
+
+
+def forgets_total(total, steps):
+    return topk_step(torch.zeros_like(total), steps)
+
+
+def multiplies(total, steps):
+    best = (total[:, None] * steps).flatten().topk(len(total)).indices
+    return best // steps.shape[1], best % steps.shape[1]
+
+
+def worst_ones(total, steps):
+    flat = (total[:, None] + steps).flatten()
+    best = flat.topk(len(total), largest=False).indices
+    return best // steps.shape[1], best % steps.shape[1]
+
+
+def by_width(total, steps):
+    best = (total[:, None] + steps).flatten().topk(len(total)).indices
+    return best // len(total), best % len(total)
+
+
+def turned(total, steps):
+    return topk_step(total, steps)[::-1]
+
+
+def worst_first(total, steps):
+    return tuple(x.flip(0) for x in topk_step(total, steps))
+
+
+def added_to_tokens(total, steps):
+    best = (total + steps[:, : len(total)]).flatten().topk(len(total)).indices
+    return best // len(total), best % len(total)
+
+
+def only_one(total, steps):
+    return tuple(x[:1] for x in topk_step(total, steps))
+
+
+def flat_places(total, steps):
+    return (total[:, None] + steps).flatten().topk(len(total)).indices
+
+
+WRONG = {
+    "third_merge": [
+        ("en", "first merge"),
+        ("pen", "second merge"),
+        ("pe", "first in alphabetical"),
+        ("open", "7 times"),
+        ("op", "7 times"),
+        ("ened", "not it"),
+        (3, "is not it"),
+    ],
+    "small_bleu": [
+        (81.65, "clipped"),
+        (70.83, "geometric"),
+        (71.65, "wrong way round"),
+        (50.0, "square root"),
+        (0.7071, "of 100"),
+        (75.0, "pairs of words too"),
+        (66.67, "single words too"),
+        (100.0, "not it"),
+        (55.07, "not shorter"),
+        ("70.71", "expected numbers"),
+    ],
+    "shift": [
+        (no_start, "START"),
+        (not_shifted, "reads the very token"),
+        (only_rolled, "last token"),
+        (looks_ahead, "other way"),
+        (swapped, "exchanged"),
+        (longer, "drop the last"),
+        (starts_with_pad, "padding"),
+        (starts_with_end, "END"),
+        (changes_it, "in place"),
+        (lambda target: target, "2 results"),
+    ],
+    "beam_step": [
+        (each_own_best, "each beginning goes on"),
+        (forgets_total, "forgets"),
+        (multiplies, "add"),
+        (worst_ones, "worst"),
+        (by_width, "number of tokens"),
+        (turned, "exchanged"),
+        (worst_first, "best first"),
+        (added_to_tokens, "a row of steps"),
+        (only_one, "width"),
+        (flat_places, "2 results"),
+    ],
+}
+RIGHT = {
+    "third_merge": ["ed", " ED ", "ed "],
+    "small_bleu": [70.71, 100 * 0.5**0.5, torch.tensor(70.7107)],
+    "shift": [loop_shift, roll_shift, pad_shift],
+    "beam_step": [topk_step, sorted_step, divided_step],
+}
