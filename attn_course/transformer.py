@@ -586,10 +586,16 @@ def take_out(model: nn.Module, part: str) -> nn.Module:
     ``model`` is a :class:`Transformer`, or a part that has what is taken out.
 
     Raises:
-        ValueError: if ``part`` is none of these.
+        ValueError: if ``part`` is none of these, or the model has none.
     """
     if part not in PARTS:
         raise ValueError(f"part: expected one of {PARTS}, got {part!r}")
+    owned = {"positions": "positions", "causal mask": "causal"}
+    if part in owned and not hasattr(model, owned[part]):
+        raise ValueError(
+            f"part: {part!r} belongs to a Transformer, "
+            f"got {type(model).__name__}"
+        )
     if part == "positions":
         model.positions.zero_()
     if part == "causal mask":
@@ -727,7 +733,8 @@ def reversals(
         what it should say, ``c b a END``; each padded to ``high + 1``.
 
     Raises:
-        ValueError: if there is nothing to draw.
+        ValueError: if there is nothing to draw, or too few letters and
+            lengths to find ``count`` sequences on this side of the rule.
     """
     if count < 1 or letters < 1 or not 1 <= low <= high:
         raise ValueError(
@@ -744,6 +751,11 @@ def reversals(
     ids = ids.masked_fill(place >= lengths, PAD)
     kept = (ids.sum(dim=1) % 5 == 0) == held_out
     ids, lengths = ids[kept][:count], lengths[kept][:count]
+    if len(ids) < count:
+        raise ValueError(
+            f"count: expected at most {len(ids)} for held_out={held_out} with "
+            f"{letters} letters and lengths {low} to {high}, got {count}"
+        )
     mirrored = (lengths - 1 - place).clamp(min=0)  # (count, width)
     back = ids.gather(1, mirrored).masked_fill(place >= lengths, PAD)
     start = torch.full((count, 1), START)

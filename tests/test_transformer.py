@@ -540,6 +540,9 @@ def test_every_part_can_be_taken_out(part, first):
 def test_only_parts_that_are_there_can_be_taken_out():
     with pytest.raises(ValueError, match="part: .*'positions'.*got 'heads'"):
         take_out(small(), "heads")
+    for part in ("positions", "causal mask"):
+        with pytest.raises(ValueError, match=f"{part}.*Transformer, got Encoder"):
+            take_out(Encoder(1, 8, 2), part)
 
 
 # Label smoothing and warm-up -----------------------------------------------
@@ -660,6 +663,18 @@ def test_nothing_to_draw_is_refused(change):
     count = change.pop("count", 3)
     with pytest.raises(ValueError, match="expected 1 or more, and low <= high"):
         reversals(count, torch.Generator(), **change)
+
+
+@pytest.mark.parametrize(
+    "held_out, length, most", [(True, 1, 0), (False, 5, 0)]
+)
+def test_too_few_sequences_to_draw_is_named(held_out, length, most):
+    """One letter, id 4: the sum is 4, held out never; or 20, always."""
+    with pytest.raises(ValueError, match=f"count: .*at most {most} for held_out"):
+        reversals(
+            3, torch.Generator(), held_out=held_out,
+            low=length, high=length, letters=1,
+        )  # fmt: skip
 
 
 class Oracle(nn.Module):
@@ -797,7 +812,9 @@ def test_explorer_takes_every_length_and_step(text):
         ALPHABET,
         text,
     )
-    explorer.controls["step"].value = 10
+    last = explorer.controls["step"].max
+    assert last >= len(views.tell(small(), ALPHABET, text).written)
+    explorer.controls["step"].value = last
     explorer.controls["model"].value = "without norms"
     assert "Model: without norms" in explorer.caption.value
     assert "No picture" not in explorer.caption.value

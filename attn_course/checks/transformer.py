@@ -172,6 +172,16 @@ def decoder_layer(answer):
         x = x + cross(n[1](x), n[1](memory))
         return x + mlp(n[2](x))
 
+    def cross_unnormed(x, memory, attend, cross, mlp, n):
+        x = x + attend(n[0](x))
+        x = x + cross(x, memory)
+        return x + mlp(n[2](x))
+
+    def asks_itself(x, memory, attend, cross, mlp, n):
+        x = x + attend(n[0](x))
+        x = x + cross(n[1](x), x)
+        return x + mlp(n[2](x))
+
     def only_first_sum(x, memory, attend, cross, mlp, n):
         y = attend(n[0](x))
         y = cross(n[1](y), memory)
@@ -264,6 +274,14 @@ def decoder_layer(answer):
             Mistake(
                 memory_normed,
                 "the memory comes normed already: norm x only",
+            ),
+            Mistake(
+                cross_unnormed,
+                "cross gets x without its norm: cross(norms[1](x), memory)",
+            ),
+            Mistake(
+                asks_itself,
+                "cross asks x itself: its second argument is the memory",
             ),
             Mistake(
                 cross_first,

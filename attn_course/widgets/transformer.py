@@ -95,9 +95,13 @@ def apart(
         placeholder="4 to 9 letters",
         continuous_update=False,
     )
-    slider = ipywidgets.IntSlider(value=4, min=1, max=10, description="step")
+    longest = max(model.max_length for model in models.values()) - 1
+    slider = ipywidgets.IntSlider(
+        value=4, min=1, max=longest, description="step"
+    )
 
     def seen(model: str, text: str, step: int) -> tuple[Story, int]:
+        """Tell the story; after its last step that step is shown."""
         story = tell(models[model].eval(), alphabet, text)
         return story, min(step, len(story.written))
 
