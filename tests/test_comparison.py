@@ -85,3 +85,12 @@ def test_one_changed_line_of_a_module_fails(run_nbval):
 def test_one_changed_word_of_an_alt_text_fails(run_nbval):
     change_output(run_nbval.notebook, "width 5 is almost", "width 6 is almost")
     assert run_nbval().returncode == 1
+
+
+def test_another_width_of_a_picture_passes(run_nbval):
+    text = run_nbval.notebook.read_text("utf-8")
+    other, count = re.subn(r' width=\\"\d+\\" src', r' width=\\"9\\" src', text)
+    assert count
+    run_nbval.notebook.write_text(other, "utf-8")
+    result = run_nbval()
+    assert result.returncode == 0, result.stdout
