@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils import rnn
 
 from attn_course.scaled_dot_product import (
+    _check_mask,
     masked_softmax,
     scaled_dot_product_attention,
 )
@@ -43,12 +44,22 @@ def additive_scores(
     differ in size.
 
     Raises:
-        ValueError: if a size does not fit; the message names the argument.
+        ValueError: if a shape does not fit, or the query's and the key's
+            dtypes or devices differ; the message names the argument.
 
     Source: Bahdanau, Cho and Bengio (2015), "Neural machine translation by
     jointly learning to align and translate", section 3.1 and appendix A.1.2.
     """
+    _check_pair(query, key)
+    if v.dim() != 1:
+        raise ValueError(
+            f"v: expected one row of numbers, got shape {tuple(v.shape)}"
+        )
     for name, x, weight in (("query", query, w_query), ("key", key, w_key)):
+        if weight.dim() != 2:
+            raise ValueError(
+                f"w_{name}: expected a matrix, got shape {tuple(weight.shape)}"
+            )
         if x.shape[-1] != weight.shape[-1]:
             raise ValueError(
                 f"{name}: expected last dimension {weight.shape[-1]}, "
@@ -75,17 +86,16 @@ def general_scores(
     product.
 
     Raises:
-        ValueError: if a size does not fit; the message names the argument.
+        ValueError: if a shape does not fit, or the query's and the key's
+            dtypes or devices differ; the message names the argument.
 
     Source: Luong, Pham and Manning (2015), "Effective approaches to
     attention-based neural machine translation", section 3.1.
     """
-    for name, x, size in (("query", query, 0), ("key", key, 1)):
-        if x.shape[-1] != w.shape[size]:
-            raise ValueError(
-                f"{name}: expected last dimension {w.shape[size]}, "
-                f"got shape {tuple(x.shape)}"
-            )
+    _check_pair(query, key)
+    if w.dim() != 2:
+        raise ValueError(f"w: expected a matrix, got shape {tuple(w.shape)}")
+    _check_sizes(query, key, *w.shape)
     return query @ F.linear(key, w).transpose(-2, -1)  # (*batch, q, k)
 
 
@@ -137,9 +147,13 @@ class AdditiveAttention(nn.Module):
         that may attend to nothing finds 0.
 
         Raises:
-            ValueError: if a size does not fit.
+            ValueError: if a shape, dtype or device does not fit; the message
+                names the argument.
         """
+        _check_pair(query, key)
         _check_values(key, value)
+        if mask is not None:
+            _check_mask(mask, query, key)
         scores = additive_scores(
             query, key, self.w_query, self.w_key, self.v
         )  # (*batch, q, k)
@@ -180,6 +194,7 @@ class LuongAttention(nn.Module):
                 f"key_dim: expected {query_dim}, as query_dim, for 'dot', "
                 f"got {key_dim}; 'general' and additive take two sizes"
             )
+        self.query_dim, self.key_dim = query_dim, key_dim
         self.w = None
         if score == "general":
             self.w = nn.Parameter(torch.empty(query_dim, key_dim))
@@ -200,14 +215,13 @@ class LuongAttention(nn.Module):
         that may attend to nothing finds 0.
 
         Raises:
-            ValueError: if a size does not fit.
+            ValueError: if a shape, dtype or device does not fit, or the
+                result is not finite; the message names the argument.
         """
+        _check_pair(query, key)
+        _check_sizes(query, key, self.query_dim, self.key_dim)
+        _check_values(key, value)
         if self.w is not None:
-            if key.shape[-1] != self.w.shape[1]:
-                raise ValueError(
-                    f"key: expected last dimension {self.w.shape[1]}, "
-                    f"got shape {tuple(key.shape)}"
-                )
             key = F.linear(key, self.w)  # (*batch, k, query_dim)
         return scaled_dot_product_attention(query, key, value, mask, scale=1)
 
@@ -433,9 +447,11 @@ def sequence_loss(
             "expected: expected at least one token that is not padding, "
             "got none"
         )
+    if expected.is_floating_point():
+        raise ValueError(f"expected: expected token ids, got {expected.dtype}")
     return F.cross_entropy(
         logits.flatten(0, 1),  # (batch * t, target_size)
-        expected.flatten(),
+        expected.flatten().long(),
         ignore_index=PAD,
         label_smoothing=label_smoothing,
     )
@@ -449,7 +465,7 @@ def shift_right(
     At place i it reads the right token i - 1, whatever it would have said
     itself (teacher forcing), and shall say token i.
     """
-    return F.pad(expected[:, :-1], (1, 0), value=START)
+    return F.pad(expected, (1, 0), value=START)[:, :-1]
 
 
 @torch.no_grad()
@@ -477,6 +493,14 @@ def greedy(
     _at_least_1(max_length=max_length)
     before = model.training
     model.eval()
+    try:
+        return _greedy(model, source, max_length)
+    finally:
+        model.train(before)
+
+
+def _greedy(model: nn.Module, source: Tensor, max_length: int) -> Tensor:
+    """Do what ``greedy`` says, with a model in evaluation mode."""
     memory = model.encode(source)
     tokens = source.new_full((len(source), 1), START)
     done = torch.zeros(len(source), dtype=torch.bool, device=source.device)
@@ -491,7 +515,6 @@ def greedy(
         best = logits.argmax(dim=-1).masked_fill(done, PAD)  # (batch,)
         tokens = torch.cat([tokens, best[:, None]], dim=1)
         done = done | (best == END)
-    model.train(before)
     return tokens[:, 1:]
 
 
@@ -577,7 +600,47 @@ def _at_least_1(**sizes: int) -> None:
             raise ValueError(f"{name}: expected 1 or more, got {size}")
 
 
+def _check_pair(query: Tensor, key: Tensor) -> None:
+    """Refuse a query and a key that torch would stretch or mix in silence."""
+    for name, x in (("query", query), ("key", key)):
+        if not isinstance(x, Tensor):
+            raise ValueError(
+                f"{name}: expected a torch tensor, got {type(x).__name__}"
+            )
+        if x.dim() < 2:
+            raise ValueError(
+                f"{name}: expected at least 2 dimensions (length, size), "
+                f"got shape {tuple(x.shape)}"
+            )
+    if key.shape[:-2] != query.shape[:-2]:
+        raise ValueError(
+            f"key: expected the query's batch {tuple(query.shape[:-2])}, "
+            f"got shape {tuple(key.shape)}"
+        )
+    _check_kind("key", key, query)
+
+
+def _check_sizes(
+    query: Tensor, key: Tensor, query_dim: int, key_dim: int
+) -> None:
+    for name, x, size in (("query", query, query_dim), ("key", key, key_dim)):
+        if x.shape[-1] != size:
+            raise ValueError(
+                f"{name}: expected last dimension {size}, "
+                f"got shape {tuple(x.shape)}"
+            )
+
+
+def _check_kind(name: str, x: Tensor, query: Tensor) -> None:
+    if (x.dtype, x.device) != (query.dtype, query.device):
+        raise ValueError(
+            f"{name}: expected {query.dtype} on {query.device}, as the query, "
+            f"got {x.dtype} on {x.device}"
+        )
+
+
 def _check_values(key: Tensor, value: Tensor) -> None:
+    _check_kind("value", value, key)
     if key.shape[:-1] != value.shape[:-1]:
         raise ValueError(
             f"value: expected one row per key, {tuple(key.shape[:-1])}, "
@@ -587,7 +650,8 @@ def _check_values(key: Tensor, value: Tensor) -> None:
 
 def _check_tokens(name: str, tokens: Tensor, size: int) -> Tensor:
     """Refuse what are no token ids; give the mask of real tokens."""
-    if not isinstance(tokens, Tensor) or tokens.is_floating_point():
+    whole = (torch.int32, torch.int64)
+    if not isinstance(tokens, Tensor) or tokens.dtype not in whole:
         found = getattr(tokens, "dtype", type(tokens).__name__)
         raise ValueError(f"{name}: expected a tensor of token ids, got {found}")
     if tokens.dim() != 2:

@@ -104,11 +104,12 @@ def test_additive_equals_torch_in_value_and_gradient(dtype, device):
     torch.testing.assert_close(output, theirs @ value, **TOLERANCE[dtype])
     for mine, torchs in zip(
         torch.autograd.grad(
-            output.square().sum(), [query, key, value, layer.w_query, layer.v]
+            output.square().sum(),
+            [query, key, value, layer.w_query, layer.w_key, layer.v],
         ),
         torch.autograd.grad(
             (theirs @ value).square().sum(),
-            [query, key, value, ask.weight, weigh.weight],
+            [query, key, value, ask.weight, offer.weight, weigh.weight],
         ),
     ):
         rough = {"rtol": 0.1, "atol": 0.1}
@@ -209,6 +210,43 @@ def test_sizes_that_do_not_fit_are_named(own_errors):
         AdditiveAttention(3)(one, one, torch.ones(5, 3))
     with pytest.raises(ValueError, match="key: expected last dimension 3"):
         LuongAttention(3, score="general")(one, torch.ones(2, 2), one)
+
+
+def test_nothing_is_stretched_or_mixed_in_silence(own_errors):
+    wide, one = torch.ones(2, 3, 4), torch.ones(1, 5, 4)
+    w, v = torch.ones(4, 4), torch.ones(4)
+    for fn in (
+        lambda q, k: additive_scores(q, k, w, w, v),
+        lambda q, k: general_scores(q, k, w),
+        *(lambda q, k, kind=kind: LAYERS[kind]()(q, k, k) for kind in LAYERS),
+    ):
+        for query, key, words in [
+            (wide, one, r"key: expected the query's batch \(2,\)"),
+            (v, one[0], r"query: expected at least 2 .*\(4,\)"),
+            (wide[0].tolist(), one[0], "query: .*tensor, got list"),
+            (wide[0], one[0].double(), "key: expected torch.float32.*float64"),
+        ]:
+            with pytest.raises(ValueError, match=words):
+                fn(query, key)
+    for kind in LAYERS:
+        layer = LAYERS[kind]()
+        for mask, words in [
+            (torch.ones(3, 5), "boolean.*float32"),
+            (torch.ones(4, 5).bool(), r"broadcasts to \(3, 5\)"),
+            (torch.ones(7, 3, 5).bool(), r"broadcasts to \(3, 5\)"),
+        ]:
+            with pytest.raises(ValueError, match=f"mask: .*{words}"):
+                layer(wide[0], one[0], one[0], mask)
+        with pytest.raises(ValueError, match="value: .*float64"):
+            layer(wide[0], one[0], one[0].double())
+    with pytest.raises(ValueError, match="query: expected last dimension 4"):
+        LuongAttention(4)(torch.ones(3, 6), torch.ones(5, 6), torch.ones(5, 6))
+    with pytest.raises(ValueError, match="w_query: expected a matrix"):
+        additive_scores(wide, wide, v, w, v)
+    with pytest.raises(ValueError, match=r"v: expected one row.*\(4, 1\)"):
+        additive_scores(wide, wide, w, w, v[:, None])
+    with pytest.raises(ValueError, match="w: expected a matrix"):
+        general_scores(wide, wide, v)
 
 
 def test_wrong_constructors_are_named():
@@ -386,6 +424,7 @@ def test_dropout_acts_in_training_only():
         (torch.tensor([[5, 14]]), "ids from 0 to 13, got 5 to 14"),
         (torch.tensor([[-1, 5]]), "ids from 0 to 13"),
         (torch.tensor([[5.0]]), "token ids, got torch.float32"),
+        (torch.tensor([[True]]), "token ids, got torch.bool"),
         (torch.tensor([5, 6]), r"shape \(batch, length\), got \(2,\)"),
         (torch.zeros(0, 3).long(), "at least 1 sentence"),
         ("15 mars", "token ids, got str"),
@@ -426,11 +465,22 @@ def test_loss_refuses_what_does_not_fit(own_errors):
         sequence_loss(torch.ones(2, 4, 7), torch.ones(2, 3).long())
     with pytest.raises(ValueError, match="expected: .*not padding"):
         sequence_loss(torch.ones(1, 2, 7), torch.zeros(1, 2).long())
+    with pytest.raises(ValueError, match="expected: .*token ids.*float32"):
+        sequence_loss(torch.ones(1, 2, 7), torch.ones(1, 2))
+
+
+def test_ids_of_32_bits_train_too():
+    model, rows = translator(), sentences([3, 2])
+    loss = sequence_loss(model(rows, shift_right(rows)), rows)
+    short = rows.int()
+    found = sequence_loss(model(short, shift_right(short)), short)
+    assert torch.equal(found, loss)
 
 
 def test_teacher_says_the_token_before():
     expected = torch.tensor([[5, 6, END], [7, END, PAD]])
     assert shift_right(expected).tolist() == [[START, 5, 6], [START, 7, END]]
+    assert shift_right(expected[:, :0]).shape == (2, 0)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=4), sizes)
@@ -463,6 +513,14 @@ def test_greedy_takes_the_likeliest_each_time():
     assert torch.equal(logits.argmax(-1), found)
     with pytest.raises(ValueError, match="max_length: expected 1 or more, got 0"):
         greedy(model, source, 0)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_greedy_leaves_the_mode_even_after_an_error(training):
+    model = translator().train(training)
+    with pytest.raises(ValueError, match="source: "):
+        greedy(model, torch.tensor([[99]]), 3)
+    assert model.training == training
 
 
 def test_exact_match_wants_every_token(own_errors):
@@ -624,6 +682,32 @@ def test_a_reading_holds_what_greedy_wrote(parts):
     torch.testing.assert_close(
         seen.weights.sum(-1), torch.ones(tokens.shape[1])
     )
+
+
+def test_a_reading_has_no_dropout_and_leaves_the_mode(parts):
+    _, source, target = parts
+    model = EncoderDecoder(
+        len(source), len(target), 8, attention="additive", dropout=0.5
+    ).train()
+    one, other = (
+        views.read_date(model, source, target, "15 mars") for _ in range(2)
+    )
+    assert torch.equal(one.weights, other.weights)
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    "text, day",
+    [
+        ("2024-02-29", True),
+        ("2023-02-29", False),
+        ("2024-15-03", False),
+        ("20240315", False),
+        ("", False),
+    ],
+)
+def test_a_day_is_written_one_way(text, day):
+    assert views._is_day(text) == day
 
 
 def test_labels_can_be_drawn_in_the_courses_font():

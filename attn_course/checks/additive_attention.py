@@ -8,23 +8,28 @@ from attn_course.checks.engine import Case, Mistake, check, check_value
 
 
 def by_hand(answer):
-    """Exercise 1: additive scores on paper, query [-1, 0]."""
+    """Exercise 1: additive scores on paper, query [-1, 1]."""
     return check_value(
         answer,
-        [0.7616, 0.0],
+        [0.9640, 0.2024],
         tolerance=0.002,
         praise="key 1 wins, which the dot product would not choose",
         mistakes=[
-            ([-1.0, 0.0], "these are dot products: add query and key instead"),
-            ([1.0, 0.0], "tanh is missing: bend each number before the sum"),
+            ([0.0, 1.0], "these are dot products: add query and key instead"),
+            ([2.0, 1.0], "tanh is missing: bend each number before the sum"),
             (
-                [0.0, 0.7616],
+                [0.9640, 0.7616],
+                "that is tanh of the sum (tanh comes first, then the sum), or "
+                "key minus query (add them)",
+            ),
+            (
+                [0.2024, 0.9640],
                 "right numbers, wrong order: the score of key 1 comes first",
             ),
             (
-                [-0.7616, 0.0],
-                "that is tanh of the dot product: tanh comes after query "
-                "plus key, number by number",
+                [0.0, 0.7616],
+                "query and key are multiplied, then bent: add them, number "
+                "by number, then tanh",
             ),
             (
                 [0.6817, 0.3183],
@@ -32,32 +37,35 @@ def by_hand(answer):
             ),
             (
                 [1.7256, 1.5232],
-                "that is the query [1, 0], or key minus query: the query is "
-                "[-1, 0], and is added",
+                "that is the lesson's query [1, 0]: here it is [-1, 1]",
             ),
             (
-                [1.7256, 0.0],
-                "key 1 was added to the query [1, 0]: here it is [-1, 0]",
+                [1.9281, 1.7256],
+                "that is the query [1, 1]: here it is [-1, 1]",
             ),
             (
-                [0.7616, 1.5232],
+                [0.7616, 0.0],
+                "that is the query [-1, 0]: here it is [-1, 1]",
+            ),
+            (
+                [0.9640, 1.7256],
                 "key 2: -1 + 0 is -1, and tanh(-1) is negative: -0.7616",
             ),
             (
-                [0.7616, -0.7616],
-                "key 2 has a second number, 0 + 1: add its tanh too",
+                [0.9640, -0.7616],
+                "key 2 has a second number, 1 + 1: add its tanh too",
             ),
             (
                 [0.0, -0.7616],
-                "the second numbers are missing: 0 + 1 for both keys, so add "
-                "tanh(1)",
+                "the second numbers are missing: 1 + 1 for both keys, so add "
+                "tanh(2)",
             ),
             (
-                [-1.7256, -1.5232],
+                [-0.9640, -0.7616],
                 "that is query minus key: add them",
             ),
             (
-                [0.3808, 0.0],
+                [0.4820, 0.1012],
                 "that is the mean of the two tanh: v = [1, 1] adds them up",
             ),
             ([1.6366, 2.6366], "that is the output: stop at the scores"),
@@ -123,9 +131,10 @@ def scores(answer):
         oracle=_oracle_scores,
         cases=[
             _case(1, 1, 2, 2, 2, 2, "1 query, 2 keys of 2 numbers, hidden 2"),
+            # Here the usual slips raise no error, so that they can be named.
+            _case(4, 4, 4, 4, 4, 4, "all sizes 4"),
             _case(2, 3, 4, 3, 5, 6, "batch 2, q 3, k 4, d 3, e 5, hidden 6"),
             _case(3, 4, 4, 2, 2, 5, "batch 3, q 4, k 4, d 2, e 2, hidden 5"),
-            _case(4, 4, 4, 4, 4, 4, "all sizes 4"),
         ],
         mistakes=[
             Mistake(
@@ -210,6 +219,44 @@ def scores(answer):
                 "must meet every key, [:, :, None] and [:, None]",
             ),
             Mistake(
+                lambda q, k, wq, wk, v: torch.tanh(
+                    (q @ wq.mT)[:, None] + (k @ wk.mT)[:, None]
+                )
+                @ v,
+                "query and key got their extra dimension at the same place: "
+                "the queries need it where the keys stand, [:, :, None]",
+            ),
+            Mistake(
+                lambda q, k, wq, wk, v: torch.tanh(
+                    (q @ wq.mT)[:, None] + (k @ wk.mT)[None]
+                )
+                @ v,
+                "those are the lesson's indices for one sequence: with a batch "
+                "in front they must be [:, :, None] and [:, None]",
+            ),
+            Mistake(
+                lambda q, k, wq, wk, v: torch.tanh(pairs(q, k, wq, wk) * v)
+                .sum(-1),
+                "v comes too early: first tanh, then weigh with v",
+            ),
+            Mistake(
+                lambda q, k, wq, wk, v: torch.tanh(
+                    (q @ wq.mT)[:, :, None] + k[:, None]
+                )
+                @ v,
+                "the key is not projected: use w_key too",
+            ),
+            Mistake(
+                lambda q, k, wq, wk, v: torch.tanh(q[:, :, None] + k[:, None])
+                @ v,
+                "neither is projected: use w_query and w_key",
+            ),
+            Mistake(
+                lambda *a: right(*a).squeeze(),
+                "squeeze() takes away *every* dimension of length 1, the "
+                "batch too: say which one, squeeze(-1)",
+            ),
+            Mistake(
                 lambda q, k, wq, wk, v: (q @ wq.mT) @ (k @ wk.mT).mT,
                 "that is a dot product of the projections: add, tanh, weigh "
                 "with v",
@@ -286,6 +333,10 @@ def teacher(answer):
             Mistake(
                 joined(2, lambda x: x[:, :-1]),
                 "the first column is END (2): it must be START, which is 1",
+            ),
+            Mistake(
+                joined(3, lambda x: x[:, :-1]),
+                "the first column is unknown (3): it must be START, which is 1",
             ),
             Mistake(
                 rolled,

@@ -18,15 +18,16 @@ from torch import Tensor
 
 from attn_course import plotting
 from attn_course.additive_attention import (
-    START,
     Characters,
     EncoderDecoder,
     greedy,
+    shift_right,
 )
 from attn_course.widgets import Explorer, explore
 
 LONGEST = 40  # characters that the reader takes; its training had 30
 END_LABEL = "end"
+SCALE = "(dark: weight 0; bright: weight 1)"
 # The course's font has no Chinese: the characters of dates, as they sound.
 SOUNDS = dict(zip("年月日星期一二三四五六七八九十周", (
     "nián yuè rì xīng qī yī èr sān sì wǔ liù qī bā jiǔ shí zhōu".split()
@@ -68,18 +69,28 @@ def read_date(
         shown = " ".join(unknown[:8]) + (" ..." if len(unknown) > 8 else "")
         notes.append(f"Never seen in training: {shown}")
     tokens = source.encode([text]).to(model.readout.weight.device)
-    written = greedy(model, tokens, 14)  # (1, t)
-    start = written.new_full((1, 1), START)
-    with torch.no_grad():
-        _, weights = model.decode(
-            model.encode(tokens), torch.cat([start, written[:, :-1]], dim=1)
-        )  # (1, t, s)
-    (found,) = target.decode(written)
+    before = model.training
+    model.eval()  # no dropout, in the weights either
     try:
-        date.fromisoformat(found)
-    except ValueError:
+        written = greedy(model, tokens, 14)  # (1, t)
+        with torch.no_grad():
+            _, weights = model.decode(
+                model.encode(tokens), shift_right(written)
+            )  # (1, t, s)
+    finally:
+        model.train(before)
+    (found,) = target.decode(written)
+    if not _is_day(found):
         notes.append("That is no day of any calendar")
     return Reading(text, found, weights[0].cpu(), ". ".join(notes))
+
+
+def _is_day(text: str) -> bool:
+    """Say whether a text is a day, written as 2024-03-15 and not otherwise."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 @cache
@@ -125,7 +136,9 @@ def alignment(ax: Axes, seen: Reading, title: str) -> None:
     ax.set(xlabel="", ylabel="")
     ax.set_aspect("auto")
     upright = columns <= 32 and max(map(len, labels(seen.text, columns))) <= 4
-    ax.tick_params(axis="x", labelsize=8, rotation=0 if upright else 60)
+    # "end" needs room where the columns are narrow.
+    small = 8 if columns <= 18 or not upright else 7
+    ax.tick_params(axis="x", labelsize=small, rotation=0 if upright else 60)
     ax.tick_params(axis="y", labelsize=8)
 
 
@@ -137,7 +150,7 @@ def alignments(readings: Sequence[tuple[Reading, str]]) -> Figure:
         ax.set_axis_off()
     for ax, (seen, title) in zip(axes.flat, readings):
         alignment(ax, seen, title)
-    fig.supxlabel("key: the characters read", fontsize=9)
+    fig.supxlabel(f"key: the characters read {SCALE}", fontsize=9)
     fig.supylabel("query: what is written", fontsize=9)
     return fig
 
@@ -201,7 +214,9 @@ def date_reader(
         wide = max(4.0, 1.2 + 0.27 * seen.weights.shape[1])
         fig, ax = plotting.figure(min(wide, 9.0), 3.6)
         alignment(ax, seen, f"Read as {drawable(seen.found)}")
-        ax.set(xlabel="key: the characters read", ylabel="query: written")
+        ax.set(
+            xlabel=f"key: the characters read {SCALE}", ylabel="query: written"
+        )
         return fig
 
     def alt(text: str) -> str:

@@ -84,20 +84,22 @@ def front(number):
 
 WRONG = {
     "by_hand": [
-        ([-1, 0], "dot products"),
-        ([1, 0], "tanh is missing"),
-        ([0, 0.7616], "wrong order"),
-        ([-0.7616, 0], "tanh of the dot product"),
+        ([0, 1], "dot products"),
+        ([2, 1], "tanh is missing"),
+        ([0.9640, 0.7616], "tanh of the sum"),
+        ([0.2024, 0.9640], "wrong order"),
+        ([0, 0.7616], "multiplied, then bent"),
         ([0.6817, 0.3183], "these are weights"),
         ([1.7256, 1.5232], "query [1, 0]"),
-        ([1.7256, 0], "here it is [-1, 0]"),
-        ([0.7616, 1.5232], "is negative"),
-        ([0.7616, -0.7616], "add its tanh too"),
+        ([1.9281, 1.7256], "query [1, 1]"),
+        ([0.7616, 0], "query [-1, 0]"),
+        ([0.9640, 1.7256], "is negative"),
+        ([0.9640, -0.7616], "add its tanh too"),
         ([0, -0.7616], "second numbers are missing"),
-        ([-1.7256, -1.5232], "query minus key"),
-        ([0.3808, 0], "adds them up"),
+        ([-0.9640, -0.7616], "query minus key"),
+        ([0.4820, 0.1012], "adds them up"),
         ([1.6366, 2.6366], "stop at the scores"),
-        (0.7616, "2 numbers"),
+        (0.9640, "2 numbers"),
         ("key 1", "expected numbers"),
         ([0.5, 0.5], "not it"),
     ],
@@ -172,7 +174,34 @@ WRONG = {
         ),
         (lambda *a: linear_scores(*a).detach(), "no gradient"),
         (in_place_scores, "in place"),
-        (first_shape_only, "on batch 2, q 3"),
+        (first_shape_only, "on all sizes 4"),
+        (
+            lambda q, k, a, b, v: torch.tanh(
+                (q @ a.T)[:, None, :] + (k @ b.T)[:, None, :]
+            )
+            @ v,
+            "at the same place",
+        ),
+        (
+            lambda q, k, a, b, v: torch.tanh(
+                (q @ a.T)[:, None, :] + (k @ b.T)[None, :, :]
+            )
+            @ v,
+            "lesson's indices for one sequence",
+        ),
+        (
+            lambda q, k, a, b, v: (meet(q, k, a, b) * v).tanh().sum(-1),
+            "v comes too early",
+        ),
+        (
+            lambda q, k, a, b, v: ((q @ a.T)[:, :, None] + k[:, None]).tanh() @ v,
+            "the key is not projected",
+        ),
+        (
+            lambda q, k, a, b, v: (q[:, :, None] + k[:, None]).tanh() @ v,
+            "neither is projected",
+        ),
+        (lambda *a: linear_scores(*a).squeeze(), "squeeze(-1)"),
         (lambda q, k, a, b, v: linear_scores(q, k, b, a, v), "swapped"),
     ],
     "teacher": [
@@ -182,6 +211,7 @@ WRONG = {
         (front(0), "it must be START"),
         (lambda x: F.pad(x[:, :-1], (1, 0)), "padding (0)"),
         (front(2), "END (2)"),
+        (front(3), "unknown (3)"),
         (lambda x: x.roll(1, 1), "roll brings"),
         (lambda x: F.pad(x[:, 1:], (1, 0), value=1), "START has replaced"),
         (lambda x: F.pad(x[:, 1:], (0, 1), value=1), "wrong way"),
@@ -204,9 +234,9 @@ WRONG = {
 
 RIGHT = {
     "by_hand": [
-        [0.7616, 0.0],
-        (math.tanh(1), 0),
-        torch.tensor([0.76159, 0.0]),
+        [0.9640, 0.2024],
+        (math.tanh(0) + math.tanh(2), math.tanh(2) - math.tanh(1)),
+        torch.tensor([0.96403, 0.20243]),
     ],
     "scores": [linear_scores, einsum_scores, repeated_scores, looped_scores],
     "teacher": [padded_teacher, filled_teacher, rolled_teacher, listed_teacher],
