@@ -475,7 +475,8 @@ def bleu(
 
     ``BLEU = 100 exp(min(0, 1 - r / h)) (p_1 p_2 p_3 p_4)^(1/4)``, with ``p_n``
     the share of the *hypotheses'* n-grams that the references have, and
-    ``h``, ``r`` the number of tokens of both. Chinese is cut into characters.
+    ``h``, ``r`` the number of tokens of both. A ``p_n`` of 0 is replaced by a
+    small number (sacrebleu's smoothing, "exp"). Chinese is cut into characters.
 
     Raises:
         ValueError: if either is no list of texts, or their lengths differ.

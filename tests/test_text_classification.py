@@ -721,3 +721,14 @@ def test_tables_write_their_numbers():
     assert len(lead) == 1 and lead[0].get_text().startswith("-0.100")
     drops = {"x": {1: torch.randn(9), 3: torch.randn(9)}}
     assert views.deletion_curves(drops, title="t").axes[0].get_title() == ""
+
+
+def test_numbers_are_never_minus_zero_and_panels_have_a_title():
+    figure = views.interval_rows(
+        {"a": (-0.0002, -0.0014, 0.0004)}, xlabel="lead", title="t"
+    )
+    assert figure.axes[0].texts[0].get_text() == "0.000  [-0.001, 0.000]"
+    numbers = {"a": torch.arange(9.0), "b": torch.arange(9.0) - 4}
+    figure = views.side_by_side({"one": numbers, "two": numbers}, title="Far")
+    assert figure.get_suptitle() == "Far"
+    assert len(figure.axes) == 2

@@ -667,6 +667,7 @@ def test_tables_and_intervals(recwarn):
     for panels in ({"BLEU": seen}, {"BLEU": seen, "chrF": seen}):
         figure = views.intervals(panels, title="Found")
         assert len(figure.axes) == len(panels)
+        assert figure.axes[0].get_xlim()[0] < -2  # nothing ends at the edge
         plotting.picture(figure, "three words here")
     figure = views.sheet(["model", "score"], [["RNN", "1"], ["other", "2"]])
     plotting.picture(figure, "three words here")

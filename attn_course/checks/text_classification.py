@@ -22,6 +22,15 @@ def weights(answer):
              "those are the scores divided by their sum: raise e to each "
              "score first"),
             ([ee, e, e], "those are the powers: divide by their sum"),
+            ([e, 1.0, 1.0],
+             "those are the powers, divided by e: divide by their sum"),
+            ([0.58, 0.21, 0.21], "nearly: give three digits"),
+            ([57.61, 21.19, 21.19], "give shares, from 0 to 1"),
+            ([57.6, 21.2, 21.2], "give shares, from 0 to 1"),
+            ([e / (e + 2), 1 / (e + 2), 1 / (e + 2), 0.0],
+             "right, but give the three words only, not the padding"),
+            ([x / (ee + 2 * e + 1) for x in (ee, e, e, 1.0)],
+             "the padding, score 0, has got a share: it is masked"),
             ([2.0, 1.0, 1.0], "those are the scores: take their softmax"),
             ([1 / 3, 1 / 3, 1 / 3],
              "that is mean pooling: the scores are not equal"),
@@ -92,6 +101,11 @@ def _summed(states, mask, query):
     return (scores[..., None] * states).sum(dim=1)
 
 
+def _powers(states, mask, query):
+    powers = (states @ query).masked_fill(~mask, NEVER).exp()
+    return (powers[..., None] * states).sum(dim=1)
+
+
 def _all_rows(states, mask, query):
     scores = (states @ query).masked_fill(~mask, NEVER)
     return torch.softmax(scores, dim=-1)[..., None] * states
@@ -149,6 +163,20 @@ def pool(answer):
                 _pool(dim=0),
                 "the softmax runs over the texts of the batch: use dim=-1, "
                 "over the words",
+            ),
+            Mistake(
+                lambda s, m, q: _pool(fill=None)(s * m[..., None], m, q),
+                "vectors of zeros still get the score 0, and e to the 0 is 1: "
+                "fill the scores with -inf",
+            ),
+            Mistake(
+                _powers,
+                "the powers are not divided by their sum: use softmax",
+            ),
+            Mistake(
+                lambda s, m, q: _all_rows(s, m, q).sum(dim=-1),
+                "it adds up the numbers of each word: sum over the words, "
+                "dim=1",
             ),
             Mistake(_mean, "that is mean pooling: the query has no say"),
             Mistake(
@@ -245,6 +273,24 @@ def _sorted(tokens, scores, count):
     return torch.cat([left, torch.zeros_like(tokens[:, :count])], dim=1)
 
 
+def _by_number(tokens, scores, count):
+    left = _oracle_delete(tokens, scores, count)
+    return left.sort(dim=1, descending=True).values
+
+
+def _padding_in_front(tokens, scores, count):
+    left = _oracle_delete(tokens, scores, count)
+    return left.gather(1, (left != 0).int().argsort(dim=1, stable=True))
+
+
+def _last_ones(tokens, scores, count):
+    return _oracle_delete(tokens, scores, count or tokens.shape[1])
+
+
+def _zero_padding(tokens, scores, count):
+    return _padding_too(tokens, scores.masked_fill(tokens == 0, 0.0), count)
+
+
 def _whole_word(tokens, scores, count):
     rows = []
     gone = _holes(tokens, scores, count)
@@ -315,6 +361,25 @@ def delete(answer):
                 "it deletes the first words: look at the scores",
             ),
             Mistake(
+                _by_number,
+                "what is left stands in the order of the token numbers: keep "
+                "the order of the text",
+            ),
+            Mistake(
+                _padding_in_front,
+                "padding has come in front: it belongs behind the words",
+            ),
+            Mistake(
+                _last_ones,
+                "with count 0 it deletes everything: [-count:] is then the "
+                "whole row; sort descending and take [:count]",
+            ),
+            Mistake(
+                _zero_padding,
+                "padding has got the score 0, which is above words with "
+                "scores below 0: use -inf",
+            ),
+            Mistake(
                 _whole_word,
                 "every copy of a word goes when one does: delete places, not "
                 "words",
@@ -362,5 +427,13 @@ def lead(answer):
              "divide by all 1,000 texts, not by the 110 that differ"),
             ([30.0, 30.0 - 1.96 * spread * math.sqrt(n)],
              "those are texts: give shares, from 0 to 1"),
+            ([30.0, 9.5], "those are texts: give shares, from 0 to 1"),
+            ([3.0, 0.95], "that is in per cent: give shares, from 0 to 1"),
+            ([mean, 1.96 * spread / math.sqrt(n)],
+             "the second is half the interval's width: subtract it from the "
+             "lead"),
+            ([low, mean], "the lead first, then the bound"),
+            ([mean, mean - 1.645 * spread / math.sqrt(n)],
+             "1.645 leaves 5 % below: for 95 % in the middle take 1.96"),
         ],
     )  # fmt: skip

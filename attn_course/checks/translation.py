@@ -12,6 +12,12 @@ PAD, START, END = 0, 1, 2
 
 def third_merge(answer):
     """Exercise 1: the piece made by the third merge."""
+    pair = isinstance(answer, (tuple, list)) and all(
+        isinstance(part, str) for part in answer
+    )
+    answer = "+".join(answer) if pair else answer
+    if isinstance(answer, str):  # ("e", "d") and "e + d" are the piece too
+        answer = answer.replace("+", "").replace(" ", "")
     return check_value(
         answer,
         "ed",
@@ -25,6 +31,12 @@ def third_merge(answer):
             ("op", "o+p was seen 7 times: another pair is seen more often"),
             ("ne", "n+e was seen 3 times, before the first merge"),
             ("na", "n+a is seen 5 times: another pair is seen more often"),
+            ("am", "a+m is seen 5 times: another pair is seen more often"),
+            ("me", "m+e is seen 5 times: another pair is seen more often"),
+            ("pene", "pen+e is seen 3 times: another pair is seen more often"),
+            ("ened", "after the second merge en is a part of pen, so e+d is "
+                     "not joined to it yet"),
+            ("ned", "after the first merge that n is a part of en"),
         ],
     )
 
@@ -45,11 +57,25 @@ def small_bleu(answer):
                     "round"),
             (50.0, "that is the product: take its square root"),
             (0.7071, "right, as a share: give it of 100"),
+            (0.5, "that is the product: take its square root, times 100"),
+            (71.0, "nearly: give two digits after the point"),
+            (70.0, "nearly: give two digits after the point"),
+            (100.0, "'the' may count only as often as the reference has it, "
+                    "and 'the the' is no pair of the reference"),
+            (61.24, "two of the three pairs are in the reference: 'save the' "
+                    "and 'the file'"),
             (75.0, "that is the share of single words: use pairs of words "
                    "too"),
             (66.67, "that is the share of pairs: use single words too"),
+            (66.7, "that is the share of pairs: use single words too"),
+            (81.6, "'the' counts 2 times: it must be clipped to the 1 time "
+                   "that the reference has it"),
             (55.07, "the penalty is for what is too short: this is not "
                     "shorter"),
+            (50.67, "the penalty is for what is too short: this is not "
+                    "shorter"),
+            (90.79, "what is longer than the reference gets no factor: it is "
+                    "never above 1"),
         ],
     )
 
@@ -81,6 +107,22 @@ def shift(answer):
                 lambda t: (t[:, :-1], t[:, 1:]),
                 "START is missing: the first token must be said too, after "
                 "START",
+            ),
+            Mistake(
+                lambda t: (shifted(START)(t)[0], t[:, 1:]),
+                "what it reads is right; what it should say is the target as "
+                "it is, since its first token comes after START",
+            ),
+            Mistake(
+                lambda t: (shifted(START)(t)[0], F.pad(t[:, 1:], (0, 1))),
+                "what it reads is right; what it should say is the target as "
+                "it is, since its first token comes after START",
+            ),
+            Mistake(
+                lambda t: (shifted(START)(t)[0].masked_fill(
+                    shifted(START)(t)[0] == END, PAD), t),
+                "that is lesson 06's: here END stays in what is read, as "
+                "every other token does",
             ),
             Mistake(
                 lambda t: (t, t),
@@ -148,6 +190,14 @@ def beam_step(answer):
     def right(total, steps):
         return _top(total[:, None] + steps, len(total), steps.shape[1])
 
+    def flat(total, steps):
+        return (total[:, None] + steps).flatten().topk(len(total)).indices
+
+    def each_own_best_ranked(total, steps):
+        sums, tokens = (total[:, None] + steps).max(dim=1)
+        order = sums.argsort(descending=True)
+        return order, tokens[order]
+
     def case(width, size, seed, name=""):
         generator = torch.Generator().manual_seed(seed)
         steps = torch.randn(width, size, generator=generator) * 2
@@ -174,6 +224,26 @@ def beam_step(answer):
                 lambda t, s: (torch.arange(len(t)), s.argmax(1)),
                 "each beginning goes on with its own best token: the best "
                 "two may both come from one beginning",
+            ),
+            Mistake(
+                each_own_best_ranked,
+                "each beginning goes on with its own best token: the best "
+                "two may both come from one beginning",
+            ),
+            Mistake(
+                lambda t, s: (t[:, None] + s).topk(len(t), dim=1),
+                "topk looks into each row by itself: flatten the sums first",
+            ),
+            Mistake(
+                lambda t, s: tuple(
+                    (t[:, None] + s).flatten().topk(len(t))
+                ),
+                "topk gives the sums and their places in the flattened row: "
+                "take the places apart with // and %",
+            ),
+            Mistake(
+                lambda t, s: (flat(t, s) / s.shape[1], flat(t, s) % s.shape[1]),
+                "/ gives fractions: // gives the whole number below",
             ),
             Mistake(
                 lambda t, s: _top(s, len(t), s.shape[1]),

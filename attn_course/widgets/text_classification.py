@@ -139,11 +139,13 @@ def interval_rows(
         marker = plotting.MARKERS[row % len(plotting.MARKERS)]
         ax.plot([low, high], [row, row], color=color, lw=3)
         ax.plot(middle, row, marker, color="black")
-        said = f"{middle:.{digits}f}  [{low:.{digits}f}, {high:.{digits}f}]"
+        texts = [_rounded(x, digits) for x in (middle, low, high)]
+        said = f"{texts[0]}  [{texts[1]}, {texts[2]}]"
         ax.text(1.02, row, said, va="center", fontsize=8,
                 transform=ax.get_yaxis_transform())  # fmt: skip
     if line is not None:
         ax.axvline(line, color="#888888", lw=1, ls=":")
+    ax.locator_params(axis="x", nbins=6)
     ax.set(
         yticks=range(len(rows)),
         yticklabels=list(rows),
@@ -152,6 +154,11 @@ def interval_rows(
         title=title,
     )
     return ax.figure
+
+
+def _rounded(number: float, digits: int) -> str:
+    """Write a number with ``digits`` after the point, and never as -0."""
+    return f"{round(number, digits) + 0.0:.{digits}f}"
 
 
 def accuracy_table(right: Mapping[str, object], *, title: str) -> Figure:
@@ -190,10 +197,12 @@ def panels(
 
 
 def side_by_side(
-    numbers: Mapping[str, Mapping[str, object]],
+    numbers: Mapping[str, Mapping[str, object]], *, title: str = ""
 ) -> Figure:
     """Draw means with intervals, for each label a panel, names shared."""
-    figure, axes = plotting.figure(8.8, 2.6, cols=len(numbers))
+    figure, axes = plotting.figure(8.8, 2.8, cols=len(numbers))
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     for ax, (label, rows) in zip(axes, numbers.items()):
         means = {name: mean_interval(x) for name, x in rows.items()}
         interval_rows(means, xlabel=label, title="", line=0, digits=2, ax=ax)

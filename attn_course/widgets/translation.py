@@ -248,7 +248,8 @@ def intervals(
             )
         low = min(0.0, *(x.low for x in found.values()))
         high = max(x.high for x in found.values())
-        ax.set_xlim(low, low + 1.5 * (high - low))
+        left = low - 0.05 * (high - low) if low < 0 else low
+        ax.set_xlim(left, low + 1.5 * (high - low))
         ax.set_yticks(range(len(names)), names if number == 0 else [])
         ax.invert_yaxis()
         if low < 0:

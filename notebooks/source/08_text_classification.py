@@ -62,7 +62,8 @@ for start in ("A pleasant enough movie", "don't waste time", "To the cat,"):
 # **Topic:** where does this text come from? Four classes. **Sentiment:** did
 # people find it positive or negative? Ratings between -0.5 and 0.5 are left
 # out: there people felt little, or did not agree. (The set is as it was
-# found: some texts are rude. See its card.)
+# found: some texts are rude. Its card, `attn_course/data/snippets/CARD.md`, says
+# more.)
 
 # %%
 CHOOSE = {"sentiment": tc.sentiment_task, "topic": tc.topic_task}
@@ -93,7 +94,7 @@ for task, choose in CHOOSE.items():
 # A text is cut into words, in small letters (the product texts have no
 # capitals, which would give them away). Every word gets a number. Number 3
 # stands for any word that training has seen only once or never, number 0 is
-# padding.
+# padding. (1 and 2, START and END in lesson 05, are not needed here.)
 
 # %%
 small = tc.Vocabulary(["great film", "great camera", "the film"])
@@ -254,8 +255,8 @@ torch.testing.assert_close(pooled, tc.MeanPooling()(states, mask)[0])
 print("a query of zeros = mean pooling")
 
 # %% [markdown]
-# The mean. So training starts from mean pooling, and any difference between the
-# two is what the query has learned.
+# The mean. So both start as one and the same model, and whatever difference
+# training makes between them comes from the query.
 
 # %% [markdown]
 # ## Padding must not matter
@@ -349,8 +350,8 @@ print("by hand = module:", tuple(model(some).shape), "scores")
 #
 # 13,360 short texts are few, so two things keep the models from learning them by
 # heart: **dropout** sets some numbers of the vectors to 0, **word dropout**
-# leaves out every fifth word or so. A model that is used to missing words will
-# also not be startled when we delete some later.
+# leaves out about two words in ten (for the Transformer three). A model that is
+# used to missing words will also not be startled when we delete some later.
 
 # %%
 def loss(model, batch):
@@ -426,10 +427,11 @@ for task, hits in right.items():
     assert session.quick() or max(shares) - min(shares) < 0.06
 
 # %% [markdown]
-# All are far above always naming one class, and near each other. Whose lead is
-# real? The intervals overlap, but that question is too hard: all models
-# read the *same* texts, and mostly fail on the same ones. So look at the texts
-# on which two models differ.
+# All are far above always naming one class, and near each other. Topic was the
+# easier question, though it has four answers. Whose lead is real? Most of the
+# intervals overlap, but that does not settle it: all models read the *same*
+# texts, and mostly fail on the same ones. So look at the texts on which two
+# models differ.
 
 # %%
 a = right["sentiment"]["attention pooling"]
@@ -575,8 +577,19 @@ print("it says:    ", said)
 assert session.quick() or (said == ["movies"] * 3 and top == ["movie"] * 3)
 
 # %% [markdown]
-# One word decides, whatever the others say. The model answers "which words go
-# with which source?", not "what is this text about?".
+# Does that one word decide alone? **Predict** what the model says without it.
+
+# %%
+left = [look("topic", " ".join(w for w in each.words if w != "movie"))
+        for each in seen]
+falls = [one.chances[0] - two.chances[0] for one, two in zip(seen, left)]
+print("without it, movies loses more than 0.15:", min(falls) > 0.15)
+assert session.quick() or min(falls) > 0.15
+
+# %% [markdown]
+# Not alone. In our run all three were still called movies, but with 0.5 to 0.7
+# instead of 0.99: it was *movie* that made the model sure. It answers "which
+# words go with which source?", not "what is this text about?".
 
 # %% [markdown]
 # ## Do the marked words matter?
@@ -616,8 +629,8 @@ print("by hand = deletion_losses:", len(cost), "texts")
 #
 # - **gradient times input**: from the model itself, how much the answer would
 #   change if the word's vector shrank a little;
-# - **TF-IDF**: the word's number in the logistic regression, *a model that
-#   knows nothing of ours*.
+# - **TF-IDF**: the word's number in the logistic regression, *another model*,
+#   that is told of ours only which class it has named.
 #
 # **Predict** the order of the four.
 
@@ -663,7 +676,7 @@ assert session.quick() or (chance[1] > 0.04 and other[1] > 0.02)
 # %% [markdown]
 # (Both lines ask the lower bound of the interval of the difference, text by
 # text.) So the marked words do matter. Yet a *foreign* model's list of words
-# names those that decide better than the model's own attention. Why?
+# finds those that decide better than the model's own attention does. Why?
 
 # %% [markdown]
 # ## How loud, but not for whom
@@ -716,7 +729,8 @@ moves = {name: drop.abs() for name, drop in first.items()}
 # %%
 plotting.show(
     views.side_by_side({"the probability loses": first,
-                        "it moves, up or down": moves}),
+                        "it moves, up or down": moves},
+                       title="By weight: far, but not always down"),
     alt="Intervals for one word deleted at random, by weight, by gradient, by "
     "TF-IDF, by vote. Left, what the probability loses: by weight clearly "
     "less than the last three. Right, how far it moves: almost as much.",
@@ -823,7 +837,7 @@ views.TextReader(
 # ### Exercise 1: three words on paper (5 min, easy)
 #
 # Three words have the scores 2, 1 and 1. A fourth place is padding: its score
-# is 0. What are the weights of the three words? ($e = 2.718$.)
+# is 0. What are the weights of the three words, to three digits? ($e = 2.718$.)
 
 # %%
 three = ...
@@ -1053,8 +1067,9 @@ assert session.quick() or means == sorted(means)
 # %% [markdown]
 # ## Next
 #
-# Words are a row of tokens by nature. Lesson 09_image_attention makes tokens of
-# a picture, and asks again whether weights explain.
+# Words are a row of tokens by nature. Lesson
+# [09_image_attention](09_image_attention.ipynb) makes tokens of a picture, and
+# asks again whether weights explain.
 #
 # To read: Yang et al. (2016), "Hierarchical attention networks for document
 # classification", section 2.2; Jain and Wallace (2019), "Attention is not

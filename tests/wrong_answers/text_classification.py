@@ -52,6 +52,21 @@ def mask_after(states, mask, query):
     return torch.einsum("bl,bld->bd", weights, states)
 
 
+def zero_states(states, mask, query):
+    states = states.masked_fill(~mask[..., None], 0.0)
+    weights = torch.softmax(states @ query, dim=-1)
+    return torch.einsum("bl,bld->bd", weights, states)
+
+
+def powers_only(states, mask, query):
+    powers = (states @ query).exp() * mask
+    return torch.einsum("bl,bld->bd", powers, states)
+
+
+def over_numbers(states, mask, query):
+    return not_summed(states, mask, query).sum(-1)
+
+
 def over_texts(states, mask, query):
     scores = (states @ query).masked_fill(~mask, -math.inf)
     return torch.einsum("bl,bld->bd", scores.softmax(dim=0), states)
@@ -159,6 +174,28 @@ def first_words(tokens, scores, count):
     return F.pad(tokens[:, count:], (0, count))
 
 
+def by_number(tokens, scores, count):
+    return holes(tokens, scores, count).sort(dim=1, descending=True)[0]
+
+
+def padding_first(tokens, scores, count):
+    rows = [row[row != 0] for row in holes(tokens, scores, count)]
+    return torch.stack(
+        [F.pad(r, (tokens.shape[1] - len(r), 0)) for r in rows]
+    )
+
+
+def last_ones(tokens, scores, count):
+    ranked = scores.masked_fill(tokens == 0, -math.inf)
+    return close_up(tokens.scatter(1, ranked.argsort(dim=1)[:, -count:], 0))
+
+
+def padding_zero(tokens, scores, count):
+    ranked = scores.masked_fill(tokens == 0, 0.0)
+    top = ranked.argsort(dim=1, descending=True)[:, :count]
+    return close_up(tokens.scatter(1, top, 0))
+
+
 def all_copies(tokens, scores, count):
     gone = holes(tokens, scores, count)
     rows = []
@@ -180,6 +217,11 @@ WRONG = {
         ([0.5344, 0.1966, 0.1966], "padding"),
         ([0.4519, 0.2741, 0.2741], "halved"),
         ([0.5035, 0.2483, 0.2483], "root of 2"),
+        ([E, 1, 1], "divided by e"),
+        ([0.58, 0.21, 0.21], "three digits"),
+        ([57.6, 21.2, 21.2], "shares"),
+        ([0.5761, 0.2119, 0.2119, 0], "three words only"),
+        ([0.5344, 0.1966, 0.1966, 0.0723], "padding"),
         (0.5761, "expected"),
         ([0.5761, 0.2119], "expected"),
         ("0.58", "numbers"),
@@ -190,6 +232,9 @@ WRONG = {
         (mask_after, "after the softmax"),
         (lambda s, m, q: right_pool(s, ~m, q), "wrong way round"),
         (over_texts, "texts of the batch"),
+        (zero_states, "vectors of zeros"),
+        (powers_only, "not divided"),
+        (over_numbers, "numbers of each word"),
         (mean_pool, "mean pooling"),
         (best_word, "best word whole"),
         (raw_scores, "softmax first"),
@@ -211,6 +256,10 @@ WRONG = {
         (to_unknown, "UNKNOWN"),
         (by_score, "order of the text"),
         (first_words, "first words"),
+        (by_number, "token numbers"),
+        (padding_first, "in front"),
+        (last_ones, "with count 0"),
+        (padding_zero, "scores below 0"),
         (all_copies, "delete places"),
         (lambda t, s, k: right_delete(t, s, 1), "always deletes one"),
         (lambda t, s, k: right_delete(t, s, k)[:, : -k or None],
@@ -226,6 +275,11 @@ WRONG = {
         ([0.11, 0.11 - 1.96 * SPREAD / 1000**0.5], "subtract"),
         ([0.2727, 0.2727 - 1.96 * 0.0917], "all 1,000"),
         ([30, 30 - 1.96 * SPREAD * 1000**0.5], "shares"),
+        ([30, 9.5], "those are texts"),
+        ([3, 0.95], "per cent"),
+        ([0.03, 0.0205], "half the interval"),
+        ([0.0095, 0.03], "the lead first"),
+        ([0.03, 0.0128], "1.96"),
         (0.03, "expected"),
         ([0.03, 0.01, 0.05], "expected"),
     ],
@@ -233,6 +287,7 @@ WRONG = {
 RIGHT = {
     "weights": [
         [0.5761, 0.2119, 0.2119],
+        [0.576, 0.212, 0.212],
         torch.softmax(torch.tensor([2.0, 1.0, 1.0]), dim=0),
         (E / (E + 2), 1 / (E + 2), 1 / (E + 2)),
     ],

@@ -60,6 +60,11 @@ def changes_it(target):
     return target, target
 
 
+def without_end(target):
+    read = roll_shift(target)[0]
+    return torch.where(read == END, PAD, read), target
+
+
 def topk_step(total, steps):
     scores, best = (total[:, None] + steps).flatten().topk(len(total))
     return best // steps.shape[1], best % steps.shape[1]
@@ -125,6 +130,27 @@ def only_one(total, steps):
     return tuple(x[:1] for x in topk_step(total, steps))
 
 
+def own_best_ranked(total, steps):
+    sums = total[:, None] + steps
+    best = sums.amax(1).sort(descending=True).indices
+    return best, sums.argmax(1)[best]
+
+
+def not_flattened(total, steps):
+    found = (total[:, None] + steps).topk(len(total))
+    return found.values, found.indices
+
+
+def values_and_places(total, steps):
+    values, places = (total[:, None] + steps).flatten().topk(len(total))
+    return values, places
+
+
+def fractions(total, steps):
+    places = flat_places(total, steps)
+    return places / steps.shape[1], places % steps.shape[1]
+
+
 def flat_places(total, steps):
     return (total[:, None] + steps).flatten().topk(len(total)).indices
 
@@ -136,7 +162,11 @@ WRONG = {
         ("pe", "first in alphabetical"),
         ("open", "7 times"),
         ("op", "7 times"),
-        ("ened", "not it"),
+        ("ened", "part of pen"),
+        ("n+e", "3 times"),
+        (("p", "en"), "second merge"),
+        ("m e", "5 times"),
+        ("opened", "not it"),
         (3, "is not it"),
     ],
     "small_bleu": [
@@ -147,7 +177,13 @@ WRONG = {
         (0.7071, "of 100"),
         (75.0, "pairs of words too"),
         (66.67, "single words too"),
-        (100.0, "not it"),
+        (0.5, "square root, times 100"),
+        (71, "two digits"),
+        (100, "only as often"),
+        (61.24, "two of the three pairs"),
+        (50.67, "not shorter"),
+        (90.79, "never above 1"),
+        (33.3, "not it"),
         (55.07, "not shorter"),
         ("70.71", "expected numbers"),
     ],
@@ -161,6 +197,10 @@ WRONG = {
         (starts_with_pad, "padding"),
         (starts_with_end, "END"),
         (changes_it, "in place"),
+        (lambda t: (loop_shift(t)[0], t[:, 1:]), "what it reads is right"),
+        (lambda t: (pad_shift(t)[0], F.pad(t[:, 1:], (0, 1))),
+         "what it reads is right"),
+        (without_end, "END stays"),
         (lambda target: target, "2 results"),
     ],
     "beam_step": [
@@ -174,10 +214,14 @@ WRONG = {
         (added_to_tokens, "a row of steps"),
         (only_one, "width"),
         (flat_places, "2 results"),
+        (own_best_ranked, "each beginning goes on"),
+        (not_flattened, "flatten the sums"),
+        (values_and_places, "// and %"),
+        (fractions, "whole number"),
     ],
 }
 RIGHT = {
-    "third_merge": ["ed", " ED ", "ed "],
+    "third_merge": ["ed", " ED ", ("e", "d"), "e + d"],
     "small_bleu": [70.71, 100 * 0.5**0.5, torch.tensor(70.7107)],
     "shift": [loop_shift, roll_shift, pad_shift],
     "beam_step": [topk_step, sorted_step, divided_step],
