@@ -4,14 +4,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-portable test-browser build check figures bench clean
+.PHONY: lab test test-portable test-browser test-slow build check figures bench \
+	clean
 
 lab: .venv/.lab
 	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/00_start_here.ipynb
 
 # Tests: threads that wait sleep instead of spinning, which on a busy machine is
 # many times as fast, and on a free one up to half as slow again.
-test test-portable test-browser: export OMP_WAIT_POLICY ?= PASSIVE
+test test-portable test-browser test-slow: export OMP_WAIT_POLICY ?= PASSIVE
 
 test: .venv/.test
 	$(BIN)/python -m pytest
@@ -23,6 +24,10 @@ test-portable: .venv/.test
 # Every lesson in JupyterLab in Chromium; screenshots in build/screenshots.
 test-browser: .venv/.browser
 	$(BIN)/python -m pytest -m browser tests
+
+# Lessons that train, with five seeds each; prints their verdicts. Many minutes.
+test-slow: .venv/.test
+	$(BIN)/python -m pytest -m slow -s tests
 
 build: .venv/.test
 	$(BIN)/python -m attn_course.notebooks build $(LESSON)
