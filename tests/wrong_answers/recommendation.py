@@ -1,0 +1,330 @@
+"""Answers to lesson 15's exercises: wrong ones with their hint, right ones."""
+
+import math
+
+import torch
+
+# --- exercise 2 ---------------------------------------------------------------
+
+
+def right_hit(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    rivals = ~seen
+    above = ((scores > own) & rivals).sum(dim=1)
+    tied = ((scores == own) & rivals).sum(dim=1)
+    return ((k - above) / tied).clamp(0, 1)
+
+
+def filled_hit(scores, target, seen, k):
+    scores = scores.masked_fill(seen, -math.inf)
+    own = scores[torch.arange(len(scores)), target]
+    above = (scores > own[:, None]).sum(dim=1).double()
+    tied = (scores == own[:, None]).sum(dim=1)
+    return torch.clamp(torch.clamp(k - above, min=0) / tied, max=1)
+
+
+def loop_hit(scores, target, seen, k):
+    found = []
+    for row, t, had in zip(scores.tolist(), target.tolist(), seen.tolist()):
+        left = [s for s, h in zip(row, had) if not h]
+        above = sum(s > row[t] for s in left)
+        tied = left.count(row[t])
+        found.append(min(1.0, max(0.0, (k - above) / tied)))
+    return torch.tensor(found)
+
+
+def best_case(scores, target, seen, k):
+    scores = scores.masked_fill(seen, -math.inf)
+    own = scores.gather(1, target[:, None])
+    return ((scores > own).sum(dim=1) < k).double()
+
+
+def worst_case(scores, target, seen, k):
+    scores = scores.masked_fill(seen, -math.inf)
+    own = scores.gather(1, target[:, None])
+    return ((scores >= own).sum(dim=1) <= k).double()
+
+
+def with_seen(scores, target, seen, k):
+    return right_hit(scores, target, torch.zeros_like(seen), k)
+
+
+def only_seen(scores, target, seen, k):
+    seen = (~seen).scatter(1, target[:, None], False)
+    return right_hit(scores, target, seen, k)
+
+
+def lowest_first(scores, target, seen, k):
+    return right_hit(-scores, target, seen, k)
+
+
+def too_many(scores, target, seen, k):
+    return right_hit(scores, target, seen, k + 1)
+
+
+def too_few(scores, target, seen, k):
+    return right_hit(scores, target, seen, k - 1)
+
+
+def no_clamp(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum(dim=1)
+    return (k - above) / ((scores == own) & ~seen).sum(dim=1)
+
+
+def averaged(scores, target, seen, k):
+    return right_hit(scores, target, seen, k).mean()
+
+
+def middle(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum(dim=1)
+    tied = ((scores == own) & ~seen).sum(dim=1)
+    return (above + (tied + 1) / 2 <= k).double()
+
+
+def by_topk(scores, target, seen, k):
+    best = scores.masked_fill(seen, -math.inf).topk(k, dim=1).indices
+    return (best == target[:, None]).any(dim=1).double()
+
+
+def by_sorting(scores, target, seen, k):
+    order = scores.masked_fill(seen, -math.inf).argsort(
+        dim=1, descending=True, stable=True
+    )
+    place = order.argsort(dim=1).gather(1, target[:, None])[:, 0]
+    return (place < k).double()
+
+
+def without_itself(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum(dim=1)
+    tied = ((scores == own) & ~seen).sum(dim=1) - 1
+    return ((k - above) / tied).clamp(0, 1)
+
+
+def seen_is_zero(scores, target, seen, k):
+    scores = torch.where(seen, 0.0, scores)
+    return right_hit(scores, target, torch.zeros_like(seen), k)
+
+
+# --- exercise 3 ---------------------------------------------------------------
+
+
+def right_pairs(tokens, items, lag):
+    first, then = tokens[:, :-lag].flatten(), tokens[:, lag:].flatten()
+    real = then != 0
+    counts = torch.zeros(items + 1, items + 1)
+    counts.index_put_(
+        (first[real], then[real]), torch.ones(int(real.sum())), accumulate=True
+    )
+    return counts
+
+
+def bincount_pairs(tokens, items, lag):
+    size = items + 1
+    places = size * tokens[:, :-lag] + tokens[:, lag:]
+    places = places[tokens[:, lag:] != 0]
+    return torch.bincount(places, minlength=size * size).view(size, size)
+
+
+def loop_pairs(tokens, items, lag):
+    counts = torch.zeros(items + 1, items + 1)
+    for row in tokens:
+        for place in range(len(row) - lag):
+            if row[place + lag] != 0:
+                counts[row[place], row[place + lag]] += 1
+    return counts
+
+
+def written_once(tokens, items, lag):
+    counts = torch.zeros(items + 1, items + 1)
+    first, then = tokens[:, :-lag], tokens[:, lag:]
+    real = then != 0
+    counts[first[real], then[real]] += 1
+    return counts
+
+
+def with_padding(tokens, items, lag):
+    size = items + 1
+    places = size * tokens[:, :-lag] + tokens[:, lag:]
+    return torch.bincount(places.flatten(), minlength=size**2).view(size, size)
+
+
+def across_people(tokens, items, lag):
+    return right_pairs(tokens[tokens != 0][None], items, lag)
+
+
+def turned(tokens, items, lag):
+    return right_pairs(tokens, items, lag).T
+
+
+def later_padding(tokens, items, lag):
+    counts = torch.zeros(items + 1, items + 1)
+    for row in tokens.tolist():
+        for first, then in zip(row, row[lag:]):
+            if first != 0:
+                counts[first, then] += 1
+    return counts
+
+
+def one_too_far(tokens, items, lag):
+    return right_pairs(tokens, items, lag + 1)
+
+
+def always_next(tokens, items, lag):
+    return right_pairs(tokens, items, 1)
+
+
+def up_to(tokens, items, lag):
+    return sum(right_pairs(tokens, items, n + 1) for n in range(lag))
+
+
+def as_shares(tokens, items, lag):
+    counts = right_pairs(tokens, items, lag)
+    return counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def without_row_0(tokens, items, lag):
+    return right_pairs(tokens, items, lag)[1:, 1:]
+
+
+# --- exercise 4 ---------------------------------------------------------------
+
+
+def right_last(states, tokens):
+    lengths = (tokens != 0).sum(dim=1)
+    found = states[torch.arange(len(states)), lengths - 1]
+    return found * (lengths > 0)[:, None]
+
+
+def gathered_last(states, tokens):
+    lengths = (tokens != 0).sum(dim=1)
+    place = (lengths - 1).clamp(min=0)[:, None, None]
+    found = states.gather(1, place.expand(-1, 1, states.shape[-1]))[:, 0]
+    return torch.where(lengths[:, None] > 0, found, torch.zeros_like(found))
+
+
+def marked_last(states, tokens):
+    real = tokens != 0
+    after = torch.cat([real[:, 1:], torch.zeros_like(real[:, :1])], dim=1)
+    mark = (real & ~after).to(states.dtype)
+    return (mark[..., None] * states).sum(dim=1)
+
+
+def at_the_end(states, tokens):
+    return states[:, -1]
+
+
+def at_the_end_but_empty(states, tokens):
+    return states[:, -1] * (tokens != 0).any(dim=1)[:, None]
+
+
+def too_far(states, tokens):
+    lengths = (tokens != 0).sum(dim=1).clamp(max=tokens.shape[1] - 1)
+    return states[torch.arange(len(states)), lengths]
+
+
+def minus_one(states, tokens):
+    lengths = (tokens != 0).sum(dim=1)
+    return states[torch.arange(len(states)), lengths - 1]
+
+
+def clamped(states, tokens):
+    lengths = (tokens != 0).sum(dim=1)
+    return states[torch.arange(len(states)), (lengths - 1).clamp(min=0)]
+
+
+def first_one(states, tokens):
+    return states[:, 0] * (tokens != 0).any(dim=1)[:, None]
+
+
+def mean_of_all(states, tokens):
+    real = (tokens != 0)[..., None]
+    return (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+
+
+def sum_of_all(states, tokens):
+    return (states * (tokens != 0)[..., None]).sum(dim=1)
+
+
+def extra_dimension(states, tokens):
+    return right_last(states, tokens)[:, None]
+
+
+def cut_off(states, tokens):
+    return right_last(states.detach(), tokens)
+
+
+WRONG = {
+    "metrics": [
+        ([0.5, 0.6667], "HR first"),
+        ([2.0, 1.5], "divide by the three people"),
+        ([1.0, 0.5901], "not among the first 10"),
+        ([0.6667, 0.5901], "its gain is 0 too"),
+        ([0.6667, 0.75], "the one who missed too"),
+        ([0.6667, 0.4444], "1 / place"),
+        ([0.6667, 0.5436], "1 +"),
+        ([0.6667, 0.7213], "base 2"),
+        ([6.6667, 5.0], "do not multiply"),
+        ([1.0, 0.5], "counts it 0"),
+        ([66.667, 50.0], "not per cent"),
+        ([0.6667], "expected 2 numbers"),
+        (0.6667, "expected 2 numbers"),
+        ("two thirds", "expected numbers"),
+    ],
+    "hit": [
+        (best_case, "put behind it"),
+        (worst_case, "all put before it"),
+        (middle, "not the mean hit"),
+        (with_seen, "has seen are ranked too"),
+        (only_seen, "wrong way round"),
+        (lowest_first, "high scores come first"),
+        (too_many, "one place too many"),
+        (too_few, "one place too few"),
+        (no_clamp, "clamp it"),
+        (averaged, "no mean yet"),
+        (by_topk, "an order that means nothing"),
+        (by_sorting, "an order that means nothing"),
+        (without_itself, "the target itself"),
+        (seen_is_zero, "still stands above"),
+        (lambda scores, target, seen, k: scores, "shape"),
+    ],
+    "count_pairs": [
+        (written_once, "counted once"),
+        (with_padding, "as if it were an item"),
+        (across_people, "each other's past"),
+        (later_padding, "later place is padding"),
+        (one_too_far, "one place too far"),
+        (turned, "the earlier item is the row"),
+        (always_next, "lag places on"),
+        (up_to, "only lag is asked for"),
+        (as_shares, "those are shares"),
+        (without_row_0, "row and column of padding"),
+        (lambda tokens, items, lag: tokens, "shape"),
+    ],
+    "last_state": [
+        (at_the_end, "which is padding"),
+        (at_the_end_but_empty, "which is padding"),
+        (too_far, "one place too far"),
+        (minus_one, "place -1"),
+        (clamped, "the state of padding"),
+        (first_one, "takes the first item"),
+        (mean_of_all, "that is the mean"),
+        (sum_of_all, "that is the sum"),
+        (extra_dimension, "one dimension too many"),
+        (cut_off, "no gradient flows"),
+    ],
+}
+
+RIGHT = {
+    "metrics": [
+        [2 / 3, 0.5],
+        (0.667, 0.5),
+        (0.67, 0.5),
+        torch.tensor([2 / 3, (1 + 1 / math.log2(4)) / 3]),
+    ],
+    "hit": [right_hit, filled_hit, loop_hit],
+    "count_pairs": [right_pairs, bincount_pairs, loop_pairs],
+    "last_state": [right_last, gathered_last, marked_last],
+}
