@@ -1,0 +1,208 @@
+"""Answers to lesson 12's exercises: wrong ones with their hint, right ones."""
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+
+def right_conv(x, weight, dilation):
+    longer = F.pad(x, (0, 0, (len(weight) - 1) * dilation, 0))
+    parts = [longer[j * dilation :][: len(x)] @ w for j, w in enumerate(weight)]
+    return torch.stack(parts).sum(dim=0)
+
+
+def torch_conv(x, weight, dilation):
+    longer = F.pad(x.T, ((len(weight) - 1) * dilation, 0))
+    return F.conv1d(longer, weight.permute(2, 1, 0), dilation=dilation).T
+
+
+def loop_conv(x, weight, dilation):
+    rows = []
+    for t in range(x.shape[0]):
+        places = [t - i * dilation for i in range(weight.shape[0])]
+        seen = [x[p] @ weight[-1 - i] for i, p in enumerate(places) if p >= 0]
+        rows.append(sum(seen))
+    return torch.stack(rows)
+
+
+def padded(x, weight, dilation, before, after, flip=False):
+    weight = weight.flip(0) if flip else weight
+    longer = F.pad(x.T, (before, after))
+    return F.conv1d(longer, weight.permute(2, 1, 0), dilation=dilation).T
+
+
+def flipped(x, weight, dilation):
+    return padded(x, weight, dilation, (len(weight) - 1) * dilation, 0, True)
+
+
+def zeros_behind(x, weight, dilation):
+    return padded(x, weight, dilation, 0, (len(weight) - 1) * dilation)
+
+
+def ahead_flipped(x, weight, dilation):
+    return padded(x, weight, dilation, 0, (len(weight) - 1) * dilation, True)
+
+
+def centred(x, weight, dilation):
+    half = len(weight) // 2 * dilation
+    rest = (len(weight) - 1) * dilation - half
+    return padded(x, weight, dilation, half, rest)
+
+
+def rolled(x, weight, dilation):
+    total = 0
+    for back, w in enumerate(weight.flip(0)):
+        total = total + x.roll(back * dilation, dims=0) @ w
+    return total
+
+
+def python_wraps(x, weight, dilation):
+    out = x.new_zeros(len(x), weight.shape[2])
+    for t in range(len(x)):
+        for back in range(len(weight)):
+            out[t] += x[t - back * dilation] @ weight[-1 - back]
+    return out
+
+
+def one_late(x, weight, dilation):
+    return right_conv(F.pad(x, (0, 0, 1, 0))[:-1], weight, dilation)
+
+
+def first_again(x, weight, dilation):
+    reach = (len(weight) - 1) * dilation
+    longer = torch.cat([x[:1].expand(reach, -1), x])
+    return right_conv(longer, weight, dilation)[reach:]
+
+
+def right_step(x, h, w, u):
+    r, z, n = zip((w @ x).chunk(3), (u @ h).chunk(3))
+    r, z = torch.sigmoid(r[0] + r[1]), torch.sigmoid(z[0] + z[1])
+    return torch.lerp(torch.tanh(n[0] + r * n[1]), h, z)
+
+
+def torch_step(x, h, w, u):
+    none = torch.zeros(len(w), dtype=x.dtype)
+    return torch.gru_cell(x[None], h[None], w, u, none, none)[0]
+
+
+def linear_step(x, h, w, u):
+    d = len(h)
+    r = (F.linear(x, w[:d]) + F.linear(h, u[:d])).sigmoid()
+    z = (F.linear(x, w[d : 2 * d]) + F.linear(h, u[d : 2 * d])).sigmoid()
+    n = (F.linear(x, w[2 * d :]) + r * F.linear(h, u[2 * d :])).tanh()
+    return n + z * (h - n)
+
+
+def parts(x, h, w, u):
+    d = len(h)
+    a, b = w @ x, u @ h
+    r, z = torch.sigmoid(a[:d] + b[:d]), torch.sigmoid((a + b)[d : 2 * d])
+    return r, z, a[2 * d :], b[2 * d :]
+
+
+def swapped_shares(x, h, w, u):
+    r, z, a, b = parts(x, h, w, u)
+    return z * torch.tanh(a + r * b) + (1 - z) * h
+
+
+def cho(x, h, w, u):
+    r, z, a, _ = parts(x, h, w, u)
+    return (1 - z) * torch.tanh(a + u[2 * len(h) :] @ (r * h)) + z * h
+
+
+def reset_all(x, h, w, u):
+    r, z, a, b = parts(x, h, w, u)
+    return (1 - z) * torch.tanh(r * (a + b)) + z * h
+
+
+def no_reset(x, h, w, u):
+    _, z, a, b = parts(x, h, w, u)
+    return (1 - z) * torch.tanh(a + b) + z * h
+
+
+def sigmoid_new(x, h, w, u):
+    r, z, a, b = parts(x, h, w, u)
+    return (1 - z) * torch.sigmoid(a + r * b) + z * h
+
+
+def no_tanh(x, h, w, u):
+    r, z, a, b = parts(x, h, w, u)
+    return (1 - z) * (a + r * b) + z * h
+
+
+def no_update(x, h, w, u):
+    r, _, a, b = parts(x, h, w, u)
+    return torch.tanh(a + r * b)
+
+
+def more_than_one(x, h, w, u):
+    r, z, a, b = parts(x, h, w, u)
+    return torch.tanh(a + r * b) + z * h
+
+
+def exchanged(x, h, w, u):
+    z, r, a, b = parts(x, h, w, u)
+    return (1 - z) * torch.tanh(a + r * b) + z * h
+
+
+WRONG = {
+    "layers": [
+        ([34, 5, 1], "two places back"),
+        ([33, 5, 1], "two places back"),
+        ([100, 5, 1], "kernel of 2"),
+        ([101, 5, 1], "cell steps"),
+        ([50, 4, 1], "81"),
+        ([50, 4.2, 1], "round up"),
+        ([50, math.log(101, 3), 1], "round up"),
+        ([50, 7, 1], "base 2"),
+        ([50, 6, 1], "one too many"),
+        ([50, 5, 100], "no distance"),
+        ([50, 5, 0], "one layer"),
+        ([5, 50, 1], "other way round"),
+        ([50, 5], "expected"),
+        ("fifty", "numbers"),
+    ],
+    "crossing": [
+        (64, "orders alone"),
+        (192, "query, key and value"),
+        (32, "two products"),
+        (48, "divide by 2 d"),
+        (1.5, "multiply by 64"),
+        (6144, "once more"),
+        (100, "not it"),
+        ("1.5 d", "numbers"),
+    ],
+    "conv": [
+        (flipped, "turned round"),
+        (zeros_behind, "looks ahead"),
+        (ahead_flipped, "looks ahead"),
+        (centred, "ahead"),
+        (lambda x, w, s: right_conv(x, w, 1), "dilation is not used"),
+        (one_late, "one place late"),
+        (rolled, "wraps round"),
+        (python_wraps, "wraps round"),
+        (first_again, "repeats the first"),
+        (lambda x, w, s: right_conv(x, w, s) / w.shape[0], "mean"),
+        (lambda x, w, s: right_conv(x, w, s).T, "expected shape"),
+        (lambda x, w, s: right_conv(x.detach(), w.detach(), s), "no gradient"),
+    ],
+    "step": [
+        (swapped_shares, "share of the old state"),
+        (cho, "before the matrix"),
+        (reset_all, "only what comes from the state"),
+        (no_reset, "not used"),
+        (sigmoid_new, "tanh, not sigmoid"),
+        (no_tanh, "tanh is missing"),
+        (no_update, "update gate"),
+        (more_than_one, "sum to 1"),
+        (exchanged, "order r, z, n"),
+        (lambda x, h, w, u: right_step(x, h, w, u)[None], "expected shape"),
+    ],
+}
+RIGHT = {
+    "layers": [[50, 5, 1], (50.0, 5.0, 1.0), torch.tensor([50, 5, 1])],
+    "crossing": [96, 96.0, torch.tensor(96), 1.5 * 64],
+    "conv": [right_conv, torch_conv, loop_conv],
+    "step": [right_step, torch_step, linear_step],
+}
