@@ -1,0 +1,247 @@
+"""Checks of lesson 16's exercises."""
+
+import torch
+
+from attn_course.checks.engine import Case, Mistake, check, check_value
+
+
+def paper(answer):
+    """Exercise 1: the returns-to-go of the rewards 2, 0, 3, 1."""
+    return check_value(
+        answer,
+        [6.0, 4.0, 4.0, 1.0],
+        praise="the reward of 0 changes nothing: 4 stands twice",
+        mistakes=[
+            ([2.0, 2.0, 5.0, 6.0],
+             "those are sums of what has come: add what is still to come"),
+            ([4.0, 4.0, 1.0, 0.0],
+             "a step's own reward counts too: it is still to come"),
+            ([2.0, 0.0, 3.0, 1.0], "those are the rewards: add them up"),
+            ([6.0, 6.0, 6.0, 6.0],
+             "that is the whole return at every step: leave out what was "
+             "received before"),
+            ([1.0, 4.0, 4.0, 6.0],
+             "right numbers, in the order in which one finds them: turn them "
+             "round"),
+        ],
+    )  # fmt: skip
+
+
+def token(answer):
+    """Exercise 2: the number of a token, and how many it sees."""
+    return check_value(
+        answer,
+        [22.0, 23.0],
+        praise="seven steps of three, then the return, then the state",
+        mistakes=[
+            ([22.0, 22.0], "a token sees itself too: one more"),
+            ([22.0, 24.0],
+             "that counts its own action too: it comes after the state"),
+            ([22.0, 30.0],
+             "the mask is causal: nothing after the token is seen"),
+            ([21.0, 22.0], "21 is the return of step 7: the state comes next"),
+            ([23.0, 24.0],
+             "23 is the action of step 7, or the state counted from 1"),
+            ([23.0, 23.0],
+             "counted from 1: from 0 the state's number is one less"),
+            ([19.0, 20.0],
+             "that is step 6: steps are counted from 0, so seven stand before "
+             "step 7"),
+            ([7.0, 8.0], "each step has three tokens"),
+            ([15.0, 16.0], "each step has three tokens, not two"),
+        ],
+    )  # fmt: skip
+
+
+# Exercise 3: returns-to-go --------------------------------------------------
+
+
+def _oracle_returns(rewards, lengths):
+    rows = []
+    for row, length in zip(rewards, lengths.tolist()):
+        found = [0 * row.sum()] * len(row)
+        total = 0.0
+        for step in range(length - 1, -1, -1):
+            total = total + row[step]
+            found[step] = total
+        rows.append(torch.stack(found))
+    return torch.stack(rows)
+
+
+def _real(rewards, lengths):
+    return torch.arange(rewards.shape[1]) < lengths[:, None]
+
+
+def _clean(rewards, lengths):
+    return torch.where(_real(rewards, lengths), rewards, 0.0)
+
+
+def _from_right(rewards, dim=-1):
+    return rewards.flip(dim).cumsum(dim=dim).flip(dim)
+
+
+def _wrong(fn):
+    """Do something to clean rewards, then set the padding to 0."""
+
+    def returns(rewards, lengths):
+        found = fn(_clean(rewards, lengths))
+        return _clean(found, lengths)
+
+    return returns
+
+
+def _numbers(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed + sum(shape))
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def returns(answer):
+    """Exercise 3: returns-to-go of padded episodes."""
+    small = torch.tensor([[1.0, 0.0, 2.0, 9.0], [3.0, 1.0, 5.0, 2.0]]).double()
+    return check(
+        answer,
+        oracle=_oracle_returns,
+        cases=[
+            Case((small, torch.tensor([3, 4])), "two episodes, one padded"),
+            Case((_numbers(4, 6), torch.tensor([6, 1, 3, 5])),
+                 "four episodes of 6, 1, 3 and 5 steps"),
+            Case((_numbers(3, 3), torch.tensor([2, 3, 1])),
+                 "as many episodes as steps"),
+            Case((_numbers(1, 1), torch.tensor([1])), "a single step"),
+        ],
+        mistakes=[
+            Mistake(
+                lambda r, n: _from_right(r),
+                "what stands behind the end is counted: set it to 0 first",
+            ),
+            Mistake(
+                lambda r, n: _clean(_from_right(r), n),
+                "the padding is set to 0 after the sum, which has already "
+                "counted it: set it to 0 first",
+            ),
+            Mistake(
+                lambda r, n: _from_right(_clean(r, n + 1)),
+                "one step too many is counted: steps are counted from 0, so "
+                "the last real one is lengths - 1",
+            ),
+            Mistake(
+                _wrong(lambda r: r.cumsum(dim=-1)),
+                "it sums from the start: that is what has come, not what is "
+                "still to come",
+            ),
+            Mistake(
+                lambda r, n: _clean(r, n).cumsum(dim=-1),
+                "it sums from the start: that is what has come, not what is "
+                "still to come",
+            ),
+            Mistake(
+                lambda r, n: _from_right(_clean(r, n)) - _clean(r, n),
+                "a step's own reward counts too: do not take it off",
+            ),
+            Mistake(
+                lambda r, n: _clean(r, n).flip(-1).cumsum(dim=-1),
+                "the sums stand in reverse order: flip them back",
+            ),
+            Mistake(
+                lambda r, n: _from_right(_clean(r, n), 0),
+                "it sums over the episodes: use the last dimension",
+            ),
+            Mistake(
+                lambda r, n: _clean(r, n),
+                "those are the rewards: add up those that follow",
+            ),
+            Mistake(
+                lambda r, n: _clean(r, n).sum(-1, keepdim=True).expand_as(r),
+                "that is the whole return at every step, and in the padding",
+            ),
+            Mistake(
+                _wrong(lambda r: r.sum(-1, keepdim=True).expand_as(r)),
+                "that is the whole return at every step: leave out what came "
+                "before",
+            ),
+        ],
+        praise="from the right, and nothing from behind the end",
+    )
+
+
+# Exercise 4: the row of tokens ----------------------------------------------
+
+
+def _oracle_weave(returns, states, actions):
+    row = []
+    for step in range(returns.shape[1]):
+        for kind in (returns, states, actions):
+            row.append(kind[:, step])
+    return torch.stack(row, dim=1)
+
+
+def weave(answer):
+    """Exercise 4: return, state, action, step by step."""
+
+    def case(*shape, name):
+        kinds = tuple(_numbers(*shape, seed=n) for n in range(3))
+        return Case(kinds, name)
+
+    first = tuple(
+        torch.tensor([[[x, x], [x + 3, x + 3]]]).double() for x in (1, 2, 3)
+    )
+    return check(
+        answer,
+        oracle=_oracle_weave,
+        cases=[
+            Case(first, "two steps of two numbers"),
+            case(2, 4, 5, name="two episodes of four steps, dim 5"),
+            case(3, 3, 3, name="three episodes of three steps, dim 3"),
+            case(2, 1, 2, name="a single step"),
+        ],
+        mistakes=[
+            Mistake(
+                lambda r, s, a: torch.cat([r, s, a], dim=1),
+                "all returns stand first, then all states: the three of a "
+                "step belong together",
+            ),
+            Mistake(
+                lambda r, s, a: torch.stack([r, s, a], dim=1).flatten(1, 2),
+                "stack with dim=1 keeps each kind together: the new dimension "
+                "belongs after steps",
+            ),
+            Mistake(
+                lambda r, s, a: torch.stack([r, s, a], dim=-1).reshape(
+                    len(r), -1, r.shape[-1]
+                ),
+                "stack with dim=-1 mixes the numbers of three tokens: the new "
+                "dimension belongs before dim",
+            ),
+            Mistake(
+                lambda r, s, a: _oracle_weave(s, r, a),
+                "the return comes first, then the state",
+            ),
+            Mistake(
+                lambda r, s, a: _oracle_weave(s, a, r),
+                "the return comes first: the decision has to see it",
+            ),
+            Mistake(
+                lambda r, s, a: _oracle_weave(r, a, s),
+                "the action comes last: before the state it would be seen by "
+                "its own decision",
+            ),
+            Mistake(
+                lambda r, s, a: torch.cat([r, s, a], dim=-1),
+                "that makes one wide token of three: reshape it to 3 * steps",
+            ),
+            Mistake(
+                lambda r, s, a: torch.stack([r, s, a], dim=2),
+                "steps and kinds are still two dimensions: join them",
+            ),
+            Mistake(
+                lambda r, s, a: torch.stack([r, s, a], dim=0).reshape(
+                    len(r), -1, r.shape[-1]
+                ),
+                "stack with dim=0 puts the kinds before the episodes, and "
+                "reshape cuts across them: use dim=2",
+            ),
+            Mistake(lambda r, s, a: r + s + a,
+                    "the three are added: they should stand side by side"),
+        ],
+        praise="R0 s0 a0 R1 s1 a1, in every episode",
+    )  # fmt: skip

@@ -1,0 +1,172 @@
+"""Answers to lesson 16's exercises: wrong ones with their hint, right ones."""
+
+import torch
+from torch.nn import functional as F
+
+
+def real(rewards, lengths):
+    return torch.arange(rewards.shape[1])[None] < lengths[:, None]
+
+
+def right_returns(rewards, lengths):
+    clean = rewards * real(rewards, lengths)
+    return clean.flip(1).cumsum(1).flip(1)
+
+
+def by_difference(rewards, lengths):
+    clean = rewards.masked_fill(~real(rewards, lengths), 0.0)
+    return (clean.sum(1, keepdim=True) - clean.cumsum(1) + clean) * real(
+        rewards, lengths
+    )
+
+
+def by_triangle(rewards, lengths):
+    clean = torch.where(real(rewards, lengths), rewards, 0.0)
+    ones = torch.ones(clean.shape[1], clean.shape[1], dtype=clean.dtype)
+    return torch.einsum("tj,bj->bt", ones.triu(), clean)
+
+
+def by_loop(rewards, lengths):
+    rows = []
+    for row, length in zip(rewards, lengths):
+        sums = [row[t:length].sum() for t in range(int(length))]
+        rows.append(F.pad(torch.stack(sums), (0, len(row) - int(length))))
+    return torch.stack(rows)
+
+
+def no_mask(rewards, lengths):
+    ones = torch.ones(rewards.shape[1], rewards.shape[1]).to(rewards)
+    return rewards @ ones.tril()
+
+
+def mask_after(rewards, lengths):
+    return no_mask(rewards, lengths) * real(rewards, lengths)
+
+
+def one_too_many(rewards, lengths):
+    real_or_next = torch.arange(rewards.shape[1]) <= lengths[:, None]
+    return (rewards * real_or_next).flip(1).cumsum(1).flip(1)
+
+
+def from_start(rewards, lengths):
+    return (rewards * real(rewards, lengths)).cumsum(1)
+
+
+def from_start_masked(rewards, lengths):
+    return from_start(rewards, lengths) * real(rewards, lengths)
+
+
+def without_own(rewards, lengths):
+    clean = rewards * real(rewards, lengths)
+    return by_triangle(rewards, lengths) - clean
+
+
+def not_flipped_back(rewards, lengths):
+    return torch.cumsum(torch.flip(rewards * real(rewards, lengths), [1]), 1)
+
+
+def over_episodes(rewards, lengths):
+    clean = rewards * real(rewards, lengths)
+    return clean.flip(0).cumsum(0).flip(0)
+
+
+def whole(rewards, lengths):
+    clean = rewards * real(rewards, lengths)
+    return clean.sum(1, keepdim=True) * torch.ones_like(clean)
+
+
+def right_tokens(returns, states, actions):
+    return torch.stack([returns, states, actions], dim=2).flatten(1, 2)
+
+
+def by_cat(returns, states, actions):
+    wide = torch.cat([returns, states, actions], dim=-1)
+    return wide.reshape(len(returns), -1, returns.shape[-1])
+
+
+def by_places(returns, states, actions):
+    batch, steps, dim = returns.shape
+    row = torch.zeros(batch, 3 * steps, dim, dtype=returns.dtype)
+    row[:, 0::3], row[:, 1::3], row[:, 2::3] = returns, states, actions
+    return row
+
+
+def kinds_apart(returns, states, actions):
+    return torch.hstack([returns, states, actions])
+
+
+def stack_first(returns, states, actions):
+    row = torch.stack([returns, states, actions], dim=1)
+    return row.reshape(len(returns), -1, returns.shape[-1])
+
+
+def stack_last(returns, states, actions):
+    row = torch.stack([returns, states, actions], dim=3)
+    return row.reshape(len(returns), -1, returns.shape[-1])
+
+
+def stack_zero(returns, states, actions):
+    row = torch.stack([returns, states, actions])
+    return row.reshape(len(returns), -1, returns.shape[-1])
+
+
+WRONG = {
+    "paper": [
+        ([2, 2, 5, 6], "still to come"),
+        ([4, 4, 1, 0], "own reward"),
+        ([2, 0, 3, 1], "add them up"),
+        ([6, 6, 6, 6], "whole return"),
+        ([1, 4, 4, 6], "turn them round"),
+        (6, "expected"),
+        ([6, 4, 4], "expected"),
+        ("6 4 4 1", "numbers"),
+    ],
+    "token": [
+        ([22, 22], "itself too"),
+        ([22, 24], "its own action"),
+        ([22, 30], "causal"),
+        ([21, 22], "return of step 7"),
+        ([23, 24], "action of step 7"),
+        ([23, 23], "counted from 1"),
+        ([19, 20], "step 6"),
+        ([7, 8], "three tokens"),
+        ([15, 16], "not two"),
+        (22, "expected"),
+    ],
+    "returns": [
+        (no_mask, "behind the end is counted"),
+        (mask_after, "after the sum"),
+        (one_too_many, "one step too many"),
+        (from_start, "from the start"),
+        (from_start_masked, "from the start"),
+        (without_own, "own reward"),
+        (not_flipped_back, "flip them back"),
+        (over_episodes, "over the episodes"),
+        (lambda r, n: r * real(r, n), "those are the rewards"),
+        (whole, "whole return at every step, and in the padding"),
+        (lambda r, n: whole(r, n) * real(r, n), "leave out what came before"),
+        (lambda r, n: right_returns(r.detach(), n), "no gradient"),
+        (lambda r, n: right_returns(r, n).sum(1), "expected shape"),
+        (lambda r, n: right_returns(r, n[None]), ""),
+    ],
+    "weave": [
+        (kinds_apart, "belong together"),
+        (stack_last, "mixes the numbers"),
+        (lambda r, s, a: right_tokens(s, r, a), "return comes first"),
+        (lambda r, s, a: right_tokens(s, a, r), "decision has to see it"),
+        (lambda r, s, a: right_tokens(r, a, s), "action comes last"),
+        (lambda r, s, a: torch.cat([r, s, a], dim=2), "one wide token"),
+        (lambda r, s, a: torch.stack([r, s, a], dim=2), "join them"),
+        (lambda r, s, a: r + s + a, "are added"),
+        (stack_first, "belong together"),
+        (stack_zero, ""),
+        (lambda r, s, a: right_tokens(r, s, a).detach(), "no gradient"),
+        (lambda r, s, a: right_tokens(r, s, a)[0], "expected shape"),
+    ],
+}
+RIGHT = {
+    "paper": [[6, 4, 4, 1], torch.tensor([6.0, 4.0, 4.0, 1.0]), (6, 4, 4, 1)],
+    "token": [[22, 23], (22, 23), torch.tensor([22, 23])],
+    "returns": [right_returns, by_difference, by_triangle, by_loop],
+    "weave": [right_tokens, by_cat, by_places],
+}
