@@ -96,6 +96,11 @@ ROAD = [
     Lesson("07_translation", "language", "Can it translate?"),
     Lesson("08_text_classification", "language", "Which words decide?"),
     Lesson("09_image_attention", "at work", "Can attention see?"),
+    Lesson("12_rnn_cnn_attention", "understood", "When is it the right tool?"),
+    Lesson("13_efficient_attention", "understood", "Why expensive, what helps?"),
+    Lesson("14_interpreting_attention", "understood", "Do weights explain?"),
+    Lesson("15_recommendation", "beyond", "What will you want next?"),
+    Lesson("16_reinforcement_learning", "beyond", "Can attention act?"),
 ]
 
 
@@ -153,4 +158,21 @@ GLOSSARY = [
     Term("confidence interval", "置信区间", "where other tests would lead", "08"),
     Term("patch", "图像块", "a small square of an image", "09"),
     Term("class token", "分类词元", "an added token that sums up", "09"),
+    Term("rollout", "注意力展开", "weights multiplied through layers", "09"),
+    Term("path length", "路径长度", "steps between two places of a text", "12"),
+    Term("dilated convolution", "空洞卷积", "a kernel with gaps", "12"),
+    Term("online softmax", "在线归一化", "a softmax in one pass", "13"),
+    Term("flash attention", "分块精确注意力", "exact attention, tile by tile", "13"),
+    Term("KV cache", "键值缓存", "keys and values kept while writing", "13"),
+    Term("grouped queries (GQA)", "分组查询注意力", "heads share keys", "13"),
+    Term("sliding window", "滑动窗口", "only the last w tokens are seen", "13"),
+    Term("linear attention", "线性注意力", "no softmax, so no square", "13"),
+    Term("roofline", "屋顶线模型", "limit by arithmetic or by memory", "13"),
+    Term("attention sink", "注意力汇", "a token that takes idle weight", "14"),
+    Term("induction head", "归纳头", "finds what came next last time", "14"),
+    Term("hit rate", "命中率", "share of people whose item is listed", "15"),
+    Term("matrix factorization", "矩阵分解", "people, items: short vectors", "15"),
+    Term("policy", "策略", "what to do in a state", "16"),
+    Term("return-to-go", "未来回报", "the reward that is still to come", "16"),
+    Term("behaviour cloning", "行为克隆", "do as the recorded players did", "16"),
 ]

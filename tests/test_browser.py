@@ -275,6 +275,45 @@ def test_the_plane_by_keyboard_alone(open_lesson):
     assert handle.get_attribute("aria-valuetext") == "[0.8, -0.1]"
 
 
+# The carts of lesson 16 -----------------------------------------------------
+
+CARTS = """\
+from attn_course.widgets import reinforcement_learning as views
+
+made = [
+    views.Film(asked, n, [0.01 * i for i in range(n)],
+               [0.002 * i for i in range(n)], [i % 2 for i in range(n)])
+    for asked, n in ((20.0, 30), (700.0, 90))
+]
+player = views.CartPlayer(made, alt="Two carts, made for a test.")
+player
+"""
+
+
+def test_the_cart_player_by_keyboard_alone(open_lesson):
+    lesson = open_lesson("16_reinforcement_learning")
+    number = next(n for n in range(99) if is_code(lesson, n))
+    lesson.write_and_run(number, CARTS)
+    view = lesson.cell(number).locator(".attn-carts")
+    view.wait_for()
+    said = view.locator(".attn-said")
+    assert said.inner_text().startswith("Asked for 20, got 30. Step 0:")
+    view.get_by_label("step", exact=True).press("ArrowRight")
+    wait_until(lambda: "Step 1:" in said.inner_text())
+    assert said.inner_text() == (
+        "Asked for 20, got 30. Step 1: place 0.01, pole at 0.1 degrees, "
+        "push right."
+    )
+    view.get_by_label("return asked for").press("ArrowRight")
+    wait_until(lambda: "Asked for 700, got 90. Step 0:" in said.inner_text())
+    view.locator("button").press("Enter")
+    wait_until(lambda: "Step 89:" in said.inner_text())
+    assert "Step 89: place 0.89" in said.inner_text()
+    assert view.locator("button").inner_text() == "Play"
+    picture(lesson.page, "carts")
+    assert lesson.errors == []
+
+
 # Places: no network, dark theme, projector, Notebook 7 ---------------------
 
 
@@ -421,3 +460,178 @@ def test_latency_is_printed_beside_a_plain_redraw(open_lesson, capsys):
     with capsys.disabled():
         print("\nlatency:", result)
     assert browser_ms < plain_ms  # no clock: both in the same run
+
+
+# The history of lesson 15 --------------------------------------------------
+
+
+def test_a_history_is_changed_by_keyboard_alone(open_lesson):
+    lesson = open_lesson("15_recommendation")
+    lesson.run_all()
+    number = next(
+        n
+        for n, cell in enumerate(lesson.cells())
+        if "HistoryExplorer(" in cell["source"]
+    )
+    view = lesson.cell(number).locator(".attn-history")
+    view.wait_for()
+    said = view.locator("[role=status]")
+    assert "It looks most at" in said.inner_text()
+    # Person, item, what to do, by what.
+    what = view.locator(".noUi-handle").nth(2)
+    for sentence in (
+        "After the change",  # taken out
+        "After the change",  # replaced
+        "1 back: 100 %",  # one item alone
+        "nothing to look back at",  # none
+    ):
+        what.press("ArrowRight")
+        wait_until(lambda: sentence in said.inner_text())
+        assert sentence in said.inner_text()
+        picture(lesson.page, "history")
+    assert lesson.errors == []
+
+
+# The attention viewer of lesson 14 ------------------------------------------
+
+VIEWER = "14_interpreting_attention"
+LARGE = """\
+import torch
+from attn_course.widgets import interpreting_attention as views
+
+random = torch.Generator().manual_seed(0)
+weights = (4 * torch.randn(12, 12, 128, 128, generator=random)).softmax(-1)
+view = views.AttentionViewer(weights, [f"word{i}" for i in range(128)])
+view
+"""
+# Milliseconds that each event takes in the page, and each frame after it.
+DRAWN = """async ([selector, name, options, events]) => {
+  const view = document.querySelector('.attn-viewer');
+  const spent = [], frames = [];
+  for (let i = 0; i < events; i++) {
+    const all = view.querySelectorAll(selector);
+    const one = all[(7 * i) % all.length];
+    const event = name === 'keydown'
+      ? new KeyboardEvent(name, {bubbles: true, ...options[i % 2]})
+      : new PointerEvent(name, options[0]);
+    const start = performance.now();
+    one.dispatchEvent(event);
+    spent.push(performance.now() - start);
+    await new Promise(requestAnimationFrame);
+    frames.push(performance.now() - start);
+  }
+  return [spent, frames];
+}"""
+
+
+def open_viewer(open_lesson, **options):
+    lesson = open_lesson(VIEWER, **options)
+    number = next(
+        n
+        for n, c in enumerate(lesson.cells())
+        if "views.AttentionViewer(" in c["source"]
+    )
+    lesson.write_and_run(number, LARGE)
+    view = lesson.cell(number).locator(".attn-viewer")
+    view.wait_for()
+    return lesson, view
+
+
+def test_the_viewer_of_12_layers_12_heads_128_words(open_lesson, capsys):
+    lesson, view = open_viewer(open_lesson)
+    words = view.locator(".attn-said")
+    assert words.inner_text().startswith("Layer 0, head 0: “word0” looks")
+    grid = view.locator(".attn-viewer-grid")
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "ArrowLeft"):
+        grid.press(key)
+    assert words.inner_text().startswith("Layer 1, head 1: “word0”")
+    grid.press("ArrowUp")
+    grid.press("ArrowUp")  # there is none above
+    grid.press("End")
+    assert words.inner_text().startswith("Layer 0, head 11: “word0”")
+    view.locator(".attn-viewer-word").nth(5).hover()
+    assert "“word5” looks most at" in words.inner_text()
+    view.locator(".attn-viewer-detail").press("ArrowDown")
+    assert "“word6” looks most at" in words.inner_text()
+    assert words.inner_text() in grid.get_attribute("aria-label")
+    picker = view.locator("select")
+    assert picker.nth(1).input_value() == "11"
+    picker.nth(0).select_option("3")
+    assert words.inner_text().startswith("Layer 3, head 11: “word6”")
+    view.locator("summary").click()
+    rows = view.locator(".attn-viewer-table tbody tr")
+    assert rows.count() == 128
+    first = rows.nth(0).inner_text().split()
+    assert f"{first[1]} ({first[2]})" in words.inner_text()
+    view.locator("summary").click()
+    result = {}
+    for what, arguments in {
+        "hover a word": [".attn-viewer-word", "pointerenter", [{}], 60],
+        "next head": [
+            ".attn-viewer-grid",
+            "keydown",
+            [{"key": "ArrowLeft"}, {"key": "ArrowRight"}],
+            20,
+        ],
+    }.items():
+        spent, frames = lesson.page.evaluate(DRAWN, arguments)
+        result[what] = {
+            "drawing, median ms": round(statistics.median(spent), 1),
+            "drawing, largest ms": round(max(spent), 1),
+            "to the next frame, median ms": round(
+                statistics.median(frames), 1
+            ),
+        }
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    (PICTURES / "viewer.json").write_text(json.dumps(result, indent=1))
+    with capsys.disabled():
+        print("\nviewer, 12 x 12 x 128 x 128:", result)
+    picture(lesson.page, "viewer_large")
+    assert lesson.errors == [] and lesson.outside == []
+
+
+def test_the_viewer_is_readable_in_the_dark(open_lesson, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dark_viewer")
+    with browser.lab(folder, theme="JupyterLab Dark") as dark:
+        lesson, view = open_viewer(open_lesson, server=dark)
+        assert contrast(view.locator(".attn-said")) >= 4.5
+        assert contrast(view.locator(".attn-viewer-hint")) >= 4.5
+        picture(lesson.page, "viewer_dark")
+        reds = view.locator(".attn-viewer-grid").evaluate(
+            "canvas => Array.from(canvas.getContext('2d').getImageData("
+            "0, 0, 20, canvas.height).data.filter((_, i) => i % 4 === 0))"
+        )
+        assert max(reds) > 150  # the layers' numbers are light
+
+
+# The lattice of lesson 12 ---------------------------------------------------
+
+
+def test_who_hears_whom_by_click_and_by_keyboard(open_lesson):
+    from attn_course.widgets import rnn_cnn_attention as views
+
+    lesson = open_lesson("12_rnn_cnn_attention")
+    for number, cell in enumerate(lesson.cells()):
+        wanted = ("session.start(", "ReachLattice(")
+        if is_code(lesson, number) and any(w in cell["source"] for w in wanted):
+            lesson.write_and_run(number, cell["source"])
+        if "ReachLattice(" in cell["source"]:
+            break
+    view = lesson.cell(number).locator(".attn-reach")
+    view.wait_for()
+    said = view.locator("[role=status]")
+    plot = view.locator("svg")
+    rounds, kernel = view.locator("input").nth(0), view.locator("input").nth(1)
+    assert said.inner_text() == views.say_heard("dilated CNN", 20, 3, 3)
+    plot.press("ArrowLeft")
+    assert said.inner_text() == views.say_heard("dilated CNN", 19, 3, 3)
+    plot.press("End")
+    rounds.press("ArrowLeft")
+    kernel.press("ArrowLeft")
+    for kind in ("GRU", "CNN", "dilated CNN", "attention"):
+        view.locator("select").select_option(kind)
+        assert said.inner_text() == views.say_heard(kind, 23, 2, 2)
+    view.locator("rect").nth(5).click()
+    assert said.inner_text() == views.say_heard("attention", 5, 2, 2)
+    picture(lesson.page, "12_lattice")
+    assert lesson.errors == []

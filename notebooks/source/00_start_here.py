@@ -37,7 +37,7 @@ from attn_course.start_here import environment
 
 parts = environment()
 for part in parts:
-    print(f"{part.name:12} wanted {part.wanted:9} found {part.found}")
+    print(f"{part.name:20} wanted {part.wanted:9} found {part.found}")
 print("computes on:", session.device())
 assert all(part.found != "missing" for part in parts)
 
@@ -192,7 +192,7 @@ engine.check_value(
 from attn_course.start_here import ROAD
 
 for lesson in ROAD:
-    print(f"{lesson.name:24} {lesson.part:12} {lesson.question}")
+    print(f"{lesson.name:26} {lesson.part:12} {lesson.question}")
 
 # %% [markdown]
 # ## The terms

@@ -1,0 +1,163 @@
+"""Answers to lesson 14's exercises: wrong ones with their hint, right ones."""
+
+import torch
+from torch.nn import functional as F
+
+
+def right_next(weights):
+    return weights.diagonal(1, -2, -1)[:, 1:-1].mean(dim=-1)
+
+
+def loop_next(weights):
+    n = weights.shape[-1]
+    total = 0
+    for i in range(1, n - 2):
+        total = total + weights[:, i, i + 1]
+    return total / (n - 3)
+
+
+def inner_next(weights):
+    inner = weights[:, 1:-1, 1:-1]
+    return torch.stack([torch.diagonal(w, 1).mean() for w in inner])
+
+
+def indexed_next(weights):
+    i = torch.arange(1, weights.shape[-1] - 2)
+    return weights[:, i, i + 1].sum(dim=1) / len(i)
+
+
+def gather_permute(weights, noise):
+    return weights.gather(-1, noise.argsort(dim=-1))
+
+
+def sort_permute(weights, noise):
+    return torch.take_along_dim(weights, noise.sort(dim=1).indices, dim=1)
+
+
+def loop_permute(weights, noise):
+    return torch.stack([w[z.argsort()] for w, z in zip(weights, noise)])
+
+
+def scatter_permute(weights, noise):
+    rank = noise.argsort(-1).argsort(-1)
+    return torch.zeros_like(weights).scatter(-1, rank, weights)
+
+
+def right_targets(tokens):
+    return F.pad(tokens[:, None] == tokens[None, :-1], (1, 0)).tril()
+
+
+def loop_targets(tokens):
+    rows = tokens.tolist()
+    return torch.tensor([
+        [0 < j <= i and rows[j - 1] == rows[i] for j in range(len(rows))]
+        for i in range(len(rows))
+    ])  # fmt: skip
+
+
+def masked_targets(tokens):
+    before = torch.cat([tokens.new_tensor([-1]), tokens[:-1]])
+    causal = torch.ones(len(tokens), len(tokens), dtype=torch.bool).tril()
+    return (tokens[:, None] == before[None]) & causal
+
+
+def rolled(tokens):
+    return (tokens[:, None] == tokens.roll(1)[None]).tril()
+
+
+def shared_next(weights):
+    words = weights[:, 1:-1, 1:-1]
+    words = words / words.sum(dim=-1, keepdim=True)
+    return words.diagonal(1, -2, -1).mean(dim=-1)
+
+
+def latest_targets(tokens):
+    found = right_targets(tokens)
+    for row in found:
+        places = row.nonzero()[:, 0]
+        row[places[:-1]] = False
+    return found
+
+
+WRONG = {
+    "two_words": [
+        ([2, 4, -1], "signs"),
+        ([2, 0.8, 1.2], "weight times value"),
+        ([2, 4, 1], "loses less than nothing"),
+        ([2, -4, -1], "does lose something"),
+        ([2, -1, 4], "words and signs"),
+        ([2, 6, 1], "answers that are left"),
+        ([2, 1, -4], "other way round"),
+        ([2, 1.2, 0.8], "other word's parts"),
+        ([3.5, -2.5, 2.5], "plain mean"),
+        ([7, 1, 6], "plain sum"),
+        ([2, 0.8, 0.2], "those are the weights"),
+        (2.0, "expected"),
+        ([2, -4], "expected"),
+        ("two", "numbers"),
+    ],
+    "next_score": [
+        (lambda w: w.diagonal(1, -2, -1).mean(-1), "[CLS] as a query and"),
+        (lambda w: w.diagonal(1, -2, -1)[:, 1:].mean(-1), "[SEP] has got in"),
+        (lambda w: w.diagonal(1, -2, -1)[:, :-1].mean(-1), "[CLS] has got in"),
+        (lambda w: w.diagonal(-1, -2, -1)[:, 1:-1].mean(-1), "previous word"),
+        (lambda w: w.diagonal(0, -2, -1)[:, 1:-1].mean(-1), "itself"),
+        (lambda w: w.diagonal(1, -2, -1)[:, 1:-1].sum(-1), "the sum"),
+        (lambda w: w.diagonal(1, -2, -1)[:, 1:-1].mean(), "for each head"),
+        (shared_next, "leave the weights as they are"),
+        (lambda w: w[:, 1:-1].max(-1).values.mean(-1), "largest weight"),
+        (lambda w: w.diagonal(1, -2, -1)[:, 1:-1].sum(-1) / w.shape[-1],
+         "n - 3"),
+        (lambda w: right_next(w.detach()), "no gradient"),
+        (lambda w: right_next(w)[:1], "expected shape"),
+    ],
+    "permute": [
+        (lambda w, z: w.gather(-1, z.argsort(-1).argsort(-1)), "ranks"),
+        (lambda w, z: w.gather(-1, (-z).argsort(-1)), "smallest noise"),
+        (lambda w, z: w.gather(0, z.argsort(0)), "mixes the rows"),
+        (lambda w, z: w[:, z[0].argsort()], "noise of its own"),
+        (lambda w, z: w.sort(-1).values, "sorts the weights"),
+        (lambda w, z: w.sort(-1, descending=True)[0], "sorts the weights"),
+        (lambda w, z: z.gather(-1, w.argsort(-1)), "other way round"),
+        (lambda w, z: w.clone(), "nothing has moved"),
+        (lambda w, z: z.sort(-1).values, "returns the noise"),
+        (lambda w, z: torch.zeros_like(w).scatter(-1, z.argsort(-1), w),
+         "scatter"),
+        (lambda w, z: gather_permute(w.detach(), z), "no gradient"),
+        (lambda w, z: z.argsort(-1), "numbers differ"),
+    ],
+    "targets": [
+        (lambda t: (t[:, None] == t[None]).tril(), "same token"),
+        (lambda t: (t[:, None] == t[None]).tril(-1), "same token"),
+        (lambda t: F.pad(t[:, None] == t[None, :-1], (1, 0)),
+         "after the query"),
+        (rolled, "roll has brought"),
+        (lambda t: t[:, None] == t.roll(1)[None], "rolled round"),
+        (lambda t: right_targets(t).tril(-1), "j = i is allowed"),
+        (lambda t: F.pad((t[:, None] == t[None]).tril()[:, :-1], (1, 0)),
+         "Shift first"),
+        (lambda t: F.pad(t[:, None] == t[None, :-1], (1, 0)).triu(),
+         "upper triangle"),
+        (lambda t: F.pad(t[:-1, None] == t[None], (0, 0, 1, 0)).tril(),
+         "rows are shifted"),
+        (lambda t: (t[:, None] == t[None]).roll(1, 0).tril(),
+         "rows are shifted"),
+        (latest_targets, "only the last place"),
+        (lambda t: right_targets(t).T, "exchanged"),
+        (lambda t: right_targets(t).int(), "True and False"),
+        (lambda t: right_targets(t).float(), "True and False"),
+        (lambda t: F.pad(t[:, None] == t[None, 1:], (0, 1)).tril(),
+         "wrong way"),
+        (lambda t: right_targets(t)[1:], "expected shape"),
+    ],
+}  # fmt: skip
+RIGHT = {
+    "two_words": [
+        [2, -4, 1],
+        (2.0, -4.0, 1.0),
+        torch.tensor([2.0, -4.0, 1.0]),
+    ],
+    "next_score": [right_next, loop_next, inner_next, indexed_next],
+    "permute": [gather_permute, sort_permute, loop_permute, scatter_permute],
+    "targets": [right_targets, loop_targets, masked_targets],
+}
