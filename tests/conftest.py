@@ -1,5 +1,9 @@
 """Shapes and types of the whole package are checked while the tests run."""
 
+import importlib
+import sys
+from pathlib import Path
+
 import hypothesis
 import jaxtyping
 import pytest
@@ -10,7 +14,7 @@ import tests.typechecker  # noqa: F401  the hook names it
 # by beartype, its shapes by jaxtyping.
 jaxtyping.install_import_hook("attn_course", "tests.typechecker.check")
 
-from attn_course import session  # noqa: E402
+from attn_course import data, session  # noqa: E402
 
 # No test fails by the clock: a shared machine may be slow for a moment.
 hypothesis.settings.register_profile("course", deadline=None)
@@ -21,6 +25,15 @@ hypothesis.settings.load_profile("course")
 def device(request):
     """Each device that is present, one after the other."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def build_script():
+    """Import a script that builds data, by name; that alone builds nothing."""
+    folder = str(Path(data.__file__).parent / "build")
+    sys.path.insert(0, folder)  # as when it is run: they share a module
+    yield importlib.import_module
+    sys.path.remove(folder)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Lesson 05's module: scores, layers, the recurrent translator, dates."""
 
 import collections
-import importlib.util
 import math
 import re
 from datetime import date
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from attn_course import data
 from attn_course.additive_attention import (
     ATTENTIONS,
     END,
@@ -578,24 +576,15 @@ def test_wrong_texts_are_named(texts, own_errors):
 # The data ------------------------------------------------------------------
 
 
-def build():
-    """The build script, as a module."""
-    place = Path(data.__file__).parent / "build" / "dates.py"
-    spec = importlib.util.spec_from_file_location("build_dates", place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_build_script_makes_what_is_embedded():
-    made = dict(build().splits())
+def test_the_build_script_makes_what_is_embedded(build_script):
+    made = dict(build_script("dates").splits())
     assert sorted(made) == sorted(dates.SPLITS)
     for name, rows in made.items():
         assert dates.load(name) == [dates.Pair(*row) for row in rows]
 
 
-def test_packing_is_the_same_each_time():
-    module = build()
+def test_packing_is_the_same_each_time(build_script):
+    module = build_script("dates")
     rows = [("en", "long", "March 15, 2024", "2024-03-15")]
     assert module.packed(rows) == module.packed(rows)
     assert module.packed(rows)[4:8] == bytes(4)  # gzip's time stamp

@@ -1,6 +1,5 @@
 """Lesson 08's module, data and views: pooling, intervals, deletion."""
 
-import importlib.util
 import math
 import statistics
 
@@ -30,13 +29,8 @@ def parts():
 
 
 @pytest.fixture(scope="module")
-def builder():
-    """The build script as a module; importing it builds nothing."""
-    place = data.resources.files(data).joinpath("build", "snippets.py")
-    spec = importlib.util.spec_from_file_location("build_snippets", place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def builder(build_script):
+    return build_script("snippets")
 
 
 def small_model(size=20, classes=3, **options):

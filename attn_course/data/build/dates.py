@@ -10,20 +10,18 @@ and are written in the split's formats in turn.
 
 import csv
 import gzip
-import hashlib
 import io
-import json
 import random
 from collections.abc import Iterator
 from datetime import date, timedelta
 from importlib import metadata
-from pathlib import Path
 
 from babel.dates import format_date
 
+import checksums
+
 SEED = 2015  # the year of both papers
-DATA = Path(__file__).resolve().parents[1]
-TARGET = DATA / "dates"
+TARGET = checksums.DATA / "dates"
 
 # Of each language, Babel's own formats by name, and patterns in its notation.
 FORMATS = [
@@ -83,16 +81,6 @@ def packed(rows: list[Row]) -> bytes:
     return gzip.compress(table.getvalue().encode("utf-8"), 9, mtime=0)
 
 
-def record_checksums() -> None:
-    """Add the sums of this data set's files to data/checksums.json."""
-    book = DATA / "checksums.json"
-    sums = json.loads(book.read_text()) if book.exists() else {}
-    for path in sorted(TARGET.glob("*.gz")):
-        name = path.relative_to(DATA).as_posix()
-        sums[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    book.write_text(json.dumps(sums, indent=2, sort_keys=True) + "\n")
-
-
 def main() -> None:
     TARGET.mkdir(exist_ok=True)
     licences = {"LICENSE": "LICENSE.txt", "LICENSE.unicode": "LICENSE-CLDR.txt"}
@@ -102,7 +90,7 @@ def main() -> None:
             (TARGET / licences[file.name]).write_bytes(text)
     for name, rows in splits():
         (TARGET / f"{name}.tsv.gz").write_bytes(packed(rows))
-    record_checksums()
+    checksums.record(TARGET)
 
 
 if __name__ == "__main__":

