@@ -680,6 +680,15 @@ def test_explorer_shows_a_still_picture_and_moves():
     assert "changed" in view.answer.value
 
 
+def test_explorer_offers_an_item_that_can_replace():
+    view = explorer({"Ann": [1, 2, 5], "Ben": [3]})
+    assert view.item.value == 3  # the first that Ann has not had
+    view.person.value = "Ben"
+    assert view.item.value == 1
+    view.how.value = "replace"
+    assert view.history() == ([1], 0)
+
+
 def test_explorer_survives_every_extreme():
     long = [*range(1, 41)]
     view = explorer({"Ann": [5, 6], "Ben": [9], "Eve": [], "Max": long})

@@ -273,6 +273,8 @@ class HistoryExplorer(StillPicture, ipywidgets.VBox):
         self.place.options = options[::-1] or [("none", 0)]
         self.place.value = max(0, len(whole) - 1)
         self.how.value = KEEP
+        fresh = (n for _, n in self.item.options if n not in whole)
+        self.item.value = next(fresh, self.item.value)  # one that can replace
         self._moving = False
         self._show()
 
