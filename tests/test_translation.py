@@ -1,6 +1,5 @@
 """Lesson 07's module, data and views: pieces, beams, metrics, the desk."""
 
-import importlib.util
 import itertools
 import re
 from collections import Counter
@@ -38,16 +37,10 @@ SPLITS = {
 }
 
 
-def build():
-    """The build script, as a module."""
-    path = FOLDER / "build" / "sentences.py"
-    spec = importlib.util.spec_from_file_location("build_sentences", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-BUILD = build()
+@pytest.fixture(scope="module")
+def build(build_script):
+    """The script that made the pairs, as a module."""
+    return build_script("sentences")
 
 
 # --- the data ---------------------------------------------------------------
@@ -62,9 +55,9 @@ def test_counts_are_those_of_the_card():
         assert counts == found
 
 
-def test_licences_of_all_packages_stand_beside():
+def test_licences_of_all_packages_stand_beside(build):
     text = (FOLDER / "sentences" / "LICENSE.txt").read_text("utf-8")
-    for package, version, *_ in BUILD.PACKAGES:
+    for package, version, *_ in build.PACKAGES:
         assert f"===== {package} {version} =====" in text
     for words in ("Redistribution and use", "Permission is hereby granted",
                   "Apache License"):
@@ -72,34 +65,34 @@ def test_licences_of_all_packages_stand_beside():
 
 
 @pytest.mark.parametrize("language", sentences.LANGUAGES)
-def test_no_two_parts_share_a_near_pair(language):
+def test_no_two_parts_share_a_near_pair(language, build):
     seen = [SPLITS[language, s] for s in ("test", "valid", "train")]
     for number, held_out in enumerate(seen[:2]):
-        keys = {BUILD.key(x) for pair in held_out for x in pair[:2]}
-        bags = [BUILD.words(pair.source) for pair in held_out]
+        keys = {build.key(x) for pair in held_out for x in pair[:2]}
+        bags = [build.words(pair.source) for pair in held_out]
         index = {}
         for row, bag in enumerate(bags):
             for word in bag:
                 index.setdefault(word, []).append(row)
         for later in itertools.chain(*seen[number + 1 :]):
-            bag = BUILD.words(later.source)
-            assert not {BUILD.key(x) for x in later[:2]} & keys
+            bag = build.words(later.source)
+            assert not {build.key(x) for x in later[:2]} & keys
             rivals = {row for word in bag for row in index.get(word, ())}
-            assert not any(BUILD.near(bag, bags[row]) for row in rivals)
+            assert not any(build.near(bag, bags[row]) for row in rivals)
 
 
 @pytest.mark.parametrize("language", sentences.LANGUAGES)
-def test_cleaning_and_splitting_again_changes_nothing(language):
+def test_cleaning_and_splitting_again_changes_nothing(language, build):
     rows = {
         split: [(p.program, p.source, p.target) for p in SPLITS[language, split]]
         for split in sentences.SPLITS
     }
     for _, source, target in itertools.chain(*rows.values()):
         names = {}
-        assert BUILD.clean(source, names) == source
-        assert BUILD.clean(target, names) == target
-        assert BUILD.usable(source, target, language)
-    assert BUILD.split(list(itertools.chain(*rows.values()))) == rows
+        assert build.clean(source, names) == source
+        assert build.clean(target, names) == target
+        assert build.usable(source, target, language)
+    assert build.split(list(itertools.chain(*rows.values()))) == rows
 
 
 @pytest.mark.parametrize(
@@ -114,14 +107,14 @@ def test_cleaning_and_splitting_again_changes_nothing(language):
         ("«\u00a0Oui\u00a0» &amp; non", '"Oui" & non'),
     ],
 )
-def test_cleaning(raw, cleaned):
-    assert BUILD.clean(raw, {}) == cleaned
+def test_cleaning(raw, cleaned, build):
+    assert build.clean(raw, {}) == cleaned
 
 
-def test_placeholders_keep_their_names_in_the_translation():
+def test_placeholders_keep_their_names_in_the_translation(build):
     names = {}
-    assert BUILD.clean("%(n)d of %(all)s", names) == "{1} of {2}"
-    assert BUILD.clean("%(all)s : %(n)d", names) == "{2} : {1}"
+    assert build.clean("%(n)d of %(all)s", names) == "{1} of {2}"
+    assert build.clean("%(all)s : %(n)d", names) == "{2} : {1}"
 
 
 def test_load_refuses_other_names():
