@@ -60,9 +60,10 @@ def figure(
     Returns:
         The figure, and its axes (one, or an array if there are several).
     """
-    return plt.subplots(
-        rows, cols, figsize=(width, height), layout="constrained"
-    )
+    # Not by pyplot: JupyterLab answers a slider in a second thread, and what
+    # pyplot holds open would be shown by whichever cell ends then.
+    fig = Figure(figsize=(width, height), layout="constrained")
+    return fig, fig.subplots(rows, cols)
 
 
 class Picture:

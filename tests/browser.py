@@ -67,7 +67,7 @@ def lab(folder: Path, *, theme: str = "JupyterLab Light"):
          "--LabApp.expose_app_in_browser=True"],
         env={
             **os.environ,
-            "ATTN_QUICK": "1",
+            "ATTN_QUICK": os.environ.get("ATTN_QUICK", "1"),  # 0: in full
             "JUPYTER_CONFIG_DIR": str(folder / "config"),
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
