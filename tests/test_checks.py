@@ -66,6 +66,22 @@ def test_every_exercise_has_a_bank_and_a_stub_is_not_attempted(slug):
             assert check(stub).status == engine.NOT_ATTEMPTED
 
 
+FIRST_LESSONS = (
+    "dot_product", "scaled_dot_product", "self_attention",
+    "multi_head_attention", "additive_attention", "transformer",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("slug", BANKS)
+def test_banks_are_large_enough(slug):
+    bank = BANKS[slug]
+    for name, wrong in bank.WRONG.items():
+        coded = callable(bank.RIGHT[name][0])
+        least = 10 if coded and slug in FIRST_LESSONS else 4
+        assert len(wrong) >= least, (name, len(wrong))
+        assert len(bank.RIGHT[name]) >= 2
+
+
 def double(x):
     return 2 * x
 
