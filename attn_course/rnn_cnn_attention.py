@@ -670,7 +670,9 @@ class Course:
 
     A stage ends when its budget is spent: a number of steps, or of seconds of
     training. Then the model is examined at that distance, on sequences of
-    their own, and goes on to the next. ``batches``, ``evaluate`` and ``over``
+    their own, and goes on to the next. On a CPU the seconds are the
+    processor's, so that other programs take no time from one model that they
+    leave to another. ``batches``, ``evaluate`` and ``over``
     are made for ``training.fit(batches=..., evaluate=..., every=1,
     until=...)``. What it found stands in ``right``, ``steps`` and
     ``seconds``, one entry a distance.
@@ -710,6 +712,8 @@ class Course:
         self._cards, self._stages, self._exams = cards, list(stages), exams
         self._draw = torch.Generator().manual_seed(seed)
         self._device = device
+        on_cpu = torch.device(device).type == "cpu"
+        self._clock = time.process_time if on_cpu else time.perf_counter
         self._stage, self._started = 0, None
         self.right: dict[int, Tensor] = {}
         self.steps: dict[int, int] = {d: 0 for d in self._stages}
@@ -719,7 +723,7 @@ class Course:
         """Draw about 512 tokens, but 4 to 64 sequences, of this stage."""
         distance = self._stages[self._stage]
         if self._started is None:
-            self._started = time.perf_counter()
+            self._started = self._clock()
         self.steps[distance] += 1
         size = max(4, min(64, 512 // distance))
         return self._batch(distance, size, self._draw)
@@ -727,7 +731,7 @@ class Course:
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Look at the budget; when it is spent, examine, and go on."""
         distance = self._stages[self._stage]
-        spent = time.perf_counter() - self._started
+        spent = self._clock() - self._started
         steps, seconds = self._budget
         if steps is not None:
             done = self.steps[distance] >= steps

@@ -134,8 +134,8 @@ def say_tiles(rule: str, tile: int, step: int) -> str:
 
 
 def tile_controls() -> dict[str, ipywidgets.Widget]:
-    """Make the controls of the tiles."""
-    return {
+    """Make the controls of the tiles: there are as many steps as tiles."""
+    controls = {
         "rule": ipywidgets.Dropdown(
             options=list(RULES), value="causal", description="allowed"
         ),
@@ -144,6 +144,16 @@ def tile_controls() -> dict[str, ipywidgets.Widget]:
         ),
         "step": ipywidgets.IntSlider(5, 1, 256, description="step"),
     }
+
+    def count(_: object = None) -> None:
+        rule, tile = controls["rule"].value, controls["tile"].value
+        visited = tile_state(RULES[rule], tile, 1)["visited"]
+        controls["step"].max = len(visited)
+
+    count()
+    for name in ("rule", "tile"):
+        controls[name].observe(count, names="value")
+    return controls
 
 
 def _example() -> tuple[torch.Tensor, torch.Tensor]:

@@ -299,7 +299,7 @@ def loss(model, batch):
 
 # %%
 def train(make, images, labels, steps, label):
-    steps = steps // 20 if session.quick() else steps
+    steps = steps // 10 if session.quick() else steps
     session.set_seed(0)
     model = make()
     optimizer = torch.optim.AdamW(

@@ -465,7 +465,8 @@ assert max(sizes.values()) < 1.2 * min(sizes.values())
 # %% [markdown]
 # **Equal training time.** A second is worth different things on different
 # machines. So attention gets 45 steps at each distance, and we look at the clock;
-# the others get *the same seconds*, and make as many steps as they can. Distances
+# the others get *the same seconds* (the processor's, so that no other program
+# steals any), and make as many steps as they can. Distances
 # grow, 8 to 512, one stage each, and each model is examined at the end of a
 # stage: so nobody is judged by what a later stage spoiled.
 #
