@@ -1,0 +1,1 @@
+"""The published course: `make site` builds it, `make site-pdf` prints it."""

