@@ -3,9 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: lab test test-portable test-browser test-slow build check figures bench \
-	clean
+.PHONY: lab test test-portable test-browser test-slow test-site build check \
+	figures bench site site-pdf assignments grade slides cheatsheet \
+	test-classroom clean
 
 lab: .venv/.lab
 	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/00_start_here.ipynb
@@ -33,6 +35,14 @@ test-browser: .venv/.browser
 test-slow: .venv/.test
 	$(BIN)/python -m pytest -m slow -s tests
 
+# The site: links, pictures, search, accessibility; workflows and other files.
+test-site: .venv/.site .venv/.browser node_modules/.package-lock.json
+	$(BIN)/python -m pytest -m site -n0 tests
+
+# A class of thirty, honest and not, and every assignment. Some minutes.
+test-classroom: .venv/.teaching
+	$(BIN)/python -m pytest -m classroom -n0 tests
+
 build: .venv/.test
 	$(BIN)/python -m attn_course.notebooks build $(LESSON)
 
@@ -45,8 +55,32 @@ figures: .venv/.test
 bench: .venv/.test
 	$(BIN)/python -m benchmarks.run
 
+# The course as pages that work from the file system: build/site/index.html.
+site: .venv/.site node_modules/.package-lock.json
+	$(BIN)/python -m docs.build html
+
+# The same as one PDF, printed by Chromium: build/attention-course.pdf.
+site-pdf: .venv/.site .venv/.browser .venv/.fonts node_modules/.package-lock.json
+	$(BIN)/python -m docs.build pdf
+
+# nbgrader assignments of every lesson: notebooks/exercises.
+assignments: .venv/.teaching
+	$(BIN)/python -m teaching.assignments
+	$(BIN)/python -m teaching.handbook
+
+# Points of a whole class: COURSE/submitted/STUDENT/NN_slug/NN_slug.ipynb.
+grade: .venv/.teaching
+	$(BIN)/python -m teaching.grade "$(COURSE)" --lesson "$(LESSON)"
+
+# Slides that need no network: build/slides/index.html.
+slides: .venv/.test node_modules/.package-lock.json
+	$(BIN)/python -m teaching.slides $(LESSON)
+
+cheatsheet: .venv/.test
+	$(BIN)/python -m teaching.cheatsheet
+
 clean:
-	rm -rf .venv
+	rm -rf .venv node_modules
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -65,3 +99,21 @@ clean:
 	command -v chromium || command -v google-chrome || \
 		(apt-get update && apt-get install -y chromium)
 	touch $@
+
+.venv/.teaching: .venv/.test requirements-teaching.txt
+	$(BIN)/python -m pip install -r requirements-teaching.txt
+	touch $@
+
+.venv/.site: .venv/.test requirements-site.txt
+	$(BIN)/python -m pip install -r requirements-site.txt
+	touch $@
+
+# The glossary needs a font with Chinese signs.
+.venv/.fonts: .venv/bin/python
+	fc-list :lang=zh | grep -q . || \
+		($(SUDO) apt-get update && \
+		$(SUDO) apt-get install -y fonts-wqy-microhei)
+	touch $@
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --no-audit --no-fund

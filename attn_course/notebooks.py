@@ -1,9 +1,10 @@
 """Build the notebooks from their text sources, and check that all agree.
 
 ``python -m attn_course.notebooks build [NN ...]`` executes each lesson whose
-source, or a module that it uses, has changed. ``check`` runs nothing: it
-compares source, notebook, module, tests and README, and counts the house
-rules of CONTRIBUTING.md.
+source, or a module that it uses, has changed. ``mark`` executes nothing: it
+writes anew what stands around the code of built notebooks (text, tags, the
+types of slides). ``check`` runs nothing: it compares source, notebook, module,
+tests and README, and counts the house rules of CONTRIBUTING.md.
 """
 
 import argparse
@@ -79,8 +80,54 @@ def read_source(name: str, folder: Path = FOLDER):
                 "source_hidden": True,
                 "outputs_hidden": True,
             }
+    for cell, kind in zip(notebook.cells, slide_types(notebook.cells)):
+        cell.metadata["slideshow"] = {"slide_type": kind}
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+DRAWS = re.compile(
+    r"\bplotting\.|\bviews?\.|\bwidgets?\.|\bAudio\(|\bshow\w*\("
+)
+SCREEN = 18  # lines of text and code that a slide holds, with their outputs
+
+
+def slide_types(cells) -> list[str]:
+    """Return each cell's part in a talk, by its text alone.
+
+    A section begins a slide. What follows appears under it step by step while
+    there is room, then on slides below it; so does code that draws. Set-up
+    and solutions are left out, hints and answers are the speaker's notes.
+    """
+    kinds: list[str] = []
+    room = 0
+    for cell in cells:
+        text, kind = cell.source, "fragment"
+        lines = sum(1 + len(line) // 80 for line in text.splitlines())
+        if cell.cell_type == "code":
+            lines += 3  # a guess at what it prints
+            draws = DRAWS.search(text)
+            if "solution" in cell.metadata.get("tags", []):
+                kind = "skip"
+            elif "session.start(" in text:
+                kind = "skip"
+            elif draws or lines > room:
+                kind = "subslide"
+                lines = SCREEN if draws else lines
+        elif re.search(r"^#{1,2} ", text, re.M):
+            kind = "slide"
+        elif re.search(r"^### ", text, re.M):
+            kind = "subslide"
+        elif "<details>" in text:
+            kind = "notes"
+        elif lines > room:
+            kind = "subslide"
+        if kind in ("slide", "subslide"):
+            room = SCREEN - lines
+        elif kind == "fragment":
+            room -= lines
+        kinds.append(kind)
+    return kinds
 
 
 def read_notebook(name: str, folder: Path = FOLDER):
@@ -161,8 +208,6 @@ def build(
             the line of the source, and the error.
         ValueError: if there is no such lesson.
     """
-    import nbformat
-
     notebook = read_source(name, folder)
     target = folder / f"{name}.ipynb"
     digest = inputs(name, folder)
@@ -175,6 +220,14 @@ def build(
     else:
         _execute(notebook, name, folder, say)
     notebook.metadata = {**METADATA, "attn_course": {"inputs": digest}}
+    _write(notebook, name, folder)
+    return True
+
+
+def _write(notebook, name: str, folder: Path) -> None:
+    """Replace a notebook's file, all or nothing."""
+    import nbformat
+
     _tidy(notebook)
     nbformat.validate(notebook)
     text = nbformat.writes(notebook).rstrip("\n") + "\n"
@@ -183,10 +236,39 @@ def build(
         with open(handle, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
         os.chmod(draft, 0o644)
-        os.replace(draft, target)
+        os.replace(draft, folder / f"{name}.ipynb")
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
+
+
+def mark(name: str, folder: Path = FOLDER) -> bool:
+    """Write a built notebook's text, tags and types of slides anew.
+
+    Nothing is executed, and what the outputs were made from stays noted as it
+    was: ``build`` still knows whether it has to run the lesson.
+
+    Returns:
+        Whether it was written (False: nothing had changed).
+
+    Raises:
+        BuildError: if the code has changed since the lesson was built.
+    """
+    notebook = read_source(name, folder)
+    if not (folder / f"{name}.ipynb").exists():
+        raise BuildError(f"{name}: not built yet")
+    old = read_notebook(name, folder)
+    if not same_cells(name, folder):
+        return False
+    code, done = (
+        [c.source for c in book.cells if c.cell_type == "code"]
+        for book in (notebook, old)
+    )
+    if code != done:
+        raise BuildError(f"{name}: its code has changed; build it")
+    _keep_outputs(notebook, old)
+    notebook.metadata = old.metadata
+    _write(notebook, name, folder)
     return True
 
 
@@ -561,12 +643,13 @@ def _words(text: str) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run ``build`` or ``check``; return the exit code."""
+    """Run ``build``, ``mark`` or ``check``; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m attn_course.notebooks")
     commands = parser.add_subparsers(dest="command", required=True)
     builder = commands.add_parser("build", help="execute changed lessons")
     builder.add_argument("lesson", nargs="*", help="NN or NN_slug; all if none")
     builder.add_argument("--force", action="store_true", help="unchanged too")
+    commands.add_parser("mark", help="text, tags and slides; execute nothing")
     commands.add_parser("check", help="compare sources, notebooks, modules")
     options = parser.parse_args(arguments)
     if options.command == "check":
@@ -574,6 +657,8 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(problems) or f"{len(lessons())} lessons: all agree")
         return 1 if problems else 0
     try:
+        if options.command == "mark":
+            return _mark_all()
         return _build_all(options.lesson, options.force)
     except (BuildError, ValueError) as error:
         print(f"\n{error}", file=sys.stderr)
@@ -581,6 +666,17 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; no notebook was changed", file=sys.stderr)
         return 130
+
+
+def _mark_all() -> int:
+    code = 0
+    for name in lessons():
+        try:
+            print(f"{name}: {'written' if mark(name) else 'unchanged'}")
+        except BuildError as error:
+            print(error, file=sys.stderr)
+            code = 1
+    return code
 
 
 def _build_all(wanted: list[str], force: bool) -> int:

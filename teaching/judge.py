@@ -1,0 +1,484 @@
+"""How a submission is graded: its code in one process, the tests in another.
+
+nbgrader runs tests in the kernel of the learner, who can overwrite there
+whatever the tests are made of. ``Judge`` takes the place of nbgrader's
+``Execute``: learners' cells run in a worker (``teaching.worker``) that knows no
+answer; the test cells, taken from the gradebook and never from the submission,
+run here, and the learner's functions are there as ``Remote`` functions, which
+send arguments to the worker and get numbers back.
+
+``Restore`` takes the place of ``OverwriteCells``: every tracked cell gets back
+its place, its kind, its points and, if it is not an answer, its text.
+"""
+
+import ast
+import builtins
+import json
+import multiprocessing
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+import types
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+from nbgrader.api import Gradebook
+from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets import Float
+
+from attn_course.checks.engine import TimeUp
+from teaching import worker
+from teaching.worker import pack, unpack
+
+ROOT = Path(__file__).resolve().parent.parent
+TEST_LINES = re.compile(r"^\s*### (BEGIN|END) HIDDEN TESTS\s*$", re.M)
+
+
+class Gone(Exception):
+    """The worker is no more: it was ended, or it ended itself."""
+
+
+# The worker's other end ----------------------------------------------------
+
+
+class Worker:
+    """A process that holds one learner's cells; started when first needed.
+
+    If a cell or a call ends it, it is started anew, and the cells that went
+    well are run again.
+    """
+
+    def __init__(self, slug: str, *, cell_seconds=10.0, call_seconds=5.0):
+        self.slug = slug
+        self.cell_seconds, self.call_seconds = cell_seconds, call_seconds
+        self.done: list[str] = []
+        self.process = self.channel = self.folder = None
+        self.number = 0  # of the process: functions belong to one
+        self.lock = threading.Lock()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start a process, and give it the cells that went well."""
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        here, there = multiprocessing.Pipe()
+        with _light_main():
+            self.process = _context().Process(
+                target=worker.main,
+                args=(there, self.slug, str(ROOT), self.folder.name),
+                daemon=True,
+            )
+            self.process.start()
+        there.close()
+        self.channel = here
+        self.number += 1
+        self._ask({"do": "hello"}, 120.0)  # imports take their time
+        for source in self.done:
+            self._ask({"do": "cell", "source": source}, 120.0)
+
+    def stop(self) -> None:
+        """End the process and take its folder away."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+            self.channel.close()
+            self.folder.cleanup()
+        self.process = self.channel = self.folder = None
+
+    def _ask(self, message: dict, seconds: float, functions=()) -> dict:
+        """Send a message and wait for its answer; call back if asked to.
+
+        Raises:
+            TimeoutError: if it took too long.
+            Gone: if the process ended, or answered nonsense.
+        """
+        until = time.monotonic() + seconds
+        try:
+            self.channel.send_bytes(json.dumps(message).encode())
+            while True:
+                left = until - time.monotonic()
+                if left <= 0 or not self.channel.poll(left):
+                    self.stop()
+                    raise TimeoutError
+                answer = json.loads(self.channel.recv_bytes(200 * 2**20))
+                if "back" not in answer:
+                    return answer
+                reply = _call_back(functions, answer)
+                self.channel.send_bytes(json.dumps(reply).encode())
+        except (EOFError, OSError, ValueError, TypeError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            self.stop()
+            raise Gone("the process ended") from None
+
+    def ask(self, message: dict, seconds: float, functions=()) -> dict:
+        """The same, in a process that is there; one at a time."""
+        with self.lock:
+            if self.process is None:
+                self.start()
+            return self._ask(message, seconds, functions)
+
+    def run(self, source: str) -> dict:
+        """Run a cell; if it ends well, or with an error, keep it."""
+        try:
+            message = {"do": "cell", "source": source}
+            answer = self.ask(message, self.cell_seconds)
+        except TimeoutError:
+            return {
+                "error": "TimeoutError",
+                "said": f"still running after {self.cell_seconds:g} seconds",
+                "line": "",
+            }
+        except Gone:
+            return {
+                "error": "Gone",
+                "said": "this cell ended the whole process",
+                "line": "",
+            }
+        self.done.append(source)
+        return answer
+
+    def value(self, name: str):
+        """Return the value of a learner's name, functions as ``Remote``.
+
+        Raises:
+            NameError: if there is none.
+        """
+        try:
+            answer = self.ask({"do": "get", "name": name}, 10.0)
+            if "error" in answer:
+                raise NameError(f"name {name!r} is not defined")
+            return unpack(
+                answer["value"],
+                lambda number, title: Remote(self, name, number, title),
+            )
+        except (TimeoutError, Gone, worker.Broken, KeyError, TypeError):
+            raise NameError(f"{name!r} cannot be read") from None
+
+
+class Remote:
+    """A learner's function: called here, it runs in the worker."""
+
+    def __init__(self, owner: Worker, name: str, number: int, title: str):
+        self.owner, self.name, self.number = owner, name, number
+        self.born = owner.number
+        self.__name__ = title
+
+    def __call__(self, *args: object, **kwargs: object):
+        owner = self.owner
+        if owner.process is None or owner.number != self.born:
+            again = owner.value(self.name)  # in a new process
+            if not isinstance(again, Remote):
+                raise TypeError(f"{self.name} is no function any more")
+            self.number, self.born = again.number, again.born
+        functions: dict[int, object] = {}
+        message = {
+            "do": "call",
+            "number": self.number,
+            "args": [pack(a, functions) for a in args],
+            "kwargs": {k: pack(v, functions) for k, v in kwargs.items()},
+        }
+        try:
+            answer = owner.ask(message, owner.call_seconds, functions)
+        except TimeoutError:
+            raise TimeUp from None
+        except Gone:
+            raise SystemExit("it ended the process") from None
+        if "error" in answer:
+            raise _same_error(answer)
+        try:
+            for before, after in _pairs(args, kwargs, answer):
+                _write_back(before, after)
+            return unpack(answer["value"])
+        except (KeyError, TypeError, AttributeError):
+            raise worker.Broken("an answer of no known form") from None
+
+
+def _pairs(args, kwargs, answer):
+    """Pair the arguments as they were with what came back of them."""
+    yield from zip(args, answer["args"])
+    for name, value in kwargs.items():
+        yield value, answer["kwargs"][name]
+
+
+def _write_back(before, packed) -> None:
+    """Change an argument here as it was changed in the worker."""
+    if isinstance(before, torch.Tensor):
+        after = unpack(packed)
+        same = (
+            isinstance(after, torch.Tensor)
+            and after.shape == before.shape
+            and after.dtype == before.dtype
+            and torch.equal(
+                after.detach().nan_to_num(7.7), before.detach().nan_to_num(7.7)
+            )
+        )
+        if not same and isinstance(after, torch.Tensor):
+            before.data = after.detach().to(before.dtype)
+    elif isinstance(before, list):
+        after = unpack(packed, lambda number, title: None)
+        plain = [x for x in before if not callable(x)]
+        if isinstance(after, list) and len(plain) == len(before):
+            for number, (one, other) in enumerate(zip(before, packed["list"])):
+                if isinstance(one, torch.Tensor):
+                    _write_back(one, other)
+                elif number < len(after):
+                    before[number] = after[number]
+
+
+def _call_back(functions, answer: dict) -> dict:
+    """Call one of the grader's functions for the worker."""
+    try:
+        function = functions[int(answer["back"])]
+        args = [unpack(a) for a in answer["args"]]
+        return {"value": pack(function(*args))}
+    except Exception as error:
+        return {"error": type(error).__name__, "said": str(error)[:500]}
+
+
+def _same_error(answer: dict) -> BaseException:
+    """Return an error like the worker's, with its words."""
+    kind = getattr(builtins, str(answer.get("error")), None)
+    said = str(answer.get("said", ""))[:500]
+    if not (isinstance(kind, type) and issubclass(kind, Exception)):
+        kind = RuntimeError
+    try:
+        return kind(said)
+    except TypeError:  # UnicodeDecodeError and its like want more
+        return RuntimeError(said)
+
+
+def _context():
+    """Return how processes are made: forked from one that has torch loaded."""
+    kinds = multiprocessing.get_all_start_methods()
+    if "forkserver" not in kinds:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["teaching.warm"])
+    return context
+
+
+@contextmanager
+def _light_main():
+    """Keep a new process from importing this program's main module again."""
+    main = sys.modules["__main__"]
+    threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    place = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(ROOT)
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        for name, value in (
+            ("OMP_NUM_THREADS", threads),
+            ("PYTHONPATH", place),
+        ):
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+
+
+# Two preprocessors for nbgrader --------------------------------------------
+
+
+class _WithGradebook(NbGraderPreprocessor):
+    """Knows which notebook it is, and opens the gradebook."""
+
+    def tracked(self, resources) -> list[dict]:
+        """Return the tracked cells as they were released, in order."""
+        about = resources["nbgrader"]
+        with Gradebook(about["db_url"]) as book:
+            notebook = book.find_notebook(
+                about["notebook"], about["assignment"]
+            )
+            points = {c.name: c.max_score for c in notebook.grade_cells}
+            answers = {c.name for c in notebook.solution_cells}
+            return [
+                {
+                    "id": cell.name,
+                    "type": cell.cell_type,
+                    "source": cell.source,
+                    "locked": cell.locked,
+                    "checksum": cell.checksum,
+                    "points": points.get(cell.name),
+                    "answer": cell.name in answers,
+                }
+                for cell in notebook.source_cells
+            ]
+
+
+class Restore(_WithGradebook):
+    """Put the assignment's own cells back, whatever became of them."""
+
+    def preprocess(self, nb, resources):
+        """Rebuild the notebook around the submitted answers."""
+        tracked = self.tracked(resources)
+        known = {cell["id"] for cell in tracked}
+        found, before = self._read(nb, known)
+        cells = []
+        for cell in tracked:
+            cells += before.get(cell["id"], [])
+            cells.append(self._rebuilt(cell, found.get(cell["id"])))
+        nb.cells = cells + before.get(None, [])
+        for number, cell in enumerate(nb.cells):
+            cell["id"] = f"cell-{number}"
+        return nb, resources
+
+    def _read(self, nb, known):
+        """Return the first cell of each id, and the free cells before it."""
+        found, before, free = {}, {}, []
+        for cell in nb.cells:
+            about = cell.metadata.get("nbgrader")
+            name = about.get("grade_id") if isinstance(about, dict) else None
+            if name in known and name not in found:
+                found[name] = cell
+                before[name], free = free, []
+            elif cell.cell_type in ("code", "markdown"):
+                cell.metadata.pop("nbgrader", None)
+                free.append(cell)
+        before[None] = free
+        return found, before
+
+    def _rebuilt(self, cell: dict, submitted):
+        """Return the cell as it was released, with the submitted answer."""
+        make = new_code_cell if cell["type"] == "code" else new_markdown_cell
+        source = cell["source"]
+        if cell["answer"] and submitted is not None:
+            source = submitted.source
+        about = {
+            "cell_type": cell["type"],
+            "checksum": cell["checksum"],
+            "grade": cell["points"] is not None,
+            "grade_id": cell["id"],
+            "locked": cell["locked"],
+            "schema_version": 3,
+            "solution": cell["answer"],
+            "task": False,
+        }
+        if cell["points"] is not None:
+            about["points"] = cell["points"]
+        if submitted is None:
+            self.log.warning("Cell %s was missing: put back", cell["id"])
+        return make(source, metadata={"nbgrader": about})
+
+
+class Judge(_WithGradebook):
+    """Run answers in a worker and tests here; write outputs into the cells."""
+
+    cell_seconds = Float(10.0, help="How long one cell may run").tag(
+        config=True
+    )
+    call_seconds = Float(
+        5.0, help="How long one call of a learner's function may run"
+    ).tag(config=True)
+
+    def preprocess(self, nb, resources):
+        """Grade a restored notebook."""
+        tests = {
+            cell["id"]: cell["source"]
+            for cell in self.tracked(resources)
+            if cell["type"] == "code" and cell["points"] is not None
+        }
+        slug = resources["nbgrader"]["assignment"][3:]
+        with Worker(
+            slug,
+            cell_seconds=self.cell_seconds,
+            call_seconds=self.call_seconds,
+        ) as learner:
+            count = 0
+            for cell in nb.cells:
+                if cell.cell_type != "code":
+                    cell.source = without_scripts(cell.source)
+                    continue
+                count += 1
+                cell.execution_count = count
+                name = cell.metadata.get("nbgrader", {}).get("grade_id")
+                if name in tests:
+                    cell.outputs = test(tests[name], learner)
+                else:
+                    cell.outputs = _outputs(learner.run(_plain(cell.source)))
+        return nb, resources
+
+
+def test(source: str, learner: Worker) -> list:
+    """Run a test cell here, with the learner's names in it; give outputs.
+
+    An output of the kind ``error`` means no points.
+    """
+    tree = ast.parse(TEST_LINES.sub("", source))
+    stored = {
+        n.id
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            stored |= {a.asname or a.name for a in node.names}
+    import attn_course.checks as checks
+
+    space: dict[str, object] = {"checks": checks}
+    out = StringIO()
+    try:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and node.id not in space:
+                if node.id not in stored and not hasattr(builtins, node.id):
+                    space[node.id] = learner.value(node.id)
+        with redirect_stdout(out):
+            exec(compile(tree, "<test>", "exec"), space)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return [_error(type(error).__name__, str(error))]
+    return [new_output("stream", name="stdout", text=out.getvalue())]
+
+
+def without_scripts(text: str) -> str:
+    """Show HTML in a learner's text as it was typed, except folded hints.
+
+    A script in it would run in the teacher's browser, and in the page of
+    feedback.
+    """
+    text = re.sub(
+        r"<(?!/?(?:details|summary)>)(?=[A-Za-z/!?])", "&lt;", text
+    )
+    return re.sub(r"(?i)(java|vb)script\s*:", r"\1script&#58; ", text)
+
+
+def _plain(source: str) -> str:
+    """Leave out what only a notebook knows: lines with ``%`` and ``!``."""
+    return re.sub(r"^(\s*)([%!].*)$", r"\1pass  # \2", source, flags=re.M)
+
+
+def _outputs(answer: dict) -> list:
+    """Turn the worker's answer into a cell's outputs."""
+    found = []
+    if answer.get("text"):
+        found.append(
+            new_output("stream", name="stdout", text=str(answer["text"]))
+        )
+    if "error" in answer:
+        line = f" (line {answer['line']})" if answer.get("line") else ""
+        found.append(_error(str(answer["error"]), f"{answer['said']}{line}"))
+    return found
+
+
+def _error(name: str, said: str):
+    return new_output(
+        "error",
+        ename=name,
+        evalue=said,
+        traceback=[f"{name}: {said}" if said else name],
+    )
