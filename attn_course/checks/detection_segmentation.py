@@ -1,0 +1,324 @@
+"""Checks of lesson 10's exercises."""
+
+import torch
+
+from attn_course.checks.engine import Case, Mistake, check, check_value
+
+
+def cheapest(answer):
+    """Exercise 1: the lowest total cost of a 3 x 3 matrix."""
+    return check_value(
+        answer,
+        7.0,
+        tolerance=1e-3,
+        praise="A with 2, B with 1, C with 3: 1 + 4 + 2, though B would "
+        "rather have had object 2",
+        mistakes=[
+            (8, "that is cheapest first (and the diagonal): B with 2 for 0, "
+                "and A must pay 6; try all six"),
+            (3, "one object is taken twice: each row's cheapest is not a "
+                "pairing"),
+            (6, "that is each object's cheapest query: is one query used "
+                "twice?"),
+            (15, "that is the dearest pairing: the cheapest is asked"),
+            (12, "one of the six, but not the cheapest"),
+            (14, "one of the six, but not the cheapest"),
+            (34, "that is the sum of all nine costs: choose three"),
+        ],
+    )
+
+
+def _oracle_giou(a, b):
+    ax0, ay0, ax1, ay1 = a.unbind(-1)
+    bx0, by0, bx1, by1 = b.unbind(-1)
+
+    def least(x, y):
+        return torch.where(x < y, x, y)
+
+    def most(x, y):
+        return torch.where(x < y, y, x)
+
+    zero = torch.zeros_like(ax0)
+    common = most(least(ax1, bx1) - most(ax0, bx0), zero) * most(
+        least(ay1, by1) - most(ay0, by0), zero
+    )
+    union = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - common
+    hull = (most(ax1, bx1) - least(ax0, bx0)) * (
+        most(ay1, by1) - least(ay0, by0)
+    )
+    return common / union - (hull - union) / hull
+
+
+def _giou(
+    clamp=True, union="a+b-c", hull=True, sign=-1, over="hull", of="union"
+):
+    """A generalised IoU with one thing changed."""
+
+    def fn(a, b):
+        low = torch.maximum(a[..., :2], b[..., :2])
+        high = torch.minimum(a[..., 2:], b[..., 2:])
+        sides = high - low
+        if clamp == "area":
+            common = sides.prod(-1).clamp(min=0)
+        else:
+            common = (sides.clamp(min=0) if clamp else sides).prod(-1)
+        one = (a[..., 2:] - a[..., :2]).prod(-1)
+        two = (b[..., 2:] - b[..., :2]).prod(-1)
+        both = {
+            "a+b-c": one + two - common,
+            "a+b": one + two,
+            "a": one,
+            "min": torch.minimum(one, two),
+        }[union]
+        around = (
+            torch.maximum(a[..., 2:], b[..., 2:])
+            - torch.minimum(a[..., :2], b[..., :2])
+        ).prod(-1)
+        if not hull:
+            return common / both
+        empty = around - (both if of == "union" else common)
+        below = {"hull": around, "union": both, "one": 1}[over]
+        return common / both + sign * empty / below
+
+    return fn
+
+
+def _boxes(seed, *shape):
+    generator = torch.Generator().manual_seed(seed)
+    start = 4 * torch.rand(*shape, 2, generator=generator).double()
+    size = 1 + 4 * torch.rand(*shape, 2, generator=generator).double()
+    return torch.cat([start, start + size], dim=-1)
+
+
+def _box(*numbers):
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
+def giou(answer):
+    """Exercise 2: generalised IoU of boxes ``(..., 4)``."""
+    return check(
+        answer,
+        oracle=_oracle_giou,
+        cases=[
+            Case(
+                (_box(0, 0, 4, 4), _box(2, 0, 6, 4)), "two boxes that overlap"
+            ),
+            Case(
+                (_box(0, 0, 2, 2), _box(4, 0, 6, 2)), "two boxes side by side"
+            ),
+            Case(
+                (_box(0, 0, 2, 2), _box(5, 3, 7, 6)),
+                "two boxes apart in both directions",
+            ),
+            Case((_boxes(1, 5), _boxes(2, 5)), "five pairs of boxes"),
+            Case((_boxes(3, 4, 1), _boxes(4, 3)), "4 x 3 boxes, all pairs"),
+        ],
+        mistakes=[
+            Mistake(
+                _giou(hull=False),
+                "that is the IoU: take from it the share of the hull that "
+                "neither box covers",
+            ),
+            Mistake(
+                _giou(clamp=False),
+                "for boxes apart, the common width or height is negative: "
+                "clamp each at 0 before you multiply",
+            ),
+            Mistake(
+                _giou(clamp="area"),
+                "for boxes apart in both directions two negative sides give a "
+                "positive area: clamp the sides, not their product",
+            ),
+            Mistake(
+                _giou(clamp=False, hull=False),
+                "that is the IoU, and without a clamp: take the empty share "
+                "of the hull off, and clamp common sides at 0",
+            ),
+            Mistake(
+                _giou(union="a+b"),
+                "what both cover is counted twice: the union is a + b - "
+                "common",
+            ),
+            Mistake(
+                _giou(sign=1),
+                "the empty share of the hull is added: it is a penalty",
+            ),
+            Mistake(
+                _giou(over="union"),
+                "the empty part is divided by the union: divide by the hull",
+            ),
+            Mistake(
+                _giou(over="one"),
+                "the empty part is an area: divide it by the hull's",
+            ),
+            Mistake(
+                _giou(of="common"),
+                "empty is what the hull has more than the *union*, not more "
+                "than the common part",
+            ),
+            Mistake(
+                _giou(union="a"),
+                "it divides by one box's area: divide by the union",
+            ),
+            Mistake(
+                _giou(union="min"),
+                "it divides by the smaller box's area: divide by the union",
+            ),
+            Mistake(
+                lambda a, b: 1 - _giou()(a, b),
+                "that is the loss, 1 - giou: return the giou",
+            ),
+            Mistake(
+                lambda a, b: _giou()(_from_sizes(a), _from_sizes(b)),
+                "the boxes are corners x0 y0 x1 y1, not corner and size",
+            ),
+            Mistake(
+                lambda a, b: _giou()(a, b).clamp(min=0),
+                "negative values are cut off, and with them the slope for "
+                "boxes apart",
+            ),
+        ],
+        praise="from -1 to 1, and never flat",
+    )
+
+
+def _from_sizes(x):
+    return torch.cat([x[..., :2], x[..., :2] + x[..., 2:]], dim=-1)
+
+
+def _iou_loop(a, b):
+    wide = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    high = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    areas = [(x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)]
+    return wide * high / (sum(areas) - wide * high)
+
+
+def _oracle_suppress(boxes, scores, level):
+    rows, numbers = boxes.tolist(), scores.tolist()
+    kept = []
+    for i in sorted(range(len(rows)), key=lambda i: -numbers[i]):
+        if all(_iou_loop(rows[i], rows[j]) <= level for j in kept):
+            kept.append(i)
+    return torch.tensor(kept, dtype=torch.long)
+
+
+def _suppress(order="best", against="kept", keep="<=", out="number"):
+    """A suppression with one thing changed."""
+
+    def fn(boxes, scores, level):
+        rows = boxes.tolist()
+        ranks = {
+            "best": scores.argsort(descending=True, stable=True),
+            "worst": scores.argsort(stable=True),
+            "given": torch.arange(len(scores)),
+        }[order].tolist()
+        kept, seen = [], []
+        for i in ranks:
+            others = {"kept": kept, "all": seen, "last": kept[-1:]}[against]
+            overlaps = [_iou_loop(rows[i], rows[j]) for j in others]
+            fine = {
+                "<=": all(x <= level for x in overlaps),
+                "<": all(x < level for x in overlaps),
+                "any": not overlaps or any(x <= level for x in overlaps),
+                ">": not overlaps or all(x > level for x in overlaps),
+            }[keep]
+            seen.append(i)
+            if fine:
+                kept.append(i)
+        if out == "sorted":
+            kept = sorted(kept)
+        if out == "dropped":
+            kept = [i for i in ranks if i not in kept]
+        if out == "mask":
+            return torch.tensor([i in kept for i in range(len(rows))])
+        if out == "boxes":
+            return boxes[torch.tensor(kept, dtype=torch.long)]
+        return torch.tensor(kept, dtype=torch.long)
+
+    return fn
+
+
+def suppress(answer):
+    """Exercise 3: non-maximum suppression."""
+    whole = torch.tensor
+    chain = whole([[0, 0, 6, 4], [2, 0, 8, 4], [4, 0, 10, 4]])
+    # Neighbours of the chain have an IoU of 16 / 32, the ends of 8 / 40.
+    pair = whole([[0, 0, 4, 4], [1, 0, 5, 4], [9, 9, 12, 12]])
+    generator = torch.Generator().manual_seed(5)
+    start = torch.randint(0, 7, (12, 2), generator=generator)
+    size = torch.randint(3, 8, (12, 2), generator=generator)
+    many = torch.cat([start, start + size], dim=-1)
+    order = torch.randperm(12, generator=generator) + 50
+    return check(
+        answer,
+        oracle=_oracle_suppress,
+        cases=[
+            Case(
+                (pair, whole([60, 90, 70]), 0.5),
+                "two boxes on one object, one elsewhere",
+            ),
+            Case(
+                (chain, whole([90, 80, 70]), 0.4),
+                "a chain: the second overlaps the first and the third",
+            ),
+            Case(
+                (chain, whole([70, 80, 90]), 0.5),
+                "an IoU that equals the level (it is kept)",
+            ),
+            Case((many, order, 0.35), "twelve boxes"),
+            Case((many, order, 0.15), "twelve boxes, a strict level"),
+            Case((many[:0], order[:0], 0.5), "no box"),
+        ],
+        mistakes=[
+            Mistake(
+                _suppress(order="given"),
+                "it goes through the boxes as they come: start with the "
+                "surest",
+            ),
+            Mistake(
+                _suppress(order="worst"),
+                "it starts with the least sure: sort in falling order",
+            ),
+            Mistake(
+                _suppress(against="all"),
+                "a box is compared with dropped ones too: only a *kept* box "
+                "may drop another",
+            ),
+            Mistake(
+                _suppress(against="last"),
+                "a box is compared with the last kept one alone: compare it "
+                "with all kept ones",
+            ),
+            Mistake(
+                _suppress(keep="<"),
+                "a box is dropped if its IoU is *above* the level; an equal "
+                "one stays",
+            ),
+            Mistake(
+                _suppress(keep="any"),
+                "a box must overlap *every* kept one little, not just one of "
+                "them: all, not any",
+            ),
+            Mistake(
+                _suppress(keep=">"),
+                "it keeps what overlaps and drops what does not",
+            ),
+            Mistake(
+                _suppress(out="sorted"),
+                "the surest comes first: do not sort the numbers at the end",
+            ),
+            Mistake(
+                _suppress(out="dropped"),
+                "those are the dropped ones: return the kept ones",
+            ),
+            Mistake(
+                _suppress(out="mask"),
+                "return the numbers of the kept boxes, not True and False",
+            ),
+            Mistake(
+                _suppress(out="boxes"),
+                "return the numbers of the kept boxes, not the boxes",
+            ),
+        ],
+        praise="the rule that most detectors end with",
+    )

@@ -1,0 +1,299 @@
+"""Checks of lesson 11's exercises."""
+
+import torch
+
+from attn_course.checks.engine import Case, Mistake, check, check_value
+
+SPOKEN = "turn on the radio".split()
+
+
+def tokens(answer):
+    """Exercise 1: how many tokens the models hear in two seconds."""
+    return check_value(
+        answer,
+        31.0,
+        tolerance=0.01,
+        praise="1 + (16000 - 256) // 128 = 124 frames, and one token of every "
+        "four",
+        mistakes=[
+            (124, "those are the frames: one token holds four"),
+            (125, "a window must fit whole: the last starts at 16,000 - 256"),
+            (123, "those are frames, and the first one is forgotten"),
+            (31.25, "a window must fit whole: the last starts at 16,000 - 256"),
+            (30.75, "the first frame is forgotten: 1 + (16000 - 256) // 128"),
+            (62, "two convolutions of stride 2 follow: halve twice"),
+            (15.5, "halve twice, not three times"),
+            (62.5, "windows overlap, one every 128 samples; then halve twice"),
+            (15.625, "windows overlap: one starts every 128 samples"),
+            (16_000, "those are the samples"),
+            (2_976, "those are numbers, 24 bands by 124 frames: count tokens"),
+            (15, "that is one second: two were asked for"),
+            (16, "that is one second: two were asked for"),
+        ],
+    )
+
+
+def _oracle_collapse(path):
+    kept = []
+    for place, symbol in enumerate(path):
+        if symbol != 0 and (place == 0 or path[place - 1] != symbol):
+            kept.append(symbol)
+    return kept
+
+
+def _drop(path):
+    return [symbol for symbol in path if symbol != 0]
+
+
+def _join(path):
+    return [s for i, s in enumerate(path) if i == 0 or path[i - 1] != s]
+
+
+def collapse(answer):
+    """Exercise 2: what a CTC path says."""
+    return check(
+        answer,
+        oracle=_oracle_collapse,
+        cases=[
+            Case(([0, 5, 5, 0, 5, 7],), "[0, 5, 5, 0, 5, 7]"),
+            Case(([7, 7, 7, 0, 0, 5, 0],), "[7, 7, 7, 0, 0, 5, 0]"),
+            Case(([5, 7, 5, 5, 0, 0, 5],), "[5, 7, 5, 5, 0, 0, 5]"),
+            Case(([0, 0, 0],), "nothing but blanks"),
+            Case(([],), "an empty path"),
+            Case(([4],), "one symbol"),
+        ],
+        mistakes=[
+            Mistake(
+                lambda path: _join(_drop(path)),
+                "blanks are dropped first, so that a word said twice becomes "
+                "one: join repeats first",
+            ),
+            Mistake(_drop, "repeats are kept: one word lasts several tokens"),
+            Mistake(_join, "the blanks are still in it: drop the zeros"),
+            Mistake(
+                lambda path: list(dict.fromkeys(_drop(path))),
+                "each word comes once only: join *neighbours* alone",
+            ),
+            Mistake(
+                lambda path: sorted(set(_drop(path))),
+                "a set forgets order and repeats: join *neighbours* alone",
+            ),
+            Mistake(
+                lambda path: _oracle_collapse(path)[::-1],
+                "the order is turned round",
+            ),
+            Mistake(
+                lambda path: _oracle_collapse(path[1:]),
+                "the first symbol is never looked at",
+            ),
+            Mistake(
+                lambda path: [
+                    s for i, s in enumerate(path)
+                    if s != 0 and i > 0 and path[i - 1] != s
+                ],
+                "a path that starts with a word loses it: the first symbol "
+                "has no neighbour before it",
+            ),
+            Mistake(
+                lambda path: len(_oracle_collapse(path)),
+                "that is how many words it says: return them",
+            ),
+        ],
+        praise="join, then drop: and a blank keeps two equal words apart",
+    )
+
+
+def _oracle_distance(found, expected):
+    """The recursion itself, with a memory."""
+    memory = {}
+
+    def least(i, j):
+        if (i, j) not in memory:
+            if i == 0 or j == 0:
+                memory[i, j] = i + j
+            elif expected[i - 1] == found[j - 1]:
+                memory[i, j] = least(i - 1, j - 1)
+            else:
+                memory[i, j] = 1 + min(
+                    least(i - 1, j - 1), least(i - 1, j), least(i, j - 1)
+                )
+        return memory[i, j]
+
+    return least(len(expected), len(found))
+
+
+def _table(found, expected, replace=1, add=1, lose=1, first=True):
+    """An edit distance with other prices, or an empty first row."""
+    above = [j * add * first for j in range(len(found) + 1)]
+    for i, said in enumerate(expected, 1):
+        row = [i * lose * first]
+        for j, wrote in enumerate(found, 1):
+            row.append(
+                min(
+                    above[j - 1] + replace * (said != wrote),
+                    above[j] + lose,
+                    row[-1] + add,
+                )
+            )
+        above = row
+    return above[-1]
+
+
+def _place_by_place(found, expected):
+    return sum(a != b for a, b in zip(found, expected))
+
+
+def word_errors(answer):
+    """Exercise 3: the fewest changes between two lists of words."""
+    return check(
+        answer,
+        oracle=_oracle_distance,
+        cases=[
+            Case((["turn", "the", "radio"], SPOKEN), "one word lost"),
+            Case((["turn", "on", "a", "radio"], SPOKEN), "one word replaced"),
+            Case((["please", *SPOKEN], SPOKEN), "one word added in front"),
+            Case((["the", "radio", "turn"], SPOKEN), "words in another order"),
+            Case(([], SPOKEN), "nothing written"),
+            Case((["one", "two"], []), "nothing said"),
+            Case((["six", "six", "six", "one"], ["six", "one", "six"]),
+                 "words that repeat"),
+            Case((["two", "four"], ["one", "two", "three"]), "few in common"),
+        ],
+        mistakes=[
+            Mistake(
+                lambda a, b: _place_by_place(a, b) + abs(len(a) - len(b)),
+                "it compares place by place: after a lost word all others "
+                "seem wrong; fill the table of the lesson",
+            ),
+            Mistake(
+                _place_by_place,
+                "it compares place by place, and forgets what is left over",
+            ),
+            Mistake(
+                lambda a, b: _table(a, b, replace=2),
+                "a replaced word counts 1, not one lost and one added",
+            ),
+            Mistake(
+                lambda a, b: _table(a, b, first=False),
+                "the first row and column are not 0: to write j words where "
+                "none were said takes j changes",
+            ),
+            Mistake(
+                lambda a, b: len(set(a) ^ set(b)),
+                "sets forget order and repeats",
+            ),
+            Mistake(
+                lambda a, b: sum(w not in a for w in b),
+                "it counts the words that are missing anywhere: the order "
+                "matters, and so do added words",
+            ),
+            Mistake(
+                lambda a, b: abs(len(a) - len(b)),
+                "it compares the numbers of words, not the words",
+            ),
+            Mistake(
+                lambda a, b: _oracle_distance(a, b) / max(1, len(b)),
+                "that is the rate: return the number of changes",
+            ),
+            Mistake(
+                lambda a, b: _oracle_distance(" ".join(a), " ".join(b)),
+                "it counts characters: compare whole words",
+            ),
+            Mistake(
+                lambda a, b: _table(a, b, add=0),
+                "an added word costs 1 too",
+            ),
+            Mistake(
+                lambda a, b: _table(a, b, lose=0),
+                "a lost word costs 1 too",
+            ),
+        ],
+        praise="the edit distance; divided by the number of true words it is "
+        "the word error rate",
+    )
+
+
+def _weights(words, length, seed):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (words, length)
+    numbers = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return (2 * numbers).softmax(-1)
+
+
+def _oracle_forward(weights):
+    centres = [
+        sum(j * weight for j, weight in enumerate(row)) / sum(row)
+        for row in weights.tolist()
+    ]
+    later = [b > a for a, b in zip(centres, centres[1:])]
+    return sum(later) / len(later)
+
+
+def _share(steps):
+    return steps.double().mean().item()
+
+
+def _centres(weights):
+    return weights @ torch.arange(weights.shape[1]).to(weights)
+
+
+def forward_share(answer):
+    """Exercise 4: the share of steps that move forward."""
+    ahead = torch.tensor(
+        [[0.8, 0.1, 0.1, 0.0], [0.4, 0.2, 0.1, 0.3], [0.5, 0.1, 0.1, 0.3]]
+    ).double()
+    return check(
+        answer,
+        oracle=_oracle_forward,
+        gradients=False,
+        cases=[
+            Case((ahead,), "three words over four tokens"),
+            Case((_weights(6, 9, 1),), "six words over nine tokens"),
+            Case((_weights(9, 5, 2),), "nine words over five tokens"),
+            Case((torch.eye(5).double(),), "a perfect diagonal"),
+            Case((torch.eye(5).double().flip(0),), "a diagonal run backwards"),
+        ],
+        mistakes=[
+            Mistake(
+                lambda w: _share(w.argmax(-1).diff() > 0),
+                "it looks at the largest weight alone: take the centre, the "
+                "mean place under the weights",
+            ),
+            Mistake(
+                lambda w: _share(_centres(w).diff() < 0),
+                "it counts the steps that go back",
+            ),
+            Mistake(
+                lambda w: (_centres(w).diff() > 0).double().sum().item(),
+                "that is how many steps go forward: divide by all steps",
+            ),
+            Mistake(
+                lambda w: (_centres(w).diff() > 0).double().sum().item()
+                / len(w),
+                "there is one step fewer than words",
+            ),
+            Mistake(
+                lambda w: _share(_centres(w.T).diff() > 0),
+                "rows and columns are exchanged: one row is one word",
+            ),
+            Mistake(
+                lambda w: _centres(w).diff().mean().item(),
+                "that is the mean step: count how many are above 0",
+            ),
+            Mistake(
+                lambda w: float((_centres(w).diff() > 0).all()),
+                "all or nothing: return a share",
+            ),
+            Mistake(
+                lambda w: _share(w.mean(-1).diff() > 0),
+                "the mean of a row's weights is the same for every row: "
+                "multiply each weight by its place",
+            ),
+            Mistake(
+                lambda w: _share(w.amax(-1).diff() > 0),
+                "it compares how large the largest weights are, not where "
+                "they lie",
+            ),
+        ],
+        praise="1 for a diagonal, 0 for one run backwards, about 0.5 by chance",
+    )

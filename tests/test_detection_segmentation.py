@@ -1,0 +1,889 @@
+"""Lesson 10's module: scenes, boxes, pairs, the detector, what it is worth."""
+
+import contextlib
+import io
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from scipy.optimize import linear_sum_assignment
+
+from attn_course import detection_segmentation as lesson
+from attn_course.data import fashion_mnist
+from attn_course.transformer import DecoderLayer, Encoder
+from attn_course.widgets import detection_segmentation as views
+
+SIDE = 16
+
+
+def articles():
+    """Two classes of bright articles on black: a disc and a bar, 8 x 8."""
+    line = torch.arange(8) - 3.5
+    disc = (line[:, None] ** 2 + line**2 < 12).byte() * 200
+    bar = ((line[:, None].abs() < 4) & (line.abs() < 2)).byte() * 150
+    return torch.stack([disc, bar, bar]), torch.tensor([0, 1, 1])
+
+
+def scenes(count=6, **options):
+    options = {"side": SIDE, "sizes": (5.0, 9.0), "pieces": 1, **options}
+    return lesson.compose(*articles(), count, **options)
+
+
+def model(classes=2, **options):
+    options = {"dim": 16, "heads": 2, "hidden": 16, "side": SIDE, **options}
+    return lesson.Detector(classes, **{"queries": 5, "groups": 2, **options})
+
+
+def objects(labels, boxes, scores=None, side=SIDE):
+    """Objects whose masks fill their boxes, rounded outwards."""
+    boxes = torch.tensor(boxes, dtype=torch.float64).view(-1, 4)
+    grid = torch.arange(side)
+    masks = torch.zeros(len(boxes), side, side, dtype=torch.bool)
+    for mask, (x0, y0, x1, y1) in zip(masks, boxes):
+        mask[:] = ((grid >= y0) & (grid < y1))[:, None] & (
+            (grid >= x0) & (grid < x1)
+        )
+    return lesson.Objects(
+        torch.tensor(labels, dtype=torch.long),
+        boxes,
+        masks,
+        None if scores is None else torch.tensor(scores, dtype=torch.float64),
+    )
+
+
+# --- scenes ------------------------------------------------------------------
+
+
+def test_scenes_are_repeatable_and_seeds_differ():
+    first, again, other = scenes(), scenes(), scenes(seed=1)
+    for name in ("images", "owners", "labels", "boxes"):
+        assert torch.equal(getattr(first, name), getattr(again, name))
+    assert not torch.equal(first.images, other.images)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 99), st.integers(0, 3), st.integers(0, 3))
+def test_every_object_has_pixels_and_a_tight_box(seed, fewest, more):
+    made = scenes(5, seed=seed, objects=(fewest, fewest + more))
+    assert made.owners.shape == (5, SIDE, SIDE)
+    for row in range(5):
+        present = set(made.owners[row].unique().tolist()) - {-1}
+        slots = (made.labels[row] >= 0).nonzero()[:, 0].tolist()
+        assert present == set(slots)
+        assert len(slots) <= fewest + more
+        for slot in slots:
+            y, x = (made.owners[row] == slot).nonzero().T
+            box = lesson.corners(made.boxes[row, slot]) * SIDE
+            expected = [x.min(), y.min(), x.max() + 1, y.max() + 1]
+            torch.testing.assert_close(box, torch.tensor(expected).float())
+        empty = made.labels[row] < 0
+        assert (made.boxes[row, empty] == 0).all()
+
+
+def test_enough_of_each_object_stays_in_view():
+    pictures, labels = articles()
+    made = lesson.compose(
+        pictures, labels, 300, side=SIDE, sizes=(8.0, 8.0), visible=0.6,
+        objects=(3, 3), pieces=0,
+    )  # fmt: skip
+    filled = (pictures > 25).flatten(1).sum(1).float()  # at this size
+    seen = made.masks().flatten(2).sum(-1)  # (n, slots)
+    for label, whole in ((0, filled[0]), (1, filled[1])):
+        mine = seen[made.labels == label]
+        assert (mine >= 0.6 * whole - 1e-3).all()
+        assert (mine < whole).any()  # some are partly hidden, or cut off
+
+
+def test_some_objects_touch_the_border_and_some_overlap():
+    made = scenes(200, objects=(3, 3))
+    box = lesson.corners(made.boxes[made.labels >= 0])
+    assert (box[:, 0] == 0).any() and (box[:, 3] == 1).any()
+    assert ((box >= 0) & (box <= 1)).all()
+    overlaps = lesson.iou(box[:, None], box).triu(1)
+    assert (overlaps > 0).any()
+
+
+def test_classes_are_equally_likely_whatever_their_number_of_pictures():
+    made = scenes(1000, objects=(1, 1))
+    counts = made.labels[made.labels >= 0].bincount()
+    assert abs(counts[0] / counts.sum() - 0.5) < 0.06
+
+
+def test_no_object_and_no_scene():
+    empty = scenes(3, objects=(0, 0))
+    assert (empty.labels == -1).all() and (empty.owners == -1).all()
+    assert [len(o.labels) for o in empty.objects()] == [0, 0, 0]
+    assert len(scenes(0)) == 0
+
+
+def test_mirror_twice_is_nothing_and_boxes_go_along():
+    made = scenes(8)
+    flip = torch.arange(8) % 2 == 0
+    once = made.mirror(flip)
+    assert not torch.equal(once.images[0], made.images[0])
+    assert torch.equal(once.images[1], made.images[1])
+    tight = lesson.tight_boxes(once.masks())
+    torch.testing.assert_close(once.boxes, tight)
+    twice = once.mirror(flip)
+    assert torch.equal(twice.images, made.images)
+    torch.testing.assert_close(twice.boxes, made.boxes)
+
+
+def test_paste_at_its_own_size_is_a_copy():
+    picture = torch.rand(1, 8, 8)
+    at = torch.tensor
+    drawn = lesson.paste(picture, at([3.0]), at([5.0]), at([8.0]), SIDE)
+    torch.testing.assert_close(drawn[0, 3:11, 5:13], picture[0])
+    assert drawn[0, :3].abs().sum() == 0 and drawn[0, :, :5].abs().sum() == 0
+
+
+def test_paste_smaller_keeps_the_mean():
+    picture = torch.full((1, 8, 8), 0.5)
+    start, size = torch.tensor([4.0]), torch.tensor([4.0])
+    drawn = lesson.paste(picture, start, start, size, SIDE)
+    torch.testing.assert_close(drawn.sum(), torch.tensor(0.5 * 16))
+
+
+def test_silhouettes_fill_holes_within_one_picture_only():
+    ring = torch.full((5, 5), 200, dtype=torch.uint8)
+    ring[2, 2] = 0
+    ring[0] = 0
+    notch = ring.clone()
+    notch[2, 2:] = 0
+    found = lesson.silhouettes(torch.stack([ring, notch]))
+    assert found[0, 1:].all() and not found[0, 0].any()
+    assert not found[1, 2, 2:].any()
+
+
+def test_lesson_data_come_from_the_right_split():
+    pictures, labels = fashion_mnist.load("test")
+    made = lesson.compose(pictures, lesson.kinds(labels), 20)
+    known = {-1, *range(len(lesson.KINDS))}
+    assert set(made.labels.unique().tolist()) <= known
+    names = {fashion_mnist.CLASSES[c]: lesson.KINDS[k]
+             for c, k in enumerate(lesson.KIND_OF)}  # fmt: skip
+    assert names["Sandal"] == names["Ankle boot"] == "shoe"
+    assert names["Dress"] == names["Coat"] == "top"
+    assert names["Bag"] == "bag" and names["Trouser"] == "trousers"
+
+
+def test_batches_show_every_scene_once_an_epoch():
+    made = scenes(12)
+    batches = lesson.scene_batches(made, 4, seed=3)
+    seen = torch.cat([batches(step).boxes[..., 2:].flatten(1).sum(1)
+                      for step in range(3)])  # fmt: skip
+    expected = made.boxes[..., 2:].flatten(1).sum(1)
+    torch.testing.assert_close(seen.sort().values, expected.sort().values)
+    again = lesson.scene_batches(made, 4, seed=3)(1)
+    assert torch.equal(again.images, batches(1).images)
+
+
+# --- boxes -------------------------------------------------------------------
+
+WHOLE = st.integers(0, 12)
+
+
+def whole_box(x, y, w, h):
+    return torch.tensor([x, y, x + w + 1.0, y + h + 1.0], dtype=torch.float64)
+
+
+BOX = st.builds(whole_box, WHOLE, WHOLE, WHOLE, WHOLE)
+
+
+@given(BOX, BOX)
+def test_iou_counts_pixels(a, b):
+    def pixels(box):
+        x0, y0, x1, y1 = box.int().tolist()
+        return {(x, y) for x in range(x0, x1) for y in range(y0, y1)}
+
+    one, two = pixels(a), pixels(b)
+    expected = len(one & two) / len(one | two)
+    assert lesson.iou(a, b).item() == pytest.approx(expected)
+    torch.testing.assert_close(lesson.iou(a, b), lesson.iou(b, a))
+
+
+@given(BOX, BOX)
+def test_iou_equals_pycocotools(a, b):
+    def sizes(box):
+        return np.array([[*box[:2], *(box[2:] - box[:2])]])
+
+    theirs = coco_mask.iou(sizes(a), sizes(b), [0])[0, 0]
+    assert lesson.iou(a, b).item() == theirs  # to the last bit
+
+
+@given(BOX, BOX)
+def test_giou_counts_pixels_of_the_hull(a, b):
+    low = torch.minimum(a[:2], b[:2])
+    high = torch.maximum(a[2:], b[2:])
+    hull = float((high - low).prod())
+    wide = (torch.minimum(a[2:], b[2:]) - torch.maximum(a[:2], b[:2])).tolist()
+    common = max(wide[0], 0) * max(wide[1], 0)
+    union = float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - common
+    expected = common / union - (hull - union) / hull
+    found = lesson.generalised_iou(a, b).item()
+    assert found == pytest.approx(expected)
+    assert -1 < found <= lesson.iou(a, b).item() + 1e-12
+
+
+def test_giou_has_a_slope_where_the_iou_is_flat():
+    still = whole_box(0, 0, 3, 3)
+    for far, flat in ((2.0, False), (9.0, True)):
+        box = (still + torch.tensor([far, 0, far, 0])).requires_grad_()
+        slope = torch.autograd.grad(lesson.iou(box, still), box)[0]
+        assert bool((slope == 0).all()) is flat
+        slope = torch.autograd.grad(lesson.generalised_iou(box, still), box)[0]
+        assert slope[0] < 0  # nearer is better
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_boxes_without_area_are_finite(dtype, device):
+    if device == "mps" and dtype == torch.float64:
+        pytest.skip("MPS has no float64")
+    point = torch.zeros(1, 4, dtype=dtype, device=device, requires_grad=True)
+    for measure in (lesson.iou, lesson.generalised_iou):
+        found = measure(point, point.detach())
+        assert found.item() == 0
+        assert torch.autograd.grad(found.sum(), point)[0].isfinite().all()
+
+
+def test_all_pairs_by_broadcasting():
+    a, b = torch.rand(4, 4), torch.rand(3, 4)
+    a[:, 2:] += 1
+    b[:, 2:] += 1
+    table = lesson.iou(a[:, None], b)
+    assert table.shape == (4, 3)
+    for i, j in itertools.product(range(4), range(3)):
+        torch.testing.assert_close(table[i, j], lesson.iou(a[i], b[j]))
+
+
+# --- pairs -------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 10_000))
+def test_pairs_are_the_cheapest_of_all_permutations(queries, objects_, seed):
+    generator = torch.Generator().manual_seed(seed)
+    cost = torch.randint(-5, 6, (queries, objects_), generator=generator)
+    cost = cost.double()
+    rows, columns = lesson.cheapest_pairs(cost)
+    assert len(rows) == min(queries, objects_)
+    assert len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows)
+    tall = cost if queries >= objects_ else cost.T
+    best = min(
+        sum(tall[r, c] for c, r in enumerate(order)).item()
+        for order in itertools.permutations(range(len(tall)), tall.shape[1])
+    )
+    assert cost[rows, columns].sum().item() == best
+    theirs = linear_sum_assignment(cost.numpy())
+    assert rows.tolist() == theirs[0].tolist()
+
+
+def test_greedy_is_not_enough():
+    cost = torch.tensor([[1.0, 2, 6], [2, 5, 7], [6, 7, 9]])
+    greedy = sum(cost[pair].item() for pair in views.greedy_pairs(cost))
+    rows, columns = lesson.cheapest_pairs(cost)
+    assert (greedy, cost[rows, columns].sum().item()) == (15, 13)
+
+
+def test_pairs_do_not_depend_on_the_order_of_objects_or_queries():
+    made = scenes(4, objects=(2, 3))
+    logits = torch.randn(4, 6, 3)
+    boxes = torch.rand(4, 6, 4) * 0.5 + 0.2
+    pairs = lesson.find_pairs(logits, boxes, made)
+    turned = lesson.find_pairs(logits.flip(1), boxes.flip(1), made)
+    one = set(zip(*(x.tolist() for x in pairs)))
+    two = {(i, 5 - q, s) for i, q, s in zip(*(x.tolist() for x in turned))}
+    assert one == two
+
+
+def test_groups_are_paired_each_by_itself():
+    made = scenes(3, objects=(2, 2))
+    logits, boxes = torch.randn(3, 8, 3), torch.rand(3, 8, 4) * 0.5 + 0.2
+    both = lesson.find_pairs(logits, boxes, made, groups=2)
+    for group in (0, 1):
+        part = slice(4 * group, 4 * group + 4)
+        alone = lesson.find_pairs(logits[:, part], boxes[:, part], made)
+        mine = both.query // 4 == group
+        assert torch.equal(both.query[mine] - 4 * group, alone.query)
+        assert torch.equal(both.slot[mine], alone.slot)
+
+
+def test_costs_by_hand():
+    made = scenes(1, objects=(1, 1))
+    logits = torch.tensor([[[1.0, 2.0, 0.5]]])
+    boxes = torch.tensor([[[0.5, 0.5, 0.4, 0.2]]])
+    label = int(made.labels[0, 0])
+    mine, true = lesson.corners(boxes[0, 0]), lesson.corners(made.boxes[0, 0])
+    expected = (
+        -logits[0, 0].softmax(-1)[label]
+        + 5 * (boxes[0, 0] - made.boxes[0, 0]).abs().sum()
+        - 2 * lesson.generalised_iou(mine, true)
+    )
+    torch.testing.assert_close(
+        lesson.pair_costs(logits, boxes, made)[0, 0, 0], expected
+    )
+
+
+# --- the model ---------------------------------------------------------------
+
+
+def test_the_layers_are_those_of_lesson_06():
+    net = model()
+    assert type(net.encoder) is Encoder
+    assert all(type(layer) is DecoderLayer for layer in net.layers)
+
+
+def test_shapes_and_weights_that_sum_to_one(device):
+    net, made = model().to(device).eval(), scenes(3).to(device)
+    said = net(made.images, need_weights=True)
+    assert said.logits.shape == (2, 3, 5, 3)
+    assert said.boxes.shape == (2, 3, 5, 4)
+    assert said.masks.shape == (3, 5, SIDE // 2, SIDE // 2)
+    assert said.weights.shape == (2, 3, 2, 5, (SIDE // 4) ** 2)
+    assert said.tokens is None
+    total = said.weights.sum(-1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    assert ((said.boxes > 0) & (said.boxes < 1)).all()
+
+
+def test_later_layers_look_in_and_around_their_box_only():
+    net, made = model().eval(), scenes(3)
+    said = net(made.images, need_weights=True)
+    assert (said.weights[0] > 0).all()
+    centre, size = said.boxes[0, :, :, None].split(2, dim=-1)
+    away = (net.places - centre).abs()
+    far = (away > 0.75 * size + 4 / SIDE + 1e-6).any(-1)  # (batch, q, tokens)
+    assert far.any()
+    assert (said.weights[1].sum(1)[far] == 0).all()
+
+
+def test_one_group_is_the_first_of_several():
+    net, made = model().eval(), scenes(3)
+    one, two = net(made.images), net(made.images, groups=2)
+    torch.testing.assert_close(one.logits, two.logits[:, :, :5])
+    torch.testing.assert_close(one.boxes, two.boxes[:, :, :5])
+    torch.testing.assert_close(one.masks, two.masks[:, :5])
+
+
+def test_a_query_alone_sees_no_other_query():
+    net, made = model(groups=1).eval(), scenes(2)
+    before = net(made.images, alone=True)
+    with_others = net(made.images)
+    assert not torch.allclose(before.logits, with_others.logits)
+    with torch.no_grad():
+        net.content[1:] += torch.randn(4, 16)
+    after = net(made.images, alone=True)
+    torch.testing.assert_close(after.logits[:, :, 0], before.logits[:, :, 0])
+    assert not torch.allclose(after.logits[:, :, 1], before.logits[:, :, 1])
+
+
+def test_answers_come_in_no_order():
+    """Queries are a set: exchange two, and their answers are exchanged."""
+    net, made = model(groups=1).eval(), scenes(2)
+    before = net(made.images)
+    order = torch.tensor([3, 1, 2, 0, 4])
+    with torch.no_grad():
+        net.content.copy_(net.content[order])
+        net.anchors.copy_(net.anchors[order])
+    after = net(made.images)
+    torch.testing.assert_close(after.logits, before.logits[:, :, order])
+    torch.testing.assert_close(after.masks, before.masks[:, order])
+
+
+def test_every_parameter_learns():
+    net = model()
+    lesson.training_loss(net, scenes(4, objects=(1, 3))).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_models_save_and_load(tmp_path):
+    net, other, made = model().eval(), model().eval(), scenes(2)
+    torch.save(net.state_dict(), tmp_path / "model.pt")
+    other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+    torch.testing.assert_close(
+        net(made.images).boxes, other(made.images).boxes
+    )
+
+
+def test_no_image():
+    said = model().eval()(torch.zeros(0, SIDE, SIDE, dtype=torch.uint8))
+    assert said.logits.shape == (2, 0, 5, 3)
+
+
+# --- the loss ----------------------------------------------------------------
+
+
+def perfect(made: lesson.Scenes, queries: int = 5) -> lesson.Answers:
+    """Answers that say exactly what is there, in some order of queries."""
+    n, slots = made.labels.shape
+    logits = torch.zeros(1, n, queries, 3)
+    logits[..., -1] = 40.0
+    boxes = torch.full((1, n, queries, 4), 0.5)
+    masks = torch.full((n, queries, SIDE // 2, SIDE // 2), -40.0)
+    for row, slot in (made.labels >= 0).nonzero().tolist():
+        query = (2 * slot + row) % queries
+        logits[0, row, query] = 0
+        logits[0, row, query, made.labels[row, slot]] = 40.0
+        boxes[0, row, query] = made.boxes[row, slot]
+        masks[row, query] = 80.0 * made.masks()[row, slot, ::2, ::2] - 40
+    return lesson.Answers(logits, boxes, masks)
+
+
+def test_right_answers_cost_nothing_but_half_covered_pixels():
+    made = scenes(6, objects=(1, 2))
+    made.owners = made.owners[:, ::2, ::2].repeat_interleave(2, 1)
+    made.owners = made.owners.repeat_interleave(2, 2)  # no half pixels
+    made.boxes = lesson.tight_boxes(made.masks())
+    made.labels[made.boxes[..., 2] == 0] = -1
+    losses = lesson.set_loss(perfect(made), made)
+    for name, part in losses._asdict().items():
+        assert part.item() == pytest.approx(0, abs=1e-5), name
+
+
+def test_the_loss_does_not_depend_on_the_order_of_queries():
+    net, made = model(groups=1).eval(), scenes(4, objects=(1, 3))
+    said = net(made.images)
+    order = torch.tensor([4, 2, 0, 1, 3])
+    turned = lesson.Answers(
+        said.logits[:, :, order], said.boxes[:, :, order], said.masks[:, order]
+    )
+    for one, two in zip(
+        lesson.set_loss(said, made), lesson.set_loss(turned, made)
+    ):
+        torch.testing.assert_close(one, two)
+
+
+def test_scenes_without_objects_ask_for_nothing_everywhere():
+    net, made = model().train(), scenes(3, objects=(0, 0))
+    said = net(made.images)
+    losses = lesson.set_loss(said, made, groups=2)
+    assert losses.corners == losses.overlaps == losses.pixels == 0
+    assert losses.dice == 0
+    sure = -said.logits.log_softmax(-1)[..., -1].flatten(1).mean(-1).sum()
+    torch.testing.assert_close(losses.classes, 2 * sure)
+    losses.total().backward()
+    grads = [p.grad for p in net.parameters() if p.grad is not None]
+    assert all(g.isfinite().all() for g in grads)
+
+
+def test_more_objects_than_queries():
+    """The objects that would cost most go without; the loss stays finite."""
+    net = model(queries=2, groups=2).train()
+    made = scenes(4, objects=(4, 6), sizes=(4.0, 5.0))
+    assert ((made.labels >= 0).sum(1) > 2).all()
+    said = net(made.images)
+    pairs = lesson.find_pairs(said.logits[-1], said.boxes[-1], made, groups=2)
+    assert len(pairs.image) == 4 * 2 * 2
+    loss = lesson.set_loss(said, made, groups=2).total()
+    loss.backward()
+    assert loss.isfinite()
+    found = lesson.detect(net, made.images, 0.0)
+    assert [len(o.labels) for o in found] == [2] * 4
+
+
+def test_nothing_counts_less():
+    net, made = model(groups=1).eval(), scenes(4)
+    said = net(made.images)
+    less, more = (
+        lesson.set_loss(said, made, nothing=w).classes for w in (0.1, 1.0)
+    )
+    parts = []
+    for logits, boxes in zip(said.logits, said.boxes):
+        pairs = lesson.find_pairs(logits, boxes, made)
+        costs, weights = [], []
+        for image, query in itertools.product(range(4), range(5)):
+            pair = ((pairs.image == image) & (pairs.query == query)).nonzero()
+            label = 2 if not len(pair) else int(
+                made.labels[image, pairs.slot[pair[0, 0]]]
+            )  # fmt: skip
+            weights.append(0.1 if label == 2 else 1.0)
+            costs.append(-logits[image, query].log_softmax(-1)[label])
+        weights = torch.tensor(weights)
+        parts.append((weights * torch.stack(costs)).sum() / weights.sum())
+    torch.testing.assert_close(less, 2 * sum(parts))
+    assert less != more
+
+
+def test_a_small_detector_learns_two_scenes_by_heart():
+    torch.manual_seed(0)
+    made = scenes(2, objects=(2, 2), sizes=(7.0, 9.0), seed=3)
+    net = model(dim=32, hidden=32).train()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = lesson.training_loss(net, made)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+    net.train()  # two scenes are no sample for the norm's running mean
+    with torch.no_grad():
+        said = net(made.images, groups=1)
+    pairs = lesson.find_pairs(said.logits[-1], said.boxes[-1], made)
+    mine = lesson.corners(said.boxes[-1][pairs.image, pairs.query])
+    true = lesson.corners(made.boxes[pairs.image, pairs.slot])
+    assert lesson.iou(mine, true).min() > 0.6
+    label = said.logits[-1][pairs.image, pairs.query].argmax(-1)
+    assert torch.equal(label, made.labels[pairs.image, pairs.slot])
+
+
+# --- answers -----------------------------------------------------------------
+
+
+def test_detect_sorts_cuts_off_and_leaves_the_mode():
+    net, made = model().train(), scenes(5)
+    found = lesson.detect(net, made.images, 0.0, chunk=2)
+    assert net.training
+    for one in found:
+        assert len(one.labels) == 5
+        assert (one.scores.diff() <= 0).all()
+        assert sorted(one.queries.tolist()) == [0, 1, 2, 3, 4]
+        assert one.masks.shape == (5, SIDE, SIDE)
+    level = float(found[0].scores[2:4].mean())
+    less = lesson.detect(net, made.images[:1], level)[0]
+    torch.testing.assert_close(less.scores, found[0].scores[:3])
+    assert lesson.detect(net, made.images, 1.0)[0].labels.shape == (0,)
+    assert lesson.detect(net, made.images[:0]) == []
+
+
+@settings(max_examples=40)
+@given(st.lists(BOX, max_size=8), st.integers(0, 99))
+def test_suppress_by_its_definition(boxes, seed):
+    boxes = torch.stack(boxes) if boxes else torch.zeros(0, 4).double()
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.rand(len(boxes), generator=generator)
+    kept = lesson.suppress(boxes, scores, 0.3).tolist()
+    table = lesson.iou(boxes[:, None], boxes)
+    for one, two in itertools.combinations(kept, 2):
+        assert table[one, two] <= 0.3
+    for lost in set(range(len(boxes))) - set(kept):
+        surer = [k for k in kept if scores[k] > scores[lost]]
+        assert any(table[lost, k] > 0.3 for k in surer)
+    assert (scores[kept].diff() <= 0).all()
+
+
+# --- average precision, proved equal to COCO's -------------------------------
+
+
+def coco_precision(
+    found: list, true: list, classes: int, kind: str
+) -> np.ndarray:
+    """Ask pycocotools: average precision (levels, classes), -1 for none."""
+
+    def entry(number, image, label, box, mask, **more):
+        x0, y0, x1, y1 = box.tolist()
+        rle = coco_mask.encode(np.asfortranarray(mask.numpy().astype("uint8")))
+        return {
+            "id": number, "image_id": image, "category_id": label + 1,
+            "bbox": [x0, y0, x1 - x0, y1 - y0], "segmentation": rle,
+            "area": float((x1 - x0) * (y1 - y0)), "iscrowd": 0, **more,
+        }  # fmt: skip
+
+    theirs, ours = COCO(), COCO()
+    info = {
+        "images": [
+            {"id": i, "height": SIDE, "width": SIDE} for i in range(len(true))
+        ],
+        "categories": [{"id": c + 1} for c in range(classes)],
+    }
+    numbers = itertools.count(1)
+    truths = [
+        entry(next(numbers), i, int(label), box, mask)
+        for i, o in enumerate(true)
+        for label, box, mask in zip(o.labels, o.boxes, o.masks)
+    ]
+    numbers = itertools.count(1)
+    answers = [
+        entry(next(numbers), i, int(label), box, mask, score=float(score))
+        for i, o in enumerate(found)
+        for label, box, mask, score in zip(
+            o.labels, o.boxes, o.masks, o.scores
+        )
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        for coco, rows in ((theirs, truths), (ours, answers)):
+            coco.dataset = {**info, "annotations": rows}
+            coco.createIndex()
+        check = COCOeval(theirs, ours, kind)
+        check.params.areaRng = [[0, 1e10]]
+        check.params.areaRngLbl = ["all"]
+        check.evaluate()
+        check.accumulate()
+    precision = check.eval["precision"]  # level, recall, class, area, number
+    return precision[:, :, :, 0, -1].mean(axis=1)
+
+
+def random_case(seed: int) -> tuple[list, list, int]:
+    """Make some scenes: ties of scores and of IoUs, empty ones, all sizes."""
+    rng = np.random.default_rng(seed)
+    classes = int(rng.integers(1, 4))
+    found, true = [], []
+    for _ in range(rng.integers(1, 7)):
+        there = int(rng.integers(0, 5)) * int(rng.random() < 0.8)
+        start = rng.integers(0, 10, (there, 2))
+        end = start + rng.integers(1, 7, (there, 2))
+        truth = np.concatenate([start, end], axis=1)
+        said = int(rng.integers(0, 8)) * int(rng.random() < 0.8)
+        boxes = []
+        for _ in range(said):
+            if there and rng.random() < 0.7:  # near a true one, or the same
+                box = truth[rng.integers(there)] + rng.integers(-1, 2, 4)
+            else:
+                corner = rng.integers(0, 10, 2)
+                box = np.concatenate([corner, corner + rng.integers(1, 7, 2)])
+            box = np.clip(box, 0, SIDE)
+            box[:2] = np.minimum(box[:2], SIDE - 1)
+            box[2:] = np.maximum(box[2:], box[:2] + 1)
+            boxes.append(box)
+        steps = 4 if rng.random() < 0.5 else 1000  # few steps: many ties
+        scores = rng.integers(1, steps + 1, said) / steps
+        labels = rng.integers(0, classes, (2, 20))
+        found.append(objects(labels[0, :said], np.array(boxes), scores))
+        true.append(objects(labels[1, :there], truth))
+    return found, true, classes
+
+
+def assert_same_as_coco(found, true, classes):
+    for by, kind in (("boxes", "bbox"), ("masks", "segm")):
+        ours = lesson.judge(found, true, classes, by=by).average_precision()
+        theirs = coco_precision(found, true, classes, kind)
+        np.testing.assert_allclose(
+            np.nan_to_num(ours, nan=-1.0), theirs, atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_average_precision_equals_pycocotools(block):
+    for seed in range(40 * block, 40 * block + 40):
+        assert_same_as_coco(*random_case(seed))
+
+
+def test_random_cases_hold_what_they_should():
+    """Ties, scenes without answers, without objects, classes that miss."""
+    ties = silent = empty = missing = scored = 0
+    for seed in range(400):
+        found, true, classes = random_case(seed)
+        for said, there in zip(found, true):
+            ties += len(said.scores.unique()) < len(said.scores)
+            silent += not len(said.labels)
+            empty += not len(there.labels)
+        present = {int(c) for o in true for c in o.labels}
+        missing += len(present) < classes
+        score = lesson.judge(found, true, classes).score()
+        scored += 0.05 < score < 0.95
+    assert min(ties, silent, empty, missing, scored) > 30
+
+
+def test_average_precision_with_many_answers_equals_pycocotools():
+    rng = np.random.default_rng(1)
+    found, true = [], []
+    for _ in range(20):
+        start = rng.integers(0, 9, (12, 2))
+        boxes = np.concatenate([start, start + rng.integers(3, 8, (12, 2))], 1)
+        true.append(objects(rng.integers(0, 2, 12), boxes))
+        near = boxes.repeat(3, 0) + rng.integers(-1, 2, (36, 4))
+        near = np.clip(near, 0, SIDE)
+        found.append(objects(rng.integers(0, 2, 36), near, rng.random(36)))
+    assert_same_as_coco(found, true, 2)
+
+
+def test_average_precision_by_hand():
+    """Right, wrong, right; three objects: one is never found."""
+    true = [objects([0, 0, 0], [[0, 0, 4, 4], [6, 0, 10, 4], [0, 8, 4, 12]])]
+    boxes = [[0, 0, 4, 4], [11, 11, 14, 14], [6, 0, 10, 4]]
+    found = [objects([0, 0, 0], boxes, [0.9, 0.8, 0.7])]
+    judged = lesson.judge(found, true, 1, (0.5,))
+    recall, precision = judged.curve(0)
+    np.testing.assert_allclose(recall, [1 / 3, 1 / 3, 2 / 3])
+    np.testing.assert_allclose(precision, [1, 1 / 2, 2 / 3])
+    # recalls 0.00 to 0.33: 34 of them; 0.34 to 0.66: 33; then never.
+    expected = (34 * 1 + 33 * 2 / 3) / 101
+    assert judged.score(0) == pytest.approx(expected)
+    assert lesson.average_precision(found, true, 1) == judged.score(0)
+
+
+def test_the_second_answer_for_one_object_is_wrong():
+    true = [objects([0], [[0, 0, 4, 4]])]
+    twice = [objects([0, 0], [[0, 0, 4, 4]] * 2, [0.9, 0.8])]
+    assert lesson.judge(twice, true, 1).hits[0][0].tolist() == [True, False]
+
+
+def test_no_object_anywhere_has_no_number():
+    nothing = [objects([], [])]
+    said = [objects([0], [[0, 0, 4, 4]], [0.9])]
+    assert np.isnan(lesson.judge(said, nothing, 2).score())
+    assert np.isnan(lesson.judge([], [], 1).score())
+
+
+@given(st.integers(0, 399))
+@settings(max_examples=30)
+def test_scenes_that_count_twice_are_scenes_seen_twice(seed):
+    found, true, classes = random_case(seed)
+    rng = np.random.default_rng(seed)
+    times = rng.integers(0, 3, len(true))
+    # One score per answer: copies of a scene must stay neighbours in rank.
+    total = sum(len(o.labels) for o in found)
+    fresh = iter(rng.permutation(total) / max(total, 1))
+    found = [
+        o._replace(
+            scores=torch.tensor([next(fresh) for _ in o.labels]).double()
+        )
+        for o in found
+    ]
+    copies = [i for i, count in enumerate(times) for _ in range(count)]
+    ours = lesson.judge(found, true, classes).average_precision(
+        times.astype(float)
+    )
+    again = lesson.judge(
+        [found[i] for i in copies], [true[i] for i in copies], classes
+    ).average_precision()
+    np.testing.assert_array_equal(np.isnan(ours), np.isnan(again))
+    # Between two copies of an answer the steps differ a little.
+    np.testing.assert_allclose(
+        np.nan_to_num(ours), np.nan_to_num(again), atol=0.13
+    )
+
+
+def test_intervals_hold_the_score_and_narrow_with_more_scenes():
+    values = [torch.tensor([float(i % 2)]) for i in range(400)]
+    few = lesson.mean_interval_over_scenes(values[:40])
+    many = lesson.mean_interval_over_scenes(values)
+    for found in (few, many):
+        assert found.score == pytest.approx(0.5)
+        assert found.low < 0.5 < found.high
+    width = 2 * 1.96 * 0.5 / 400**0.5
+    assert many.high - many.low == pytest.approx(width, rel=0.15)
+    assert many.high - many.low < few.high - few.low
+
+
+def test_mask_overlaps_pair_one_to_one():
+    true = [objects([0, 0], [[0, 0, 4, 4], [8, 0, 12, 4]]), objects([], [])]
+    said = objects([1], [[0, 0, 4, 2]], [0.9])
+    first, second = lesson.mask_overlaps([said, said], true)
+    torch.testing.assert_close(first, torch.tensor([0.5, 0.0]).double())
+    assert second.shape == (0,)
+    silent = objects([], [], [])
+    assert lesson.mask_overlaps([silent], true[:1])[0].tolist() == [0, 0]
+
+
+def test_place_share_from_one_place_each_to_everywhere():
+    corner = objects([0, 0], [[0, 0, 2, 2], [9, 9, 11, 11]])
+    own = corner._replace(queries=torch.tensor([0, 1]))
+    assert lesson.place_share([own] * 3) == pytest.approx(1)
+    mixed = corner._replace(queries=torch.tensor([1, 0]))
+    assert lesson.place_share([own, mixed]) == pytest.approx(0)
+    middle = objects([0, 0], [[4, 4, 6, 6]] * 2)
+    still = middle._replace(queries=torch.tensor([0, 1]))
+    assert lesson.place_share([still]) == 0
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: scenes(-1), "count, objects: .*-1"),
+        (lambda: scenes(objects=(3, 2)), "count, objects: .*3, 2"),
+        (lambda: scenes(visible=0.0), "visible, sizes: .*0.0"),
+        (lambda: scenes(sizes=(9.0, 5.0)), "visible, sizes: .*9.0"),
+        (
+            lambda: lesson.compose(articles()[0], torch.zeros(2).long(), 1),
+            "labels: .*2 for 3",
+        ),
+        (lambda: lesson.scene_batches(scenes(3), 4), "size: .*3.*got 4"),
+        (
+            lambda: lesson.cheapest_pairs(torch.tensor([[1.0, torch.nan]])),
+            "cost: .*finite",
+        ),
+        (lambda: lesson.cheapest_pairs(torch.ones(3)), "cost: .*matrix"),
+        (lambda: model(queries=0), "queries: .*got 0"),
+        (lambda: model(side=20), "side: .*got 20"),
+        (lambda: model(heads=3), "heads: .*3"),
+        (
+            lambda: model()(torch.zeros(1, 8, 8, dtype=torch.uint8)),
+            "images: .*16.*8, 8",
+        ),
+        (lambda: model()(torch.zeros(1, SIDE, SIDE)), "images: .*uint8"),
+        (lambda: model()(scenes(1).images, groups=3), "groups: .*2, got 3"),
+        (lambda: lesson.judge([], [objects([], [])], 1), "found: .*1, got 0"),
+        (lambda: lesson.judge([], [], 1, by="pixels"), "by: .*pixels"),
+        (lambda: lesson.place_share([_found(1)]), "found: .*two.*got 1"),
+    ],
+)
+def test_wrong_input_is_named(own_errors, call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def _found(count: int) -> lesson.Objects:
+    one = objects([0] * count, [[0, 0, 4, 4]] * count, [0.9] * count)
+    return one._replace(queries=torch.arange(count))
+
+
+# --- the lesson's pictures ---------------------------------------------------
+
+
+def test_pairing_explorer_answers_to_changed_costs():
+    view = views.pairing_explorer(
+        torch.tensor([[1.0, 2, 6], [2, 5, 7], [6, 7, 9]])
+    )
+    assert "cheapest first pairs A with 1, B with 2, C with 3 for 15" in (
+        view.still.alt
+    )
+    assert "Hungarian pairs A with 2, B with 1, C with 3 for 13" in (
+        view.still.alt
+    )
+    before = view.picture.value
+    view.controls["c01"].value = 9
+    assert "for 15" in view.caption.value
+    assert "for 13" not in view.caption.value
+    assert view.picture.value != before
+
+
+def test_detection_explorer_shows_the_chosen_query():
+    view = views.detection_explorer(
+        model().eval(), scenes(3).images, ["disc", "bar"]
+    )
+    assert "Test scene 0" in view.still.alt
+    before = view.picture.value
+    view.controls["scene"].value = 2
+    view.controls["query"].value = 4
+    view.controls["threshold"].value = 0.0
+    assert "Test scene 2" in view.caption.value
+    assert "query 4" in view.caption.value and "0.00" in view.caption.value
+    assert view.picture.value != before
+
+
+def test_figures_have_the_parts_they_are_asked_for():
+    made = scenes(3)
+    net = model().eval()
+    found = lesson.detect(net, made.images, 0.0)
+    figure = views.scene_grid(
+        list(made.images), made.objects(), ["disc", "bar"], across=2,
+        titles=["a", "b", "c"], masks=True,
+    )  # fmt: skip
+    assert len(figure.axes) == 4
+    boxes = [len(ax.patches) for ax in figure.axes]
+    assert boxes == [len(o.labels) for o in made.objects()] + [0]
+    figure = views.two_boxes([0, 0, 2, 2], [3, 0, 5, 2], "apart")
+    assert len(figure.axes[0].patches) == 3
+    weights = torch.rand(3, 5, 16)
+    figure = views.attention_grid(
+        list(made.images), found, list(weights), ["disc", "bar"], most=2
+    )
+    assert len(figure.axes) == 9
+    figure = views.query_places(found, 5, SIDE, "places")
+    assert len(figure.axes) == 8
+    scores = {"a": lesson.Interval(0.5, 0.4, 0.6)}
+    figure = views.interval_table(scores, xlabel="x", title="t")
+    assert "0.500  [0.400, 0.600]" in figure.axes[0].texts[0].get_text()
+    figure = views.bar_pairs(["g"], {"s": [0.25]}, ylabel="y", title="t")
+    assert figure.axes[0].texts[0].get_text() == "0.25"
+    costs = torch.rand(2, 2)
+    figure = views.cost_table(costs, "AB", "12", [(0, 1)], title="t")
+    assert len(figure.axes[0].patches) == 1

@@ -1,0 +1,797 @@
+"""Lesson 11's module: features, CTC, models, errors, alignment, the cache."""
+
+import base64
+import io
+import math
+import os
+import subprocess
+import sys
+from datetime import datetime
+
+import jiwer
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+from transformers import audio_utils
+
+from attn_course import speech_attention as lesson
+from attn_course.additive_attention import END, PAD, START, shift_right
+from attn_course.data import speech
+from attn_course.text_classification import Vocabulary
+from attn_course.widgets import speech_attention as views
+
+TEXTS = ["one two", "two", "three one two"]
+WORDS = st.lists(st.sampled_from("one two three the".split()), max_size=7)
+
+
+def tone(seconds=0.6, rate=8_000, hertz=440.0):
+    time = np.arange(round(seconds * rate)) / rate
+    return 0.4 * np.sin(2 * np.pi * hertz * time) * np.hanning(len(time))
+
+
+def sound(wave, rate=8_000, kind="WAV", **options):
+    stream = io.BytesIO()
+    soundfile.write(stream, wave, rate, format=kind, **options)
+    return stream.getvalue()
+
+
+def features(count=3, dtype=torch.float32, device="cpu"):
+    lengths = torch.tensor([29, 17, 40, 23][:count], device=device)
+    x = torch.rand(count, int(lengths.max()), lesson.BANDS, device=device)
+    real = torch.arange(x.shape[1], device=device) < lengths[:, None]
+    return (x * real[..., None]).to(dtype), lengths
+
+
+def vocabulary():
+    return Vocabulary(TEXTS, least=1)
+
+
+def model(kind="Transformer", **options):
+    return lesson.KINDS[kind](len(vocabulary()), 16, **options)
+
+
+# --- reading recordings -----------------------------------------------------
+
+FORMATS = [
+    ("WAV", subtype)
+    for subtype in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE",
+                    "ULAW", "ALAW")
+] + [("WAVEX", "PCM_16"), ("RF64", "PCM_24"), ("FLAC", "PCM_16"),
+     ("OGG", "VORBIS"), ("AIFF", "PCM_16")]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind, subtype", FORMATS)
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_all_formats_give_the_same_features(kind, subtype, rate, channels):
+    wave = np.stack([tone(rate=rate)] * channels, axis=1)
+    found = lesson.read_wave(sound(wave, rate, kind, subtype=subtype))
+    expected = torch.from_numpy(tone()).float()
+    assert found.dtype == torch.float32
+    assert abs(len(found) - len(expected)) <= 1
+    both = min(len(found), len(expected))
+    # 8 bits are coarse, and Vorbis changes the wave.
+    coarse = subtype in ("PCM_U8", "ULAW", "ALAW", "VORBIS")
+    torch.testing.assert_close(
+        found[:both], expected[:both], rtol=0, atol=0.05 if coarse else 2e-3
+    )
+
+
+def test_channels_are_averaged():
+    wave = np.stack([tone(), np.zeros_like(tone())], axis=1)
+    found = lesson.read_wave(sound(wave, subtype="FLOAT"))
+    torch.testing.assert_close(found, torch.from_numpy(tone() / 2).float())
+
+
+def test_resampling_takes_away_what_the_new_rate_cannot_hold():
+    high = lesson.read_wave(sound(tone(rate=48_000, hertz=6_000), 48_000))
+    kept = lesson.read_wave(sound(tone(rate=48_000, hertz=1_000), 48_000))
+    assert high.abs().max() < 0.02 < 0.35 < kept.abs().max()
+
+
+@pytest.mark.parametrize("rate", [11_025, 22_050, 44_101, 96_000, 192_000])
+def test_any_rate_keeps_the_time(rate):
+    found = lesson.read_wave(sound(tone(rate=rate), rate, subtype="FLOAT"))
+    assert len(found) == pytest.approx(0.6 * 8_000, abs=1)
+
+
+def test_a_path_is_read_as_its_bytes_are(tmp_path):
+    path = tmp_path / "my voice.wav"
+    path.write_bytes(sound(tone()))
+    found = lesson.read_wave(path)
+    torch.testing.assert_close(found, lesson.read_wave(path.read_bytes()))
+
+
+BAD = {
+    "empty": (b"", "empty file"),
+    "text": (b"this is no sound at all" * 40, "none or is damaged"),
+    "picture": (b"\x89PNG\r\n\x1a\n" + bytes(400), "none or is damaged"),
+    "header": (sound(tone())[:30], "none or is damaged|0 samples"),
+    "no samples": (sound(np.zeros(0)), "0 samples"),
+    "silent": (sound(np.zeros(4_000)), "silence"),
+    "too long": (sound(np.ones(8_000 * 21) / 3), "at most 20 seconds, got 21"),
+    "not finite": (
+        sound(np.array([0.1, np.nan, 0.2]), subtype="FLOAT"), "finite",
+    ),
+    "slow": (sound(tone(), 100), "1,000 to 400,000 samples a second, got 100"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_recordings_are_refused_with_a_reason(name):
+    content, words = BAD[name]
+    with pytest.raises(ValueError, match=f"source: expected .*({words})"):
+        lesson.read_wave(content)
+
+
+def test_a_cut_off_recording_is_read_or_refused_but_never_crashes():
+    whole = sound(tone())
+    for end in range(0, len(whole), 97):
+        try:
+            found = lesson.read_wave(whole[:end])
+        except ValueError as error:
+            assert "source: expected" in str(error)
+        else:
+            assert len(found) and found.isfinite().all()
+
+
+def test_a_path_that_is_not_there():
+    with pytest.raises(FileNotFoundError):
+        lesson.read_wave("nowhere.wav")
+
+
+# --- features ---------------------------------------------------------------
+
+
+def test_frames_are_slices():
+    wave = torch.arange(1_000.0)
+    found = lesson.frames(wave)
+    assert found.shape == (1 + (1_000 - 256) // 128, 256)
+    for number, frame in enumerate(found):
+        assert torch.equal(frame, wave[number * 128 : number * 128 + 256])
+    short = lesson.frames(torch.ones(10))
+    assert short.shape == (1, 256) and short.sum() == 10
+
+
+def test_mel_filters_equal_the_librarys():
+    theirs = audio_utils.mel_filter_bank(
+        num_frequency_bins=129, num_mel_filters=24, min_frequency=60,
+        max_frequency=4_000, sampling_rate=8_000, mel_scale="htk",
+    )  # fmt: skip
+    ours = lesson.mel_filters()
+    torch.testing.assert_close(ours, torch.from_numpy(theirs.T).float())
+    assert (ours.sum(dim=1) > 0).all()
+
+
+def test_log_mel_equals_the_librarys():
+    wave = speech.load_human("en")[3].wave
+    decibels = audio_utils.spectrogram(
+        wave.numpy().astype(np.float64), audio_utils.window_function(256),
+        frame_length=256, hop_length=128, power=2.0, center=False,
+        mel_filters=lesson.mel_filters().double().numpy().T,
+        log_mel="dB", min_value=1e-10, mel_floor=1e-10,
+    ).T  # fmt: skip
+    expected = 1 + (decibels - decibels.max()) / lesson.DECIBELS
+    torch.testing.assert_close(
+        lesson.log_mel(wave),
+        torch.from_numpy(expected).float().clamp(min=0),
+        rtol=1e-3, atol=1e-3,
+    )  # fmt: skip
+
+
+@given(st.floats(0.05, 20), st.integers(0, 99))
+def test_a_louder_recording_has_the_same_features(factor, seed):
+    torch.manual_seed(seed)
+    wave = torch.randn(2_000)
+    found = lesson.log_mel(factor * wave)
+    torch.testing.assert_close(found, lesson.log_mel(wave), rtol=0, atol=1e-4)
+    assert found.max() == 1 and found.min() >= 0
+
+
+def test_a_tone_lies_in_its_band():
+    wave = torch.from_numpy(tone(hertz=1_000)).float()
+    band = lesson.log_mel(wave).mean(dim=0).argmax()
+    assert lesson.mel_filters()[band].argmax() == 1_000 / 8_000 * 256
+
+
+def test_silence_has_no_features():
+    assert not lesson.log_mel(torch.zeros(1_000)).any()
+
+
+def test_features_refuse_bad_input(own_errors):
+    with pytest.raises(ValueError, match="wave: expected one row"):
+        lesson.log_mel(torch.zeros(0))
+    with pytest.raises(ValueError, match=r"wave: .*\(2, 500\)"):
+        lesson.frames(torch.zeros(2, 500))
+    with pytest.raises(ValueError, match="bands: expected 1 or more, got 0"):
+        lesson.mel_filters(0)
+    with pytest.raises(ValueError, match="low: expected .* high = 100"):
+        lesson.mel_filters(4, 200.0, 100.0)
+
+
+# --- augmentation -----------------------------------------------------------
+
+NOTHING = {"stretch": (1.0, 1.0), "quiet": 0.0, "pitch": 0.0, "colour": 0.0,
+           "noise": False, "band_limit": 0.0, "masks": 0}  # fmt: skip
+
+
+def change(x, lengths, seed=0, **options):
+    generator = torch.Generator().manual_seed(seed)
+    return lesson.augment(x, lengths, generator, **options)
+
+
+def test_augmentation_with_everything_off_changes_nothing():
+    x, lengths = features()
+    x = x / x.amax(dim=(1, 2), keepdim=True)
+    found, counts = change(x, lengths, **NOTHING)
+    assert torch.equal(counts, lengths)
+    torch.testing.assert_close(found, x, rtol=0, atol=1e-4)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000))
+def test_augmented_features_are_features(seed):
+    x, lengths = features()
+    found, counts = change(x, lengths, seed)
+    assert found.shape[1] == counts.max() and (counts >= 1).all()
+    assert found.min() >= 0 and found.max() <= 1 + 1e-5
+    assert found.isfinite().all()
+    for row, count in zip(found, counts):
+        assert not row[count:].any()
+
+
+def test_each_change_changes_and_repeats_with_its_seed():
+    x, lengths = features()
+    options = {"stretch": (1.3, 1.4), "quiet": 6.0, "pitch": 0.1,
+               "colour": 0.2, "noise": True, "band_limit": 1.0,
+               "masks": 2}  # fmt: skip
+    for name, value in options.items():
+        one = change(x, lengths, 5, **{**NOTHING, name: value})
+        two = change(x, lengths, 5, **{**NOTHING, name: value})
+        assert torch.equal(one[0], two[0])
+        assert one[0].shape != x.shape or not torch.allclose(
+            one[0], x / x.amax(dim=(1, 2), keepdim=True), atol=1e-3
+        ), name
+
+
+def test_stretching_makes_it_longer():
+    x, lengths = features()
+    found, counts = change(x, lengths, **{**NOTHING, "stretch": (2.0, 2.0)})
+    assert torch.equal(counts, 2 * lengths) and found.shape[1] == 80
+
+
+def test_noise_raises_the_quiet_parts():
+    x, lengths = features()
+    x[:, 5:10] = 0
+    found, _ = change(x, lengths, **{**NOTHING, "noise": True})
+    assert found[:, 5:10].mean() > 0.02
+
+
+def test_band_limit_cuts_off_the_top():
+    x, lengths = features()
+    found, _ = change(x, lengths, **{**NOTHING, "band_limit": 1.0})
+    assert found[0, :29, :15].min() >= 0 and found[0, :29, :15].mean() > 0.3
+    assert not found[:, :, -1].any()
+
+
+# --- batches and targets ----------------------------------------------------
+
+
+def test_targets_and_back():
+    words = vocabulary()
+    tokens = lesson.make_targets(words, TEXTS)
+    assert tokens.shape == (3, 4)
+    assert (tokens == END).sum(dim=1).tolist() == [1, 1, 1]
+    assert (tokens[1] != PAD).sum() == 2
+    assert lesson.to_texts(words, tokens) == TEXTS
+
+
+@given(st.lists(WORDS, min_size=1, max_size=4))
+def test_texts_survive_the_way_there_and_back(rows):
+    texts = [" ".join(row) for row in rows]
+    words = Vocabulary(["one two three the"], least=1)
+    assert lesson.to_texts(words, lesson.make_targets(words, texts)) == texts
+
+
+def test_batches_hold_every_recording_once_and_repeat():
+    parts = [torch.full((5 + n, lesson.BANDS), n / 20) for n in range(12)]
+    targets = torch.tensor([[n + 4, END] for n in range(12)])
+    batches = lesson.speech_batches(
+        parts, targets, 4, change=None, join=False, seed=3
+    )
+    seen = []
+    for step in range(3):
+        x, lengths, tokens = batches(step)
+        for row, length, token in zip(x, lengths, tokens[:, 0] - 4):
+            assert length == 5 + token
+            assert torch.equal(row[:length], parts[token])
+            assert not row[length:].any()
+            seen.append(int(token))
+        again = batches(step)
+        assert torch.equal(again[0], x) and torch.equal(again[2], tokens)
+    assert sorted(seen) == list(range(12))
+    changed = lesson.speech_batches(parts, targets, 4, seed=3)
+    assert torch.equal(changed(1)[0], changed(1)[0])
+
+
+def test_joined_rows_hold_the_same_recordings_one_after_the_other():
+    parts = [torch.full((5 + n, lesson.BANDS), n / 20) for n in range(12)]
+    targets = torch.tensor([[n + 4, END] for n in range(12)])
+    batches = lesson.speech_batches(parts, targets, 4, change=None)
+    sizes = set()
+    for epoch in range(8):
+        seen = []
+        for step in range(3 * epoch, 3 * epoch + 3):
+            x, lengths, tokens = batches(step)
+            sizes.add(len(x))
+            for row, length, text in zip(x, lengths, tokens.tolist()):
+                end = text.index(END)
+                numbers = [token - 4 for token in text[:end]]
+                whole = torch.cat([parts[n] for n in numbers])
+                assert torch.equal(row[:length], whole)
+                assert not row[length:].any() and not any(text[end + 1 :])
+                seen += numbers
+        assert sorted(seen) == list(range(12))
+    assert sizes == {1, 2, 4}
+
+
+def test_batches_refuse_what_does_not_fit():
+    parts, targets = [torch.rand(9, lesson.BANDS)] * 3, torch.ones(3, 2).long()
+    with pytest.raises(ValueError, match="size: expected at most 3"):
+        lesson.speech_batches(parts, targets, 4)
+    with pytest.raises(ValueError, match="targets: expected 2 rows, got 3"):
+        lesson.speech_batches(parts[:2], targets)
+
+
+# --- CTC --------------------------------------------------------------------
+
+
+def test_collapse():
+    assert lesson.collapse([0, 5, 5, 0, 5, 7]) == [5, 5, 7]
+    assert lesson.collapse([]) == lesson.collapse([0, 0]) == []
+    assert lesson.collapse([3, 3, 9], blank=9) == [3]
+
+
+@settings(max_examples=20)
+@given(
+    st.integers(1, 5),
+    st.lists(st.integers(1, 2), max_size=3),
+    st.integers(0, 999),
+)
+def test_three_ways_to_one_ctc_probability(count, target, seed):
+    torch.manual_seed(seed)
+    ours = torch.randn(count, 3, dtype=torch.float64).requires_grad_()
+    chances = ours.softmax(dim=-1)
+    paths = lesson.ctc_by_paths(chances, target)
+    forward = lesson.ctc_forward(chances, target)
+    torch.testing.assert_close(forward, paths)
+    theirs = ours.detach().clone().requires_grad_()
+    loss = F.ctc_loss(
+        theirs.log_softmax(dim=-1)[:, None],
+        torch.tensor([target], dtype=torch.int64).view(1, -1),
+        torch.tensor([count]), torch.tensor([len(target)]), reduction="sum",
+    )  # fmt: skip
+    if paths > 0:
+        torch.testing.assert_close(-forward.log(), loss)
+        (-forward.log()).backward()
+        loss.backward()
+        torch.testing.assert_close(ours.grad, theirs.grad)
+    else:
+        assert loss == math.inf
+
+
+def test_ctc_loss_is_per_word_and_knows_no_end():
+    logits = torch.randn(2, 6, 7, dtype=torch.float64)
+    mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+    targets = torch.tensor([[4, 4, END], [5, END, PAD]])
+    chances = logits.softmax(dim=-1)
+    expected = -(
+        lesson.ctc_forward(chances[0], [4, 4]).log()
+        + lesson.ctc_forward(chances[1, :4], [5]).log()
+    )
+    found = lesson.ctc_loss(logits, mask, targets)
+    torch.testing.assert_close(found, expected / 3)
+
+
+def test_ctc_loss_counts_what_is_too_short_as_0():
+    logits = torch.randn(1, 2, 7).requires_grad_()
+    targets = torch.tensor([[4, 4, 5, END]])
+    loss = lesson.ctc_loss(logits, torch.ones(1, 2).bool(), targets)
+    loss.backward()
+    assert loss == 0 and not logits.grad.isnan().any()
+
+
+def test_ctc_greedy_ignores_padding():
+    best = torch.tensor([[5, 5, 0, 5, 6], [4, 0, 0, 6, 6]])
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    found = lesson.ctc_greedy(F.one_hot(best, 8).float(), mask)
+    assert found.tolist() == [[5, 5, 6, END], [4, END, PAD, PAD]]
+
+
+# --- models -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", lesson.KINDS)
+def test_padding_changes_nothing(kind, device):
+    net = model(kind).to(device).eval()
+    x, lengths = features(device=device)
+    memory = net.encode(x, lengths)
+    assert memory.mask.sum(dim=1).tolist() == [8, 5, 10]
+    for row, length in enumerate(lengths):
+        alone = net.encode(x[row : row + 1, :length], lengths[row : row + 1])
+        torch.testing.assert_close(
+            memory.states[row, : alone.states.shape[1]], alone.states[0],
+            rtol=1e-4, atol=1e-5,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", lesson.KINDS)
+def test_every_parameter_learns(kind, device):
+    net = model(kind).to(device)
+    targets = lesson.make_targets(vocabulary(), TEXTS).to(device)
+    net.loss(*features(device=device), targets).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("kind", ["listen, attend, spell", "Transformer"])
+def test_the_decoder_does_not_look_ahead_and_its_weights_sum_to_1(kind):
+    net = model(kind).eval()
+    memory = net.encode(*features())
+    target = torch.tensor([[START, 4, 5, 6]] * 3)
+    logits, weights = net.decode(memory, target)
+    assert weights.shape == (3, 4, 10)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(3, 4))
+    assert not weights.masked_select(~memory.mask[:, None]).any()
+    other = target.clone()
+    other[:, 2:] = 4
+    changed = net.decode(memory, other)[0]
+    torch.testing.assert_close(changed[:, :2], logits[:, :2])
+    assert not torch.allclose(changed[:, 2], logits[:, 2])
+
+
+@pytest.mark.parametrize("kind", ["listen, attend, spell", "Transformer"])
+def test_the_share_of_ctc_mixes_two_losses(kind):
+    x, lengths = features()
+    targets = lesson.make_targets(vocabulary(), TEXTS)
+    net = model(kind, dropout=0.0).eval()
+    found = {}
+    for net.ctc_share in (0.0, 0.5, 1.0):
+        found[net.ctc_share] = net.loss(x, lengths, targets)
+    torch.testing.assert_close(found[0.5], (found[0.0] + found[1.0]) / 2)
+
+
+@pytest.mark.parametrize("kind", lesson.KINDS)
+def test_a_model_can_learn_three_recordings_by_heart(kind):
+    parts = [log for log in features()[0]]
+    words = vocabulary()
+    targets = lesson.make_targets(words, TEXTS)
+    net = model(kind, dropout=0.0)
+    batches = lesson.speech_batches(
+        parts, targets, 3, change=None, join=False
+    )
+    history = lesson.train(net, batches, steps=150, lr=5e-3)
+    assert history.losses[-1] < history.losses[0] / 3
+    assert not net.training
+    assert lesson.transcribe(net, words, parts) == TEXTS
+    assert lesson.transcribe(net, words, parts[::-1], chunk=2) == TEXTS[::-1]
+    if kind != "CTC":
+        found = lesson.transcribe(net, words, parts, by="write_by_ctc")
+        assert found == TEXTS
+
+
+def test_stem_refuses_bands_that_do_not_fit():
+    with pytest.raises(ValueError, match="bands: expected a multiple of 4"):
+        lesson.Stem(8, bands=30)
+
+
+# --- errors -----------------------------------------------------------------
+
+
+@settings(max_examples=200)
+@given(WORDS, WORDS.filter(bool))
+def test_word_errors_equal_jiwers(found, expected):
+    theirs = jiwer.process_words(" ".join(expected), " ".join(found))
+    ours = lesson.edit_counts(found, expected)
+    assert ours.total == (
+        theirs.substitutions + theirs.insertions + theirs.deletions
+    )
+    assert ours.added - ours.lost == len(found) - len(expected)
+    assert ours.total / len(expected) == pytest.approx(theirs.wer)
+
+
+@given(WORDS, WORDS.filter(bool))
+def test_character_errors_equal_jiwers(found, expected):
+    found, expected = " ".join(found), " ".join(expected)
+    errors, units = lesson.error_counts([found], [expected], "character")
+    rate = errors.sum().item() / units.sum().item()
+    assert rate == pytest.approx(jiwer.cer(expected, found))
+
+
+@given(WORDS, WORDS, WORDS)
+def test_edit_distance_is_a_distance(a, b, c):
+    def d(x, y):
+        return lesson.edit_counts(x, y).total
+
+    assert (d(a, b) == 0) == (a == b)
+    assert d(a, b) == d(b, a)
+    assert d(a, c) <= d(a, b) + d(b, c)
+
+
+def test_edits_name_what_happened():
+    said = "turn on the radio".split()
+    assert lesson.edit_counts("turn the radio".split(), said) == (0, 0, 1)
+    assert lesson.edit_counts("turn on on the radio".split(), said) == (0, 1, 0)
+    assert lesson.edit_counts("turn off the radio".split(), said) == (1, 0, 0)
+    assert lesson.edit_counts([], said).lost == 4
+
+
+def test_the_interval_holds_the_rate_and_grows_with_the_groups():
+    errors = torch.tensor([0, 0, 2, 2, 0, 1] * 20)
+    units = torch.full_like(errors, 4)
+    one = lesson.error_interval(errors, units)
+    assert one.score == pytest.approx(100 * 5 / 24)
+    assert one.low < one.score < one.high
+    voices = [str(n // 20) for n in range(120)]
+    errors = errors.sort().values  # a voice is all right or all wrong
+    wide = lesson.error_interval(errors, units, voices)
+    assert wide.score == one.score
+    assert wide.high - wide.low > 2 * (one.high - one.low)
+    assert lesson.error_interval(errors, units, voices) == wide
+    none = lesson.error_interval(torch.zeros(5).long(), torch.ones(5).long())
+    assert none == (0, 0, 0)
+
+
+def test_errors_refuse_what_does_not_fit():
+    with pytest.raises(ValueError, match="found: expected 1 texts, got 2"):
+        lesson.error_counts(["a", "b"], ["a"])
+    with pytest.raises(ValueError, match="unit: .*'word' or 'character'"):
+        lesson.error_counts(["a"], ["a"], "letter")
+    one = torch.ones(2).long()
+    with pytest.raises(ValueError, match="errors: .*2, 2 and 1"):
+        lesson.error_interval(one, one, ["x"])
+    with pytest.raises(ValueError, match="units: expected at least one"):
+        lesson.error_interval(one * 0, one * 0)
+
+
+# --- alignment --------------------------------------------------------------
+
+
+def test_a_diagonal_is_forward_and_inside():
+    weights = torch.eye(4)
+    starts = [n * lesson.TOKEN_SECONDS for n in range(4)]
+    end = 4 * lesson.TOKEN_SECONDS
+    assert lesson.forward_share(weights) == 1
+    assert lesson.forward_share(weights.flip(0)) == 0
+    assert lesson.weight_inside(weights, starts, end) == 1
+    assert lesson.weight_inside(weights.roll(1, 0), starts, end) == 0
+    even = torch.full((4, 4), 0.25)
+    assert lesson.weight_inside(even, starts, end) == pytest.approx(0.25)
+    torch.testing.assert_close(
+        lesson.centres(weights), torch.tensor([0.032, 0.096, 0.16, 0.224])
+    )
+    assert math.isnan(lesson.forward_share(weights[:1]))
+    with pytest.raises(ValueError, match="starts: expected 4, .*got 1"):
+        lesson.weight_inside(weights, [0.0], end)
+
+
+@pytest.mark.parametrize("kind", ["listen, attend, spell", "Transformer"])
+def test_align_gives_a_row_per_word(kind):
+    net, words = model(kind), vocabulary()
+    sound_features = torch.rand(50, lesson.BANDS)
+    said, weights = lesson.align(net, words, sound_features, "one two two")
+    assert said == ["one", "two", "two"] and weights.shape == (3, 13)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(3))
+    assert net.training  # left as it was
+    own, weights = lesson.align(net, words, sound_features)
+    assert len(own) == len(weights)
+    assert " ".join(own) == lesson.transcribe(net, words, [sound_features])[0]
+
+
+def test_align_refuses_a_model_that_does_not_attend():
+    with pytest.raises(ValueError, match="model: .*attends, got CTCModel"):
+        lesson.align(model("CTC"), vocabulary(), torch.rand(50, lesson.BANDS))
+
+
+def test_teacher_forcing_and_greedy_agree():
+    net, words = model("Transformer").eval(), vocabulary()
+    x = torch.rand(1, 50, lesson.BANDS)
+    memory = net.encode(x, torch.tensor([50]))
+    written = net.write(memory)
+    logits = net.decode(memory, shift_right(written))[0]
+    logits[..., [PAD, START, 3]] = -torch.inf
+    assert torch.equal(logits.argmax(dim=-1), written)
+    assert len(lesson.to_texts(words, written)) == 1
+
+
+# --- the cache and the program ----------------------------------------------
+
+
+@pytest.fixture
+def tiny():
+    return lesson.Recogniser(model("CTC").eval(), vocabulary(), "CTC")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATTN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "speech.safetensors"
+
+
+@pytest.mark.parametrize("kind", lesson.KINDS)
+def test_a_kept_model_comes_back_whole(kind, cache):
+    kept = lesson.Recogniser(model(kind).eval(), vocabulary(), kind)
+    lesson.save(kept)
+    assert [path.name for path in cache.parent.iterdir()] == [cache.name]
+    found = lesson.load()
+    assert found.kind == kind and not found.model.training
+    assert found.vocabulary.words == kept.vocabulary.words
+    assert found.vocabulary.number == kept.vocabulary.number
+    wave = torch.from_numpy(tone()).float()
+    assert found(wave) == kept(wave)
+    state = kept.model.state_dict()
+    for name, tensor in found.model.state_dict().items():
+        assert torch.equal(tensor, state[name])
+
+
+def test_a_failed_save_leaves_the_old_model(cache, tiny, monkeypatch):
+    lesson.save(tiny)
+    before = cache.read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        lesson.save(tiny)
+    assert [path.name for path in cache.parent.iterdir()] == [cache.name]
+    assert cache.read_bytes() == before
+
+
+def test_a_missing_or_damaged_cache_is_named(cache, tiny):
+    with pytest.raises(FileNotFoundError, match="trained model at"):
+        lesson.load()
+    lesson.save(tiny)
+    whole = cache.read_bytes()
+    for damaged in (b"", whole[:100], whole[:-9], b"x" * len(whole)):
+        cache.write_bytes(damaged)
+        with pytest.raises(ValueError, match="path: .*damaged file"):
+            lesson.load()
+
+
+def test_a_damaged_cache_is_trained_anew(
+    cache, tiny, monkeypatch, tmp_path, capsys
+):
+    cache.parent.mkdir(parents=True)
+    cache.write_bytes(b"no model")
+    monkeypatch.setattr(lesson, "train_recogniser", lambda **_: tiny)
+    (tmp_path / "a.wav").write_bytes(sound(tone()))
+    assert lesson.main([str(tmp_path / "a.wav")]) == 0
+    said = capsys.readouterr()
+    assert "damaged" in said.err and "training" in said.err
+    assert said.out.startswith(f"{tmp_path / 'a.wav'}: ")
+    assert lesson.load().kind == "CTC"
+
+
+def test_training_the_recogniser_says_how_far_it_is():
+    lines = []
+    found = lesson.train_recogniser(3, dim=16, tell=lines.append)
+    assert found.kind == "Transformer"
+    assert lines == [f"training: step {n} of 3" for n in range(3)]
+    assert len(found.vocabulary.words) == 60
+    assert isinstance(found(torch.randn(4_000)), str)
+
+
+def test_the_cache_is_never_in_the_repository(monkeypatch):
+    monkeypatch.delenv("ATTN_CACHE", raising=False)
+    repository = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    assert not str(lesson.cache_file()).startswith(repository)
+    assert lesson.cache_file().parent.name == "attn_course"
+
+
+def run(arguments, cache):
+    return subprocess.run(
+        [sys.executable, "-m", "attn_course.speech_attention", *arguments],
+        capture_output=True, text=True, timeout=300,
+        env={**os.environ, "ATTN_CACHE": str(cache.parent)},
+    )  # fmt: skip
+
+
+def test_the_program_writes_a_line_per_file(cache, tiny, tmp_path):
+    lesson.save(tiny)
+    names = [str(tmp_path / name) for name in ("a.wav", "no.wav", "b c.wav")]
+    for name, hertz in zip((names[0], names[2]), (300, 900)):
+        with open(name, "wb") as file:
+            file.write(sound(tone(hertz=hertz, rate=44_100), 44_100))
+    done = run([names[0], names[2]], cache)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        names[0], names[2],
+    ]  # fmt: skip
+    (tmp_path / "text.wav").write_text("no sound")
+    bad = str(tmp_path / "text.wav")
+    done = run([names[1], bad, names[2]], cache)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        f"{names[2]}: {tiny(lesson.read_wave(names[2]))}"
+    ]
+    assert f"{bad}: source: expected a sound file" in done.stderr
+    assert names[1] in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_program_without_files_says_how_to_use_it(capsys):
+    assert lesson.main([]) == 2
+    assert "FILE.wav" in capsys.readouterr().out
+    assert lesson.main(["--help"]) == 0
+    assert "60 English words" in capsys.readouterr().out
+
+
+# --- views ------------------------------------------------------------------
+
+
+@pytest.fixture
+def upload():
+    net = lesson.Recogniser(model("Transformer").eval(), vocabulary(), "x")
+    return views.recording_explorer(net)
+
+
+def give(view, content, name="me.wav"):
+    view.controls["file"].value = (
+        {"name": name, "type": "audio/wav", "size": len(content),
+         "content": memoryview(content), "last_modified": datetime.now()},
+    )  # fmt: skip
+
+
+def test_the_upload_shows_picture_and_transcript(upload):
+    assert "no recording yet" in upload.caption.value
+    give(upload, sound(tone()))
+    assert "<img alt=" in upload.picture.value
+    assert "me.wav" in upload.caption.value
+    assert "0.6 seconds" in upload.caption.value
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_the_upload_says_what_is_wrong(upload, name):
+    give(upload, sound(tone()))
+    content, words = BAD[name]
+    give(upload, content, "other.wav")
+    assert upload.picture.value == ""
+    assert "No picture: " in upload.caption.value
+    assert any(word in upload.caption.value for word in words.split("|"))
+    give(upload, sound(tone()), "third.wav")
+    assert "third.wav" in upload.caption.value
+
+
+def test_scrubbing_moves_the_attention():
+    net, words = model("Transformer").eval(), vocabulary()
+    recording = speech.Recording(
+        torch.from_numpy(tone()).float(), "one two", "v", (0.0, 0.3)
+    )
+    view = views.scrub_explorer(net, words, [recording])
+    before = view.picture.value
+    view.controls["word"].value = 2
+    assert view.picture.value != before
+    assert "word 2, two" in view.caption.value
+    view.controls["word"].value = 9
+    assert "word 2, two" in view.caption.value  # there is no third
+
+
+def test_figures_have_what_they_say():
+    wave = torch.from_numpy(tone()).float()
+    figure = views.spectrogram(lesson.log_mel(wave), starts=[0.1], words=["a"])
+    assert figure.axes[0].get_xlabel() == "time, s"
+    heard = views.player(wave, "a < b")._repr_html_()
+    assert "<audio controls" in heard and "a &lt; b" in heard
+    content = heard.split("base64,")[1].split('"')[0]
+    found = lesson.read_wave(base64.b64decode(content))
+    torch.testing.assert_close(found, wave, rtol=0, atol=1e-4)
+
+
+def test_all_kinds_are_known_by_name():
+    names = [cls.__name__ for cls in lesson.KINDS.values()]
+    assert names == ["CTCModel", "Listener", "SpeechTransformer"]

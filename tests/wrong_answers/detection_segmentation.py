@@ -1,0 +1,252 @@
+"""Answers to lesson 10's exercises: wrong ones with their hint, right ones."""
+
+import torch
+
+
+def sides(a, b):
+    low = torch.maximum(a[..., :2], b[..., :2])
+    high = torch.minimum(a[..., 2:], b[..., 2:])
+    return high - low
+
+
+def area(x):
+    return (x[..., 2] - x[..., 0]) * (x[..., 3] - x[..., 1])
+
+
+def hull(a, b):
+    low = torch.minimum(a[..., :2], b[..., :2])
+    high = torch.maximum(a[..., 2:], b[..., 2:])
+    return (high - low).prod(-1)
+
+
+def common(a, b):
+    return sides(a, b).clamp(min=0).prod(-1)
+
+
+def union(a, b):
+    return area(a) + area(b) - common(a, b)
+
+
+def iou_only(a, b):
+    return common(a, b) / union(a, b)
+
+
+def right_giou(a, b):
+    return iou_only(a, b) - 1 + union(a, b) / hull(a, b)
+
+
+def by_coordinates(a, b):
+    ax0, ay0, ax1, ay1 = a.unbind(-1)
+    bx0, by0, bx1, by1 = b.unbind(-1)
+    wide = torch.relu(torch.minimum(ax1, bx1) - torch.maximum(ax0, bx0))
+    high = torch.relu(torch.minimum(ay1, by1) - torch.maximum(ay0, by0))
+    both = wide * high
+    either = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - both
+    around = (torch.maximum(ax1, bx1) - torch.minimum(ax0, bx0)) * (
+        torch.maximum(ay1, by1) - torch.minimum(ay0, by0)
+    )
+    return both / either - (around - either) / around
+
+
+def not_clamped(a, b):
+    both = sides(a, b).prod(-1)
+    either = area(a) + area(b) - both
+    return both / either - (hull(a, b) - either) / hull(a, b)
+
+
+def area_clamped(a, b):
+    both = sides(a, b).prod(-1).clamp(min=0)
+    either = area(a) + area(b) - both
+    return both / either - (hull(a, b) - either) / hull(a, b)
+
+
+def not_clamped_iou(a, b):
+    both = sides(a, b).prod(-1)
+    return both / (area(a) + area(b) - both)
+
+
+def counted_twice(a, b):
+    either = area(a) + area(b)
+    return common(a, b) / either - (hull(a, b) - either) / hull(a, b)
+
+
+def added(a, b):
+    return iou_only(a, b) + (hull(a, b) - union(a, b)) / hull(a, b)
+
+
+def over_union(a, b):
+    return iou_only(a, b) - (hull(a, b) - union(a, b)) / union(a, b)
+
+
+def not_divided(a, b):
+    return iou_only(a, b) - (hull(a, b) - union(a, b))
+
+
+def more_than_common(a, b):
+    return iou_only(a, b) - (hull(a, b) - common(a, b)) / hull(a, b)
+
+
+def over_first(a, b):
+    return common(a, b) / area(a) - (hull(a, b) - area(a)) / hull(a, b)
+
+
+def corner_and_size(a, b):
+    def whole(x):
+        return torch.cat([x[..., :2], x[..., :2] + x[..., 2:]], dim=-1)
+
+    return right_giou(whole(a), whole(b))
+
+
+def iou_of(boxes, i, j):
+    return float(iou_only(boxes[i], boxes[j]))
+
+
+def nms(boxes, scores, level):
+    kept = []
+    for i in scores.argsort(descending=True).tolist():
+        if all(iou_of(boxes, i, j) <= level for j in kept):
+            kept.append(i)
+    return torch.tensor(kept, dtype=torch.long)
+
+
+def shrinking_nms(boxes, scores, level):
+    """The other usual way: strike out what overlaps, take the next."""
+    rest = scores.argsort(descending=True)
+    kept = []
+    while len(rest):
+        kept.append(rest[0])
+        others = boxes[rest[1:]]
+        fine = iou_only(boxes[rest[0]].expand_as(others), others) <= level
+        rest = rest[1:][fine]
+    return torch.stack(kept) if kept else rest
+
+
+def flag_nms(boxes, scores, level):
+    alive = torch.ones(len(boxes), dtype=torch.bool)
+    order = scores.sort(descending=True).indices
+    for position, i in enumerate(order):
+        if alive[i]:
+            for j in order[position + 1 :]:
+                if iou_of(boxes, i, j) > level:
+                    alive[j] = False
+    return order[alive[order]]
+
+
+def as_they_come(boxes, scores, level):
+    kept = []
+    for i in range(len(boxes)):
+        if all(iou_of(boxes, i, j) <= level for j in kept):
+            kept.append(i)
+    return torch.tensor(kept, dtype=torch.long)
+
+
+def worst_first(boxes, scores, level):
+    return nms(boxes, -scores, level)
+
+
+def dropped_count_too(boxes, scores, level):
+    order = scores.argsort(descending=True).tolist()
+    return torch.tensor(
+        [
+            i
+            for place, i in enumerate(order)
+            if all(iou_of(boxes, i, j) <= level for j in order[:place])
+        ],
+        dtype=torch.long,
+    )
+
+
+def last_only(boxes, scores, level):
+    kept = []
+    for i in scores.argsort(descending=True).tolist():
+        if not kept or iou_of(boxes, i, kept[-1]) <= level:
+            kept.append(i)
+    return torch.tensor(kept, dtype=torch.long)
+
+
+def equal_dropped(boxes, scores, level):
+    kept = []
+    for i in scores.argsort(descending=True).tolist():
+        if all(iou_of(boxes, i, j) < level for j in kept):
+            kept.append(i)
+    return torch.tensor(kept, dtype=torch.long)
+
+
+def any_kept(boxes, scores, level):
+    kept = []
+    for i in scores.argsort(descending=True).tolist():
+        if not kept or any(iou_of(boxes, i, j) <= level for j in kept):
+            kept.append(i)
+    return torch.tensor(kept, dtype=torch.long)
+
+
+def keeps_overlapping(boxes, scores, level):
+    kept = []
+    for i in scores.argsort(descending=True).tolist():
+        if all(iou_of(boxes, i, j) > level for j in kept):
+            kept.append(i)
+    return torch.tensor(kept, dtype=torch.long)
+
+
+def dropped_ones(boxes, scores, level):
+    kept = nms(boxes, scores, level).tolist()
+    order = scores.argsort(descending=True).tolist()
+    return torch.tensor([i for i in order if i not in kept], dtype=torch.long)
+
+
+def truth_values(boxes, scores, level):
+    kept = nms(boxes, scores, level).tolist()
+    return torch.tensor([i in kept for i in range(len(boxes))])
+
+
+WRONG = {
+    "cheapest": [
+        (8, "cheapest first"),
+        (3, "taken twice"),
+        (6, "used twice"),
+        (15, "dearest"),
+        (12, "one of the six"),
+        (14, "one of the six"),
+        (34, "all nine"),
+        (2, "not it"),
+        ("7", "expected numbers"),
+        ([1, 4, 2], "one number"),
+    ],
+    "giou": [
+        (iou_only, "that is the IoU"),
+        (not_clamped, "clamp each at 0"),
+        (area_clamped, "clamp the sides"),
+        (not_clamped_iou, "without a clamp"),
+        (counted_twice, "counted twice"),
+        (added, "penalty"),
+        (over_union, "divide by the hull"),
+        (not_divided, "is an area"),
+        (more_than_common, "*union*"),
+        (over_first, "one box's area"),
+        (lambda a, b: 1 - right_giou(a, b), "that is the loss"),
+        (corner_and_size, "not corner and size"),
+        (lambda a, b: right_giou(a, b).clamp(min=0), "cut off"),
+        (lambda a, b: right_giou(a.detach(), b.detach()), "no gradient"),
+        (lambda a, b: a[..., 7], "IndexError"),
+        (lambda a, b: right_giou(a, b).tolist(), "torch tensor"),
+    ],
+    "suppress": [
+        (as_they_come, "as they come"),
+        (worst_first, "least sure"),
+        (dropped_count_too, "dropped ones too"),
+        (last_only, "last kept one alone"),
+        (equal_dropped, "*above* the level"),
+        (any_kept, "all, not any"),
+        (keeps_overlapping, "keeps what overlaps"),
+        (lambda b, s, t: nms(b, s, t).sort().values, "do not sort"),
+        (dropped_ones, "return the kept ones"),
+        (truth_values, "True and False"),
+        (lambda b, s, t: b[nms(b, s, t)], "not the boxes"),
+        (lambda b, s, t: nms(b, s, t).tolist(), "torch tensor"),
+    ],
+}
+RIGHT = {
+    "cheapest": [7, 7.0, torch.tensor(7)],
+    "giou": [right_giou, by_coordinates],
+    "suppress": [nms, shrinking_nms, flag_nms],
+}
