@@ -538,6 +538,10 @@ assert session.quick() or mean_iou >= 0.75
 # How sure are these numbers? Draw 1,000 scenes out of the 1,000 with
 # replacement, score again, many times: the middle 95 % are the interval. (It
 # says nothing of another training run.)
+#
+# The intervals do not know one more thing: kinds, scenes and recipe were chosen
+# while looking at scores on scenes of test photographs. So the numbers are a
+# little too good.
 
 # %%
 by_masks = scenery.judge(every, true, len(scenery.KINDS), by="masks")
