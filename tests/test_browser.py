@@ -9,9 +9,11 @@ import statistics
 import time
 
 import pytest
+import soundfile
 import torch
 
 from attn_course import notebooks
+from attn_course.data import speech
 from attn_course.dot_product import dot_product_attention
 from tests import browser
 
@@ -155,7 +157,9 @@ def measured(view, kind):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_lesson_runs_and_its_widgets_move(open_lesson, name, capsys):
+def test_lesson_runs_and_its_widgets_move(
+    open_lesson, name, capsys, tmp_path
+):
     lesson = open_lesson(name)
     lesson.run_all()
     for number, cell in enumerate(lesson.cells()):
@@ -165,6 +169,9 @@ def test_lesson_runs_and_its_widgets_move(open_lesson, name, capsys):
     times = {}
     for number, kind, view in views(lesson):
         picture(lesson.page, f"{name}_{number}")
+        if view.locator(".widget-upload").count():
+            upload(lesson.page, view, tmp_path)
+            continue
         times[number] = kind, measured(view, kind)
         if kind == EXPLORER:
             move_all(view)
@@ -172,6 +179,22 @@ def test_lesson_runs_and_its_widgets_move(open_lesson, name, capsys):
     assert times, "no view in this lesson"
     assert lesson.errors == [] and lesson.outside == []
     compare(name, times, plain_redraw(lesson, max(times)), capsys)
+
+
+def upload(page, view, folder):
+    """A sound is heard; what is none is refused in words, without a picture."""
+    spoken = view.locator("[role=status]")
+    sound, text = folder / "mine.wav", folder / "mine.txt"
+    one = speech.load("valid")[0]
+    soundfile.write(sound, one.wave.numpy(), speech.SAMPLE_RATE)
+    text.write_text("this is no sound")
+    for path, words in ((sound, "mine.wav, "), (text, "No picture: ")):
+        with page.expect_file_chooser() as chooser:
+            view.locator(".widget-upload").click()
+        chooser.value.set_files(path)
+        wait_until(lambda: spoken.inner_text().startswith(words))
+        assert spoken.inner_text().startswith(words)
+    assert view.locator("img").count() == 0
 
 
 def move_all(view):
