@@ -20,16 +20,12 @@ VIEW = ".attn-dot-product"
 def main() -> int:
     """Write the picture; return the exit code."""
     from PIL import Image
-    from playwright.sync_api import sync_playwright
 
     with (
         tempfile.TemporaryDirectory() as folder,
         browser.lab(Path(folder)) as address,
-        sync_playwright() as play,
+        browser.chrome() as chrome,
     ):
-        chrome = play.chromium.launch(
-            executable_path=browser.chromium(), args=browser.OPTIONS
-        )
         page = chrome.new_page(
             viewport={"width": 1120, "height": 760}, device_scale_factor=1.5
         )
@@ -49,7 +45,6 @@ def main() -> int:
         lesson.cell(number - 1).evaluate("(cell) => cell.scrollIntoView()")
         page.wait_for_timeout(1000)
         page.screenshot(path=TARGET)
-        chrome.close()
     # A palette is a third of the size, and nobody sees the difference.
     picture = Image.open(TARGET).convert("RGB")
     picture.quantize(128, dither=Image.Dither.NONE).save(TARGET, optimize=True)

@@ -34,6 +34,18 @@ def chromium() -> str:
     pytest.fail(say) if os.environ.get("CI") else pytest.skip(say)
 
 
+@contextlib.contextmanager
+def chrome():
+    """Start the system's Chromium; yield it as Playwright's browser."""
+    from playwright.sync_api import sync_playwright
+
+    found = chromium()
+    with sync_playwright() as play:
+        running = play.chromium.launch(executable_path=found, args=OPTIONS)
+        yield running
+        running.close()
+
+
 def free_port() -> int:
     """Return a port that nobody uses now."""
     with socket.socket() as probe:

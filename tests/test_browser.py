@@ -37,14 +37,8 @@ VIEWS = {
 
 @pytest.fixture(scope="module")
 def chrome():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        running = play.chromium.launch(
-            executable_path=browser.chromium(), args=browser.OPTIONS
-        )
+    with browser.chrome() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

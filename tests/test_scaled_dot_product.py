@@ -764,15 +764,11 @@ async ([source, state]) => {
 
 @pytest.fixture(scope="module")
 def page():
-    sync_api = pytest.importorskip("playwright.sync_api")
+    pytest.importorskip("playwright.sync_api")
     from tests import browser
 
-    with sync_api.sync_playwright() as play:
-        running = play.chromium.launch(
-            executable_path=browser.chromium(), args=browser.OPTIONS
-        )
+    with browser.chrome() as running:
         yield running.new_page()
-        running.close()
 
 
 @pytest.fixture

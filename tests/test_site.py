@@ -51,14 +51,8 @@ def pages(site):
 
 @pytest.fixture(scope="session")
 def chrome():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        running = play.chromium.launch(
-            executable_path=browser.chromium(), args=browser.OPTIONS
-        )
+    with browser.chrome() as running:
         yield running
-        running.close()
 
 
 class Visit:

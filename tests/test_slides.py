@@ -156,18 +156,23 @@ def test_long_prose_is_cut_between_paragraphs():
 @pytest.fixture(scope="module")
 def show(tmp_path_factory):
     """Write all slides and open a page of 1280 x 720."""
-    sync = pytest.importorskip("playwright.sync_api")
-    from tests.browser import OPTIONS, chromium
+    pytest.importorskip("playwright.sync_api")
+    from tests.browser import chrome
 
     if not (slides.MODULES / "reveal.js").exists():
         pytest.skip("no reveal.js: run `npm ci`")
-    found = chromium()
-    target = tmp_path_factory.mktemp("slides")
-    pages = {p.stem: p for p in slides.write(target)}
-    with sync.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=found, args=OPTIONS)
-        yield pages, browser
-        browser.close()
+    with chrome() as browser:
+        target = tmp_path_factory.mktemp("slides")
+        yield {p.stem: p for p in slides.write(target)}, browser
+
+
+def ready(show, name):
+    """Open a lesson's slides, and wait until they are laid out."""
+    pages, browser = show
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.goto(pages[name].as_uri())
+    page.wait_for_selector("html[data-ready=yes]", state="attached")
+    return page
 
 
 MEASURE = """async () => {
@@ -240,10 +245,7 @@ def test_no_slide_leaves_the_screen_or_the_machine(show, name):
 
 @pytest.mark.browser
 def test_a_slide_that_is_too_tall_would_be_seen(show):
-    pages, browser = show
-    page = browser.new_page(viewport={"width": 1280, "height": 720})
-    page.goto(pages[LESSONS[1]].as_uri())
-    page.wait_for_selector("html[data-ready=yes]", state="attached")
+    page = ready(show, LESSONS[1])
     page.evaluate(
         "() => { const p = document.createElement('p');"
         " p.style.height = '900px'; p.innerText = 'tall';"
@@ -255,10 +257,7 @@ def test_a_slide_that_is_too_tall_would_be_seen(show):
 
 @pytest.mark.browser
 def test_formulas_are_set(show):
-    pages, browser = show
-    page = browser.new_page(viewport={"width": 1280, "height": 720})
-    page.goto(pages[LESSONS[2]].as_uri())
-    page.wait_for_selector("html[data-ready=yes]", state="attached")
+    page = ready(show, LESSONS[2])
     assert page.locator("mjx-container svg").count() >= 5
     left = page.evaluate(
         "() => [...document.querySelectorAll('.reveal p')].filter("
