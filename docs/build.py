@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from attn_course import notebooks, start_here
-from docs import api, repository
+from docs import api, mathjax, repository
 
 ROOT = notebooks.ROOT
 WRITTEN = ROOT / "docs"
@@ -31,11 +31,6 @@ COURSE = [
     "constraints.txt", "pyproject.toml", "requirements.txt",
     "attn_course", "figures", "notebooks",
 ]  # fmt: skip
-MATHJAX = ["LICENSE", "a11y/assistive-mml.js", "core.js", "input/tex.js",
-           "loader.js", "output/svg.js", "startup.js"]  # fmt: skip
-# Scripts of the font in which no formula is written.
-NO_MATHEMATICS = ("PUA", "arabic", "braille", "cherokee", "cyrillic",
-                  "devanagari", "hebrew", "phonetics")  # fmt: skip
 LEFT_OUT = {"__pycache__", ".ipynb_checkpoints", "build", "exercises"}
 
 
@@ -64,7 +59,10 @@ def lay_out() -> None:
         ROOT / "figures", target / "figures",
         ignore=shutil.ignore_patterns("*.py", "__pycache__"),
     )  # fmt: skip
-    mathjax(target / "_static" / "mathjax")
+    try:
+        mathjax.copy_to(target / "_static" / "mathjax", MODULES)
+    except FileNotFoundError as error:
+        raise SiteError(f"{error}, or `make site`") from None
     lessons(target / "lessons")
     teaching(target / "teaching")
     api.write(target / "api")
@@ -73,28 +71,6 @@ def lay_out() -> None:
         text = relink(ROOT / name, target)
         (target / name.lower()).write_text(text, "utf-8")
     downloads(target)
-
-
-def mathjax(target: Path) -> None:
-    """Copy the parts of MathJax that turn TeX into SVG, and its font's data.
-
-    The combined file would start a speech worker, which a page from the file
-    system may not.
-    """
-    package = MODULES / "mathjax"
-    font = MODULES / "@mathjax" / "mathjax-newcm-font"
-    if not (package / "startup.js").exists():
-        raise SiteError("no MathJax: run `npm ci`, or `make site`")
-    for part in MATHJAX:
-        (target / part).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(package / part, target / part)
-    shutil.copytree(package / "input/tex", target / "input/tex")
-    dynamic = target / "mathjax-newcm-font" / "svg" / "dynamic"
-    dynamic.mkdir(parents=True)
-    shutil.copy(font / "svg.js", target / "mathjax-newcm-font")
-    for path in (font / "svg" / "dynamic").glob("*.js"):
-        if not path.stem.startswith(NO_MATHEMATICS):
-            shutil.copy(path, dynamic)
 
 
 def lessons(target: Path) -> None:

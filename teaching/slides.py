@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from attn_course import notebooks
+from docs import mathjax
 
 ROOT = notebooks.ROOT
 MODULES = ROOT / "node_modules"
@@ -296,12 +297,13 @@ def _title(name: str, folder: Path) -> str:
 
 def vendor(target: Path, modules: Path = MODULES) -> None:
     """Copy reveal.js and MathJax beside the pages."""
-    reveal, mathjax = modules / "reveal.js", modules / "mathjax"
-    font = modules / "@mathjax" / "mathjax-newcm-font"
-    if not (reveal.exists() and mathjax.exists() and font.exists()):
-        raise SlidesError(
-            "no reveal.js or MathJax: run `make slides` or `npm ci`"
-        )
+    reveal = modules / "reveal.js"
+    try:
+        if not reveal.exists():
+            raise FileNotFoundError("no reveal.js: run `npm ci`")
+        mathjax.find(modules)  # before anything is deleted
+    except FileNotFoundError as error:
+        raise SlidesError(f"{error}, or `make slides`") from None
     if target.exists():
         shutil.rmtree(target)
     for part in (
@@ -318,22 +320,7 @@ def vendor(target: Path, modules: Path = MODULES) -> None:
     theme.write_text(
         re.sub(r"@import[^;]*;", "", theme.read_text("utf-8")), "utf-8"
     )
-    for part in (
-        "startup.js",
-        "core.js",
-        "loader.js",
-        "input/tex.js",
-        "output/svg.js",
-        "a11y/assistive-mml.js",
-        "LICENSE",
-    ):
-        (target / "mathjax" / part).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(mathjax / part, target / "mathjax" / part)
-    shutil.copytree(mathjax / "input" / "tex", target / "mathjax/input/tex")
-    place = target / "mathjax" / "mathjax-newcm-font"
-    place.mkdir()
-    shutil.copy(font / "svg.js", place)
-    shutil.copytree(font / "svg", place / "svg")
+    mathjax.copy_to(target / "mathjax", modules)
     for part in ("slides.css", "slides.js"):
         shutil.copy(TEMPLATE / part, target / part)
 
