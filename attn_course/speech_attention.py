@@ -42,6 +42,7 @@ from attn_course.additive_attention import (
     shift_right,
 )
 from attn_course.data import speech
+from attn_course.detection_segmentation import bootstrap
 from attn_course.scaled_dot_product import causal_mask
 from attn_course.self_attention import sinusoidal_positions
 from attn_course.text_classification import Vocabulary
@@ -938,14 +939,12 @@ def error_interval(
     which = torch.tensor([numbers[name] for name in groups])
     both = torch.zeros(len(numbers), 2, dtype=torch.float64)
     both.index_add_(0, which, torch.stack([errors, units], 1).double().cpu())
-    rng = np.random.default_rng(seed)
-    count = len(numbers)
-    draws = rng.multinomial(count, np.full(count, 1 / count), samples)
-    sums = draws @ both.numpy()  # (samples, 2)
-    rates = 100 * sums[:, 0] / sums[:, 1].clip(min=1)
-    low, high = np.percentile(rates, [2.5, 97.5])
-    score = 100 * both[:, 0].sum() / both[:, 1].sum()
-    return Interval(score.item(), float(low), float(high))
+    wrong, said = both.T.numpy()
+
+    def rate(times: np.ndarray) -> float:
+        return float(100 * (times @ wrong) / max(times @ said, 1))
+
+    return bootstrap(rate, len(numbers), samples, seed)
 
 
 # Where does it listen? ------------------------------------------------------
