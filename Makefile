@@ -27,9 +27,10 @@ test: .venv/.test
 test-portable: .venv/.test
 	$(BIN)/python -m tests.portable $(LESSON)
 
-# Every lesson in JupyterLab in Chromium; screenshots in build/screenshots.
+# Every lesson in JupyterLab in Chromium, two pages at a time; screenshots and
+# the views' times in build/screenshots.
 test-browser: .venv/.browser
-	$(BIN)/python -m pytest -m browser tests
+	$(BIN)/python -m pytest -m browser -n 2 tests
 
 # Lessons that train, with five seeds each; prints their verdicts. Many minutes.
 test-slow: .venv/.test
@@ -97,7 +98,7 @@ clean:
 .venv/.browser: .venv/.test requirements-browser.txt
 	$(BIN)/python -m pip install -r requirements-browser.txt
 	command -v chromium || command -v google-chrome || \
-		(apt-get update && apt-get install -y chromium)
+		($(SUDO) apt-get update && $(SUDO) apt-get install -y chromium)
 	touch $@
 
 .venv/.teaching: .venv/.test requirements-teaching.txt
