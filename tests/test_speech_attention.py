@@ -216,12 +216,30 @@ def test_features_refuse_bad_input(own_errors):
 # --- augmentation -----------------------------------------------------------
 
 NOTHING = {"stretch": (1.0, 1.0), "quiet": 0.0, "pitch": 0.0, "colour": 0.0,
-           "noise": False, "band_limit": 0.0, "masks": 0}  # fmt: skip
+           "noise": False, "band_limit": 0.0}  # fmt: skip
 
 
 def change(x, lengths, seed=0, **options):
     generator = torch.Generator().manual_seed(seed)
     return lesson.augment(x, lengths, generator, **options)
+
+
+def test_level_bands_has_mean_0_over_what_is_real(device):
+    x, lengths = features(device=device)
+    level = lesson.level_bands(x, lengths)
+    for one, before, length in zip(level, x, lengths.tolist()):
+        expected = before[:length] - before[:length].mean(dim=0)
+        torch.testing.assert_close(one[:length], expected)
+        assert not one[length:].any()
+
+
+def test_another_microphone_and_longer_padding_change_no_level():
+    x, lengths = features()
+    expected = lesson.level_bands(x, lengths)
+    other = F.pad(x + torch.randn(lesson.BANDS), (0, 0, 0, 5), value=9.0)
+    found = lesson.level_bands(other, lengths)
+    torch.testing.assert_close(found[:, : x.shape[1]], expected)
+    assert not found[:, x.shape[1] :].any()
 
 
 def test_augmentation_with_everything_off_changes_nothing():
@@ -247,8 +265,7 @@ def test_augmented_features_are_features(seed):
 def test_each_change_changes_and_repeats_with_its_seed():
     x, lengths = features()
     options = {"stretch": (1.3, 1.4), "quiet": 6.0, "pitch": 0.1,
-               "colour": 0.2, "noise": True, "band_limit": 1.0,
-               "masks": 2}  # fmt: skip
+               "colour": 0.2, "noise": True, "band_limit": 1.0}  # fmt: skip
     for name, value in options.items():
         one = change(x, lengths, 5, **{**NOTHING, name: value})
         two = change(x, lengths, 5, **{**NOTHING, name: value})

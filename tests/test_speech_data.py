@@ -12,8 +12,9 @@ from attn_course.data import speech
 
 DIGITS = "zero one two three four five six seven eight nine".split()
 ROLL_CALL = ("play some music", 160, 50)  # said once by every variant
-COUNTS = {"train": 2_568, "valid": 205, "test": 457}
-VOICES = {"train": 384, "valid": 40, "test": 80}
+COUNTS = {"train": 2_568, "other": 896, "valid": 205, "test": 457}
+VOICES = {"train": 384, "other": 7, "valid": 40, "test": 80}
+OWN = ("train", "valid", "test")  # what eSpeak NG says
 FEMALE = ("Alicia", "Annie", "belinda", "f1", "f2", "f3", "f4", "f5", "linda")
 MALE = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "Andy", "Michael")
 
@@ -29,10 +30,15 @@ def recordings(splits):
 
 
 @pytest.fixture(scope="module")
-def roll(recordings):
+def own(splits):
+    return [one for split in OWN for one in splits[split]]
+
+
+@pytest.fixture(scope="module")
+def roll(own):
     return {
         one.voice: one.wave
-        for one in recordings
+        for one in own
         if (one.text, one.speed, one.pitch) == ROLL_CALL
     }
 
@@ -63,6 +69,7 @@ def test_hours(splits):
         for split, part in splits.items()
     }
     assert hours["train"] > 0.94
+    assert hours["other"] > 0.33
     assert hours["valid"] > 0.07
     assert hours["test"] > 0.16
 
@@ -70,7 +77,7 @@ def test_hours(splits):
 def test_small_enough_for_git():
     folder = data.resources.files(speech)
     size = sum(len(x.read_bytes()) for x in folder.iterdir() if x.is_file())
-    assert size < 6.5e6
+    assert size < 7e6
 
 
 def test_waves_are_neither_clipped_nor_silent(recordings):
@@ -90,22 +97,22 @@ def test_durations_are_plausible(recordings):
         assert 0.15 * words < seconds < 0.9 * words, (one.voice, one.text)
 
 
-def test_a_slow_voice_takes_longer(recordings):
+def test_a_slow_voice_takes_longer(own):
     def mean(part):
         part = list(part)
         return sum(len(x.wave) / len(x.text.split()) for x in part) / len(part)
 
-    slow = mean(x for x in recordings if x.speed < 140)
-    fast = mean(x for x in recordings if x.speed > 190)
+    slow = mean(x for x in own if x.speed < 140)
+    fast = mean(x for x in own if x.speed > 190)
     assert slow > 1.2 * fast
 
 
 def test_voices_and_their_variants_are_disjoint(splits):
-    train, valid, test = map(variants, splits.values())
+    train, valid, test = (variants(splits[split]) for split in OWN)
     assert not train & valid and not train & test and not valid & test
     assert (len(train), len(valid), len(test)) == (48, 5, 10)
     accents = [
-        {one.voice.split("+")[0] for one in part} for part in splits.values()
+        {one.voice.split("+")[0] for one in splits[split]} for split in OWN
     ]
     assert accents[0] == accents[1] == accents[2] and len(accents[0]) == 8
 
@@ -116,6 +123,7 @@ def test_transcripts_hold_known_words_only(splits):
         for split, part in splits.items()
     }
     assert len(words["train"]) == 60 and set(DIGITS) <= words["train"]
+    assert words["other"] <= words["train"]
     assert words["valid"] <= words["train"]
     assert words["test"] <= words["train"]
     assert all(word.isascii() and word.islower() for word in words["train"])
@@ -130,9 +138,10 @@ def test_texts_are_shared_only_as_the_card_says(splits):
         }
         for split, part in splits.items()
     }
-    assert not texts["test"] & (texts["train"] | texts["valid"])
-    assert not texts["valid"] & texts["train"]
-    seen = {one.text for one in splits["train"]}
+    trained = texts["train"] | texts["other"]
+    assert not texts["test"] & (trained | texts["valid"])
+    assert not texts["valid"] & trained
+    seen = {one.text for name in ("train", "other") for one in splits[name]}
     for split, fewest in (("test", 100), ("valid", 45)):
         new = [
             one.text
@@ -152,10 +161,8 @@ def test_texts_are_shared_only_as_the_card_says(splits):
     assert len(news["test"]) == 21 and len(news["valid"]) == 15
 
 
-def test_no_recording_stands_twice(recordings):
-    said = Counter(
-        (one.voice, one.text, one.speed, one.pitch) for one in recordings
-    )
+def test_no_recording_stands_twice(own):
+    said = Counter((x.voice, x.text, x.speed, x.pitch) for x in own)
     assert max(said.values()) == 1
 
 
@@ -164,15 +171,17 @@ def test_word_times_increase_inside_the_sound(recordings):
         seconds = len(one.wave) / speech.SAMPLE_RATE
         starts = torch.tensor(one.starts, dtype=torch.float64)
         assert len(starts) == len(one.text.split())
-        assert 0 <= starts[0] < 0.2, (one.voice, one.text)
+        # The times of Flite and Festival are less exact; see CARD.md.
+        latest = 0.2 if one.speed else 0.4
+        assert 0 <= starts[0] < latest, (one.voice, one.text)
         assert (starts.diff() > 0.03).all(), (one.voice, one.text)
         assert starts[-1] < seconds - 0.1, (one.voice, one.text)
 
 
-def test_word_times_are_true_to_the_sound(recordings):
+def test_word_times_are_true_to_the_sound(own):
     """In a list of digits, a word starts after the pause, not in it."""
     checked = 0
-    for one in recordings:
+    for one in own:
         if not is_digits(one):
             continue
         for start in one.starts[1:]:
@@ -247,6 +256,30 @@ def test_female_variants_speak_higher_than_male_ones(roll):
     assert min(female) > 150 > 135 > max(male)
 
 
+OTHERS = {"festival+kal", "festival+ked", "festival+slt", "flite+awb",
+          "flite+kal16", "flite+rms", "flite+slt"}  # fmt: skip
+
+
+def test_other_programs_speak_with_seven_voices(splits):
+    part = splits["other"]
+    counts = Counter(one.voice for one in part)
+    assert counts == dict.fromkeys(OTHERS, 128)
+    assert all((one.speed, one.pitch) == (None, None) for one in part)
+    # Festival and Flite keep another voice in silence where one is missing.
+    pitch = {
+        voice: torch.tensor(
+            [pitch_of(x.wave) for x in part if x.voice == voice]
+        ).median()
+        for voice in OTHERS
+    }
+    women = {voice for voice in OTHERS if "slt" in voice}
+    for voice in OTHERS:
+        assert (pitch[voice] > 145) == (voice in women), (voice, pitch)
+    called = {x.voice: x.wave for x in part if x.text == ROLL_CALL[0]}
+    assert set(called) == OTHERS
+    assert min(distances(called, sorted(called)).values()) > 0.75
+
+
 @pytest.mark.parametrize("language", speech.LANGUAGES)
 def test_human_recordings(language):
     part = speech.load_human(language)
@@ -295,7 +328,7 @@ def test_join():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: speech.load("Test"), "split: .*'train'.*found 'Test'"),
+        (lambda: speech.load("Test"), "split: .*'other'.*found 'Test'"),
         (lambda: speech.load_human("de"), "language: .*'en'.*found 'de'"),
         (lambda: speech.join([]), "parts: expected at least one"),
         (

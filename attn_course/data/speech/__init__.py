@@ -1,8 +1,9 @@
 """Speech at 8 kHz: digits and short commands by many synthetic voices, and
 the numbers by real people in five languages.
 
-The synthetic voices of a split speak in no other. See CARD.md beside this
-file.
+The synthetic voices of a split speak in no other. "train", "valid" and "test"
+are spoken by eSpeak NG, "other", for training too, by Flite and Festival. See
+CARD.md beside this file.
 """
 
 import gzip
@@ -17,7 +18,7 @@ from torch import Tensor
 from attn_course import data
 
 SAMPLE_RATE = 8_000
-SPLITS = ("train", "valid", "test")
+SPLITS = ("train", "other", "valid", "test")
 LANGUAGES = ("en", "fr", "es", "it", "ru")
 NUMBERS = (*range(21), *range(30, 100, 10), 100, 1_000, 1_000_000)
 
@@ -27,9 +28,9 @@ class Recording(NamedTuple):
 
     `wave` is float32 (samples,) in [-1, 1] at `SAMPLE_RATE`; `text` the
     words, small letters, parted by spaces; `voice` the speaker, where
-    synthetic as accent+variant, like "en-us+f3"; `starts` when each word
-    starts, in seconds; `speed` (words a minute) and `pitch` (0 to 100) what
-    the program was told, None for people.
+    synthetic as accent+variant, like "en-us+f3", or program+voice, like
+    "flite+slt"; `starts` when each word starts, in seconds; `speed` (words a
+    minute) and `pitch` (0 to 100) what eSpeak NG was told, None for others.
     """
 
     wave: Tensor
@@ -41,7 +42,7 @@ class Recording(NamedTuple):
 
 
 def load(split: str) -> list[Recording]:
-    """The synthetic recordings of one split: "train", "valid" or "test".
+    """The synthetic recordings of one split, one of `SPLITS`.
 
     Sequences of one to five digits and commands, sorted by variant. The whole
     training set takes about 110 MB and some seconds to decode. Raises
@@ -50,7 +51,7 @@ def load(split: str) -> list[Recording]:
     """
     if split not in SPLITS:
         raise ValueError(
-            f"split: expected 'train', 'valid' or 'test', found {split!r}"
+            f"split: expected one of {SPLITS}, found {split!r}"
         )
     waves, rows = _read(split, "ogg")
     return [
@@ -59,8 +60,8 @@ def load(split: str) -> list[Recording]:
             text,
             voice,
             tuple(float(start) for start in starts.split()),
-            int(speed),
-            int(pitch),
+            int(speed) if speed else None,
+            int(pitch) if pitch else None,
         )
         for wave, (voice, speed, pitch, starts, text) in zip(waves, rows)
     ]
