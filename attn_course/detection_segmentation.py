@@ -407,8 +407,8 @@ def generalised_iou(
     """Take from the IoU the share of the hull that neither box covers.
 
     ``giou = iou - |hull without a or b| / |hull|``, where the hull is the
-    smallest box around both. From -1 to 1; boxes that do not touch get the
-    lower, the farther apart they are: it has a slope where the IoU is flat.
+    smallest box around both. From -1 to 1; pushed apart along one
+    direction, boxes get a lower number: a slope where the IoU is flat.
 
     Source: Rezatofighi et al. (2019), "Generalized intersection over union",
     algorithm 1.
@@ -441,8 +441,8 @@ def cheapest_pairs(
     Raises:
         ValueError: if ``cost`` is no matrix of finite numbers.
 
-    Source: Kuhn (1955), "The Hungarian method for the assignment problem"; as
-    ``scipy.optimize.linear_sum_assignment`` does it.
+    Source: Kuhn (1955), "The Hungarian method for the assignment problem";
+    computed by ``scipy.optimize.linear_sum_assignment``, a faster relative.
     """
     if cost.dim() != 2 or not bool(cost.isfinite().all()):
         raise ValueError(
@@ -818,8 +818,10 @@ def set_loss(
     layer the pairs of the first group are asked for the object's pixels as
     well, and the tokens, if they answered, for what they lie on.
 
-    ``loss = 2 cross entropy + 5 L1(boxes) + 2 (1 - giou) + 5 binary cross
-    entropy(pixels) + dice(pixels)``, boxes and pixels averaged over pairs.
+    ``loss = sum over layers of (2 cross entropy + 5 L1(boxes) + 2 (1 - giou))
+    + 5 binary cross entropy(pixels) + dice(pixels) + tokens``, where tokens
+    have the first three parts of their own; boxes averaged over the pairs of
+    all groups, pixels over those of the first.
 
     Without any object only the cross entropies are left.
 

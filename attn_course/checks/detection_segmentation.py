@@ -104,7 +104,7 @@ def giou(answer):
                 (_box(0, 0, 4, 4), _box(2, 0, 6, 4)), "two boxes that overlap"
             ),
             Case(
-                (_box(0, 0, 2, 2), _box(4, 0, 6, 2)), "two boxes side by side"
+                (_box(0, 0, 2, 2), _box(5, 0, 7, 2)), "two boxes side by side"
             ),
             Case(
                 (_box(0, 0, 2, 2), _box(5, 3, 7, 6)),
@@ -177,8 +177,12 @@ def giou(answer):
                 "negative values are cut off, and with them the slope for "
                 "boxes apart",
             ),
+            Mistake(
+                lambda a, b: _giou()(a, b).abs(),
+                "the sign is lost: boxes far apart have a negative giou",
+            ),
         ],
-        praise="from -1 to 1, and never flat",
+        praise="from -1 to 1, and not flat where boxes are apart",
     )
 
 

@@ -97,11 +97,15 @@ def two_boxes(
         max(first[2], second[2]), max(first[3], second[3]),
     ]  # fmt: skip
     _draw_box(ax, hull, "#888888", "--")
-    for box, color in zip((first, second), plotting.COLORS):
+    names = ("first", "second")
+    for name, box, color in zip(names, (first, second), plotting.COLORS):
         ax.add_patch(
             Rectangle(box[:2], box[2] - box[0], box[3] - box[1],
                       color=color, alpha=0.45)
         )  # fmt: skip
+        at = box[0] if name == "first" else box[2]
+        side = "left" if name == "first" else "right"
+        ax.text(at, box[1], f" {name} ", ha=side, va="top", fontsize=9)
     ax.set(
         xlim=(hull[0] - 0.5, hull[2] + 0.5),
         ylim=(hull[3] + 0.5, hull[1] - 0.5),
@@ -312,7 +316,7 @@ def query_places(
         )  # fmt: skip
         mean = size[mine].mean().sqrt() if bool(mine.any()) else 0
         ax.set_title(
-            f"query {query}: {int(mine.sum())}, about {mean:.0f} px",
+            f"query {query}: {int(mine.sum())} boxes, {mean:.0f} px",
             fontsize=7, loc="center",
         )  # fmt: skip
         ax.set(xlim=(0, side), ylim=(side, 0), xticks=[], yticks=[],

@@ -423,19 +423,21 @@ real = errors["a real voice"]
 gain = real["Transformer, long"].score - real["long, with changes"].score
 print("best on held-out voices at most 8 %:", best <= 8)
 print("changes help on the real voice, by 10 points:", gain >= 10)
-assert session.quick() or (best <= 8 and gain >= 10)
+print("with them, at most 30 %:", real["long, with changes"].score <= 30)
+assert session.quick() or (
+    best <= 8 and gain >= 10 and real["long, with changes"].score <= 30
+)
 
 # %% [markdown]
-# Two aims were set: 5 % on held-out voices, 20 % on the real
-# digits. CTC, without any attention in its output, met the first in the short
-# race (2.5 % in our run); the Transformer needed the long one. The second is
-# **missed**: with changes the real voice is heard much better (46 % errors in
-# our run, 68 % without), and still badly. And the changes are not free: on
-# held-out voices they cost a few points.
+# Two aims were set: 5 % on held-out voices, 20 % on the real digits. CTC,
+# without any attention in its output, met the first in the short race (4.7 % in
+# our run); the Transformer needed the long one (4.7 %). The second was met by
+# the changed recordings: 15 % errors, and 54 % without changes.
 #
-# One run each, and the real voice is where runs differ most: another seed had
-# 27 % with changes and 72 % without. Ten digits of one person are no
-# sample.
+# One run each, and the real voice is where runs differ most: trials with three
+# seeds had 13, 24 and 11 %; without the other programs' voices 25 to 33 %,
+# without levelled bands too 47 % (not repeated here). Ten digits of one
+# person are no sample.
 
 # %% [markdown]
 # ## Where does it listen?
@@ -472,11 +474,9 @@ assert forward == hearing.forward_share(weights)
 
 # %%
 def measure(model, scramble=False):
-    """Mean over the test recordings of three words or more."""
+    """Mean over every other test recording of three words or more."""
     shares = []
-    for one in tested:
-        if len(one.starts) < 3:
-            continue
+    for one in [one for one in tested if len(one.starts) >= 3][::2]:
         mel = hearing.log_mel(one.wave).to(device)
         words, rows = hearing.align(model, vocabulary, mel, one.text)
         if scramble:
@@ -545,7 +545,7 @@ def join_up(parts, words):
 
 by_voice = sorted(recordings["test"], key=lambda one: one.voice.split("+")[1])
 by_voice = [one._replace(voice=one.voice.split("+")[1]) for one in by_voice]
-joined = {words: join_up(by_voice, words)[:60] for words in (1, 6, 12, 24, 48)}
+joined = {words: join_up(by_voice, words)[:30] for words in (1, 6, 12, 24, 48)}
 print({words: len(part) for words, part in joined.items()})
 
 # %% [markdown]
@@ -645,8 +645,9 @@ views.recording_explorer(recogniser)
 #   itself; order comes for free.
 # - **Attention** reads the tokens word by word; it found the order of time by
 #   itself, but nothing holds it there: long recordings break it.
-# - On voices of the same program errors are rare, and CTC was best; a real
-#   person is much harder. Changed recordings narrow that gap and do not close it.
+# - On voices of the same program errors are rare, and CTC got there first. A real
+#   person is harder: levelled bands, other programs' voices and changed
+#   recordings narrow that gap and do not close it.
 
 # %% [markdown]
 # ## Exercises
@@ -780,7 +781,7 @@ checks.speech_attention.forward_share(my_forward_share)
 # %% [markdown]
 # ### Exercise 5: change this and explain (20 min, hard)
 #
-# Add white noise of growing strength to 100 test waves and draw the word error
+# Add white noise of growing strength to 60 test waves and draw the word error
 # rate against it, for the long Transformer trained with and without
 # changed recordings. Which falls first? Was that noise in the training? Explain in
 # three sentences, then open the folded answer.
@@ -795,7 +796,7 @@ checks.speech_attention.forward_share(my_forward_share)
 
 # %% tags=["solution"]
 # Solution
-some = recordings["test"][::4][:100]
+some = recordings["test"][::4][:60]
 
 
 def noisy_errors(model, level):
@@ -861,7 +862,7 @@ plotting.show(
 #
 # <details><summary>A. About 4 % as well</summary>
 #
-# No. All voices share one program. The real voice above was much harder.
+# No. All voices share one program. The real voice above was harder.
 #
 # </details>
 # <details><summary>B. Nothing, until it is tried on people</summary>

@@ -226,6 +226,7 @@ WRONG = {
         (lambda a, b: 1 - right_giou(a, b), "that is the loss"),
         (corner_and_size, "not corner and size"),
         (lambda a, b: right_giou(a, b).clamp(min=0), "cut off"),
+        (lambda a, b: right_giou(a, b).abs(), "sign is lost"),
         (lambda a, b: right_giou(a.detach(), b.detach()), "no gradient"),
         (lambda a, b: a[..., 7], "IndexError"),
         (lambda a, b: right_giou(a, b).tolist(), "torch tensor"),
