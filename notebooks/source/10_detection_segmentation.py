@@ -570,7 +570,8 @@ scores = {
 # %%
 plotting.show(
     views.interval_table(
-        scores, lines=(0.75, 0.85), title="Found and cut out (dotted: the aims)",
+        scores, lines=(0.75, 0.85),
+        title="Found and cut out (dotted: the aims)",
         xlabel="score on held-out scenes, 95 % interval",
     ),
     alt="Table of scores with intervals for boxes and masks: average "

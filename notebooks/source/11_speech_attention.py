@@ -12,7 +12,7 @@
 # - see where it listens, and when that goes wrong.
 #
 # **Minutes:** 120, of which the exercises take 58. **Needs:** lessons 05 and
-# 06. The training cells take about four minutes.
+# 06. The training cells take three to four minutes.
 
 # %%
 import random
