@@ -96,8 +96,8 @@ first, second = [0, 0, 4, 4], [2, 0, 6, 4]
 plotting.show(
     views.two_boxes(first, second, "shared 8, together 24"),
     alt="Two squares of side 4 on squared paper, the second moved 2 to the "
-    "right: they share 2 by 4 = 8 small squares and cover 24 together. A dashed frame "
-    "surrounds both.",
+    "right: they share 2 by 4 = 8 small squares and cover 24 together. "
+    "A dashed frame surrounds both.",
 )
 
 # %%
@@ -273,10 +273,9 @@ print("parameters:", sum(p.numel() for p in model.parameters()))
 #
 # DETR is known to learn slowly: 500 epochs. We have three minutes, so each
 # query gets help: a learned **first box**, which every layer *corrects* (Liu
-# et al., 2022). A correction is added to the logits of the four numbers, so that
-# they stay between 0 and 1. From the second layer on, a boolean **attention
-# mask**, `near`, lets each query look only in and around its own box. Here is
-# the whole decoder.
+# et al., 2022). A correction is added to the logits of the four numbers: so
+# they stay between 0 and 1. From the second layer on, an **attention mask**,
+# `near`, lets each query look only in and around its own box.
 
 # %%
 def ask(model, memory):
@@ -1020,22 +1019,21 @@ plotting.show(
     plotting.curves(starts, xlabel="step", ylabel="place known from the query",
                     title="Places: given at the start, or found"),
     alt="Share of the place that the query's number tells, at steps 0, 50, "
-    "100, 150 and 200: random first boxes begin at 1 and fall a little; one box "
-    "for all begins at 0 and rises steeply.",
+    "100, 150 and 200: random first boxes begin at 1 and fall a little; one "
+    "box for all begins at 0 and rises steeply.",
 )
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
 # At step 0 random boxes give 1: an untrained query always answers with its
-# own first box. Training lowers it, since queries learn to move to objects.
-# One box for all starts at 0 (all centres are equal), and in our run was above
-# 0.9 after 50 steps: queries differ in their content vectors, and the pairing
-# breaks the tie. Whoever is a little nearer is paired, pulled there, and is
-# nearer the next time. (A share near 1 says that each query's boxes stay
-# together, not yet that they lie on objects.) Self-attention lets the others
-# know; that the pull comes from the pairing is our guess. To test it, train with
-# `model(images, groups=3, alone=True)`.
+# own first box. Training lowers it, since queries move to objects. One box for
+# all starts at 0, and in our run was above 0.9 after 50 steps: contents differ,
+# and the pairing breaks the tie. Whoever is a little nearer is paired, pulled
+# there, and is nearer the next time. (A share near 1 says that a query's boxes
+# stay together, not that they lie on objects.) Self-attention lets the others
+# know; that the pairing pulls them is our guess. To test it, train with
+# `alone=True`.
 #
 # </details>
 
