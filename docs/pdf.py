@@ -26,6 +26,7 @@ FOOTER = (
 STYLE = """
 article + article { break-before: page; }
 .headerlink, .copybtn { display: none; }
+.cell_input, div.highlight, .output { break-inside: avoid; }
 """
 # What a click would open is open.
 OPEN = """() => document.querySelectorAll('details').forEach(
