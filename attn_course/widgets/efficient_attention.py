@@ -200,6 +200,10 @@ def draw_costs(**chosen) -> Figure:
     found = ask(**chosen)
     device = ACCELERATORS[chosen["device"]]
     figure, (roof, bars) = plotting.figure(8.2, 3.5, cols=2)
+    # Places of its own and few ticks: drawn in a third of the time.
+    figure.set_layout_engine("none")
+    roof.set_position([0.09, 0.15, 0.4, 0.75])
+    bars.set_position([0.56, 0.15, 0.42, 0.75])
     top = device.speed[chosen["precision"]]
     left = min(0.3, found.intensity / 2)
     right = max(1e5, found.intensity * 2)
@@ -214,6 +218,9 @@ def draw_costs(**chosen) -> Figure:
         xscale="log", yscale="log", xlabel="FLOPs per byte moved",
         ylabel="FLOP/s, at best", title=f"Wall: {found.wall}",
     )  # fmt: skip
+    roof.minorticks_off()
+    for axis in (roof.xaxis, roof.yaxis):
+        axis.get_major_locator().set_params(numticks=5)
     roof.text(ridge, left * device.bandwidth, f" {ridge:.0f}", fontsize=8)
     parts = {
         "weights": found.weights,
