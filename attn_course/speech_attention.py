@@ -56,6 +56,7 @@ DECIBELS = 50.0  # how far below the loudest a feature may lie
 STRIDE = 4  # frames per token
 TOKEN_SECONDS = STRIDE * HOP / RATE  # 0.064
 STEPS = 2_400  # batches of training, for a model to keep
+VERSION = "2"  # of a kept model: changes with what its numbers mean
 LONGEST = 20.0  # seconds of a learner's recording
 MOST_WORDS = 60  # of one transcript
 MOST_TOKENS = 2_000  # of one recording
@@ -497,10 +498,11 @@ def ctc_greedy(
 class Stem(nn.Module):
     """Make one token of every four frames, each aware of its neighbours.
 
-    ``level_bands`` first. Two times: 3 x 3 convolution with stride 2, batch norm, ReLU; then a
-    linear layer over channels and bands. Then two times a convolution over
-    five tokens (0.3 s, about one word), whose result is added. Padding
-    stays 0 throughout, so that it changes nothing but batch norm's statistics
+    ``level_bands`` first. Two times: 3 x 3 convolution with stride 2, batch
+    norm, ReLU; then a linear layer over channels and bands. Then two times a
+    convolution over five tokens, whose result is added: together they hear
+    0.3 s to either side, more than a word. Padding stays 0 throughout,
+    so that it changes nothing but batch norm's statistics
     in training.
 
     Shapes: features ``(batch, frames, bands)`` and lengths to tokens
@@ -1076,6 +1078,7 @@ def save(recogniser: Recogniser, path: Path | None = None) -> None:
     path = path or cache_file()
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {
+        "version": VERSION,
         "kind": recogniser.kind,
         "dim": str(recogniser.model.name.in_features),
         "words": json.dumps(recogniser.vocabulary.words),
@@ -1110,6 +1113,8 @@ def load(path: Path | None = None) -> Recogniser:
         with safe_open(path, "pt") as file:
             about = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}
+        if about.get("version") != VERSION:
+            raise ValueError("another version")
         words = json.loads(about["words"])
         vocabulary = _vocabulary(words)
         model = KINDS[about["kind"]](len(vocabulary), int(about["dim"]))
@@ -1118,7 +1123,7 @@ def load(path: Path | None = None) -> Recogniser:
             ValueError) as error:  # fmt: skip
         raise ValueError(
             f"path: expected a trained model at {path}, found a damaged file "
-            f"({type(error).__name__})"
+            f"or one of another version ({type(error).__name__})"
         ) from None
     return Recogniser(model.eval(), vocabulary, about["kind"])
 

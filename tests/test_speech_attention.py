@@ -681,6 +681,14 @@ def test_a_missing_or_damaged_cache_is_named(cache, tiny):
             lesson.load()
 
 
+def test_a_model_of_another_version_is_not_taken(cache, tiny, monkeypatch):
+    monkeypatch.setattr(lesson, "VERSION", "1")
+    lesson.save(tiny)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="path: .*another version"):
+        lesson.load(cache)
+
+
 def test_a_damaged_cache_is_trained_anew(
     cache, tiny, monkeypatch, tmp_path, capsys
 ):

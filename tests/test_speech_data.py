@@ -275,6 +275,10 @@ def test_other_programs_speak_with_seven_voices(splits):
     women = {voice for voice in OTHERS if "slt" in voice}
     for voice in OTHERS:
         assert (pitch[voice] > 145) == (voice in women), (voice, pitch)
+    said = Counter((x.voice, x.text, len(x.wave)) for x in part)
+    twice = {voice for (voice, *_), count in said.items() if count > 1}
+    assert twice == {"festival+slt"}  # see CARD.md: it keeps its own speed
+    assert sum(count - 1 for count in said.values()) == 7
     called = {x.voice: x.wave for x in part if x.text == ROLL_CALL[0]}
     assert set(called) == OTHERS
     assert min(distances(called, sorted(called)).values()) > 0.75

@@ -84,7 +84,8 @@ def collapse(answer):
             ),
             Mistake(
                 lambda path: _oracle_collapse(path[1:]),
-                "the first symbol is never looked at",
+                "the first symbol is lost: it has no neighbour before it "
+                "(path[-1] is the last)",
             ),
             Mistake(
                 lambda path: [
@@ -188,6 +189,11 @@ def word_errors(answer):
                 "matters, and so do added words",
             ),
             Mistake(
+                lambda a, b: max(len(a), len(b))
+                - sum(min(a.count(word), b.count(word)) for word in set(a)),
+                "it compares bags of words: the order matters",
+            ),
+            Mistake(
                 lambda a, b: abs(len(a) - len(b)),
                 "it compares the numbers of words, not the words",
             ),
@@ -229,6 +235,10 @@ def _oracle_forward(weights):
     return sum(later) / len(later)
 
 
+def _rows(numbers):
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
 def _share(steps):
     return steps.double().mean().item()
 
@@ -239,9 +249,9 @@ def _centres(weights):
 
 def forward_share(answer):
     """Exercise 4: the share of steps that move forward."""
-    ahead = torch.tensor(
+    ahead = _rows(
         [[0.8, 0.1, 0.1, 0.0], [0.4, 0.2, 0.1, 0.3], [0.5, 0.1, 0.1, 0.3]]
-    ).double()
+    )
     return check(
         answer,
         oracle=_oracle_forward,
@@ -250,6 +260,9 @@ def forward_share(answer):
             Case((ahead,), "three words over four tokens"),
             Case((_weights(6, 9, 1),), "six words over nine tokens"),
             Case((_weights(9, 5, 2),), "nine words over five tokens"),
+            Case((_rows([[0.6, 0.2, 0.2, 0], [0.6, 0, 0, 0.4]]),),
+                 "a mean that moves where the middle does not"),
+            Case((_rows([[0.5, 0.5], [0.5, 0.5]]),), "a step that stands"),
             Case((torch.eye(5).double(),), "a perfect diagonal"),
             Case((torch.eye(5).double().flip(0),), "a diagonal run backwards"),
         ],
@@ -258,6 +271,16 @@ def forward_share(answer):
                 lambda w: _share(w.argmax(-1).diff() > 0),
                 "it looks at the largest weight alone: take the centre, the "
                 "mean place under the weights",
+            ),
+            Mistake(
+                lambda w: _share(
+                    (w.cumsum(1) >= 0.5).double().argmax(1).diff() > 0
+                ),
+                "that is the median place: take the mean place",
+            ),
+            Mistake(
+                lambda w: _share(_centres(w).diff() >= 0),
+                "a step that stands still is not forward: above 0",
             ),
             Mistake(
                 lambda w: _share(_centres(w).diff() < 0),

@@ -97,14 +97,13 @@ def two_boxes(
         max(first[2], second[2]), max(first[3], second[3]),
     ]  # fmt: skip
     _draw_box(ax, hull, "#888888", "--")
-    names = ("first", "second")
-    for name, box, color in zip(names, (first, second), plotting.COLORS):
+    named = (("first", first, "left"), ("second", second, "right"))
+    for (name, box, side), color in zip(named, plotting.COLORS):
         ax.add_patch(
             Rectangle(box[:2], box[2] - box[0], box[3] - box[1],
                       color=color, alpha=0.45)
         )  # fmt: skip
-        at = box[0] if name == "first" else box[2]
-        side = "left" if name == "first" else "right"
+        at = box[0] if side == "left" else box[2]
         ax.text(at, box[1], f" {name} ", ha=side, va="top", fontsize=9)
     ax.set(
         xlim=(hull[0] - 0.5, hull[2] + 0.5),

@@ -617,9 +617,9 @@ plotting.show(
 # %%
 on_mask, area, evenly = [], [], []
 for heat, answers in zip(weights, found):
-    x0, y0, x1, y1 = (answers.boxes / 64).unbind(-1)
-    boxes = torch.stack([x0 + x1, y0 + y1, 2 * (x1 - x0), 2 * (y1 - y0)], -1)
-    near = model.near((boxes / 2)[None].to(device))[0].float().cpu()
+    low, high = (answers.boxes / 64).chunk(2, dim=-1)
+    boxes = torch.cat([(low + high) / 2, high - low], dim=-1)  # centre, size
+    near = model.near(boxes[None].to(device))[0].float().cpu()
     even = near / near.sum(-1, keepdim=True)  # (answers, tokens)
     for row, (query, mask) in enumerate(zip(answers.queries, answers.masks)):
         cells = mask.float().view(16, 4, 16, 4).mean((1, 3)).flatten()

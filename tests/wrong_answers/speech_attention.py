@@ -1,6 +1,7 @@
 """Answers to lesson 11's exercises: wrong ones with their hint, right ones."""
 
 import functools
+import collections
 import itertools
 
 import numpy as np
@@ -123,6 +124,15 @@ def seconds_forward(weights):
     return float((np.diff(weights.detach().numpy() @ at) > 0).mean())
 
 
+def median_of(weights):
+    return (weights.cumsum(1) >= 0.5).double().argmax(1)
+
+
+def bags(a, b):
+    common = collections.Counter(a) & collections.Counter(b)
+    return max(len(a), len(b)) - sum(common.values())
+
+
 def share(steps):
     return float(steps.double().mean())
 
@@ -151,7 +161,7 @@ WRONG = {
         (lambda path: list(dict.fromkeys(s for s in path if s)), "neighbours"),
         (lambda path: sorted(set(path) - {0}), "set forgets order"),
         (lambda path: group_collapse(path)[::-1], "turned round"),
-        (lambda path: group_collapse(path[1:]), "never looked at"),
+        (lambda path: group_collapse(path[1:]), "first symbol is lost"),
         (first_lost, "starts with a word"),
         (lambda path: len(group_collapse(path)), "return them"),
         (in_place, "in place"),
@@ -168,6 +178,7 @@ WRONG = {
         (zero_borders, "first row and column"),
         (lambda a, b: len(set(a) ^ set(b)), "sets forget"),
         (lambda a, b: len([w for w in b if w not in a]), "missing anywhere"),
+        (bags, "bags of words"),
         (lambda a, b: abs(len(b) - len(a)), "numbers of words"),
         (lambda a, b: grid_distance(a, b) / (len(b) or 1), "that is the rate"),
         (lambda a, b: grid_distance(" ".join(a), " ".join(b)), "characters"),
@@ -176,6 +187,8 @@ WRONG = {
     ],
     "forward_share": [
         (lambda w: share(w.argmax(1).diff() > 0), "largest weight alone"),
+        (lambda w: share(median_of(w).diff() > 0), "median place"),
+        (lambda w: share(centre_of(w).diff() >= 0), "stands still"),
         (lambda w: share(centre_of(w).diff() < 0), "go back"),
         (lambda w: float((centre_of(w).diff() > 0).sum()), "divide by all"),
         (

@@ -21,6 +21,7 @@ import multiprocessing
 import random
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
@@ -345,15 +346,16 @@ def write_table(name: str, rows: list[tuple]) -> None:
     write(f"{name}.tsv", lines.encode("utf-8"))
 
 
-def write_synthetic(split: str) -> None:
-    """Say one split, and write its stream and its table."""
-    speaker = Speaker()
+def write_split(split: str, said: Iterable[tuple]) -> None:
+    """Write a split's stream and its table.
+
+    Of each recording: the sound, when its words start, the voice, speed and
+    pitch, the text.
+    """
     rows, waves, at = [], [], 0
-    for text, accent, variant, speed, pitch in plan(split):
-        wave, starts = speaker.say(accent, variant, text, speed, pitch)
+    for wave, starts, voice, speed, pitch, text in said:
         times = " ".join(f"{start:.3f}" for start in starts)
         text = text.replace(",", "")
-        voice = f"{accent}+{variant}"
         rows.append((at, len(wave), voice, speed, pitch, times, text))
         waves += [wave, np.zeros(GAP, np.float32)]
         at += len(wave) + GAP
@@ -369,6 +371,19 @@ def write_synthetic(split: str) -> None:
     write(f"{split}.ogg", fixed_serial(file.getvalue()))
     write_table(split, rows)
     print(split, len(rows), "recordings", f"{at / RATE / 60:.1f} minutes")
+
+
+def write_synthetic(split: str) -> None:
+    """Say one split by eSpeak NG, and write it."""
+    speaker = Speaker()
+    write_split(
+        split,
+        (
+            (*speaker.say(accent, variant, text, speed, pitch),
+             f"{accent}+{variant}", speed, pitch, text)
+            for text, accent, variant, speed, pitch in plan(split)
+        ),
+    )  # fmt: skip
 
 
 # The human recordings: name of the file, word in each language.

@@ -12,7 +12,6 @@ speak texts of the training set's kind only.
 """
 
 import ctypes
-import io
 import random
 import re
 import subprocess
@@ -121,8 +120,15 @@ class Flite:
         return samples, rate, words
 
 
-def say_festival(name: str, texts: list[str], stretches: list[float]):
-    """Yield sound, rate and words of each text, as Festival says it."""
+def say_flite(name, texts, stretches, pitches):
+    """Yield sound, rate and words of each text, as Flite says it."""
+    program = Flite()
+    for text, stretch, pitch in zip(texts, stretches, pitches):
+        yield program.say(name, text, stretch, FLITE[name] * pitch)
+
+
+def say_festival(name, texts, stretches, _):
+    """Yield the same as Festival says it, at its own pitch."""
     calls = "\n".join(
         f'(say "{text}" {stretch:.3f} "{number:03}")'
         for number, (text, stretch) in enumerate(zip(texts, stretches))
@@ -168,39 +174,29 @@ def plan(voice: str) -> tuple[list[str], list[float], list[float]]:
     return texts, [1.0, *stretches], [1.0, *pitches]
 
 
-def main() -> None:
-    flite = Flite()
-    rows, waves, at = [], [], 0
-    for program, voices in (("festival", FESTIVAL), ("flite", FLITE)):
+def recordings():
+    """Yield every recording, as ``speech.write_split`` wants it."""
+    for program, voices, say in (
+        ("festival", FESTIVAL, say_festival),
+        ("flite", FLITE, say_flite),
+    ):
         for name in sorted(voices):
             voice = f"{program}+{name}"
-            texts, stretches, pitches = plan(voice)
-            if program == "flite":
-                said = [
-                    flite.say(name, text, stretch, FLITE[name] * pitch)
-                    for text, stretch, pitch in zip(texts, stretches, pitches)
-                ]
-            else:
-                said = list(say_festival(name, texts, stretches))
+            texts, *how = plan(voice)
+            said = say(name, texts, *how)
             for text, (wave, rate, words) in zip(texts, said, strict=True):
-                text = text.replace(",", "")
-                assert [word for word, _ in words] == text.split(), words
+                spoken = text.replace(",", "").split()
+                assert [word for word, _ in words] == spoken, words
                 shared = gcd(rate, speech.RATE)
                 wave = resample_poly(wave, speech.RATE // shared, rate // shared)
                 wave, cut = speech.trim(wave)
-                times = " ".join(f"{max(0, t - cut):.3f}" for _, t in words)
-                # No speed and no pitch in the other program's units.
-                rows.append((at, len(wave), voice, "", "", times, text))
-                waves += [wave, np.zeros(speech.GAP, np.float32)]
-                at += len(wave) + speech.GAP
-    file = io.BytesIO()
-    soundfile.write(
-        file, np.concatenate(waves), speech.RATE, format="OGG",
-        subtype="OPUS", compression_level=speech.COMPRESSION,
-    )  # fmt: skip
-    speech.write("other.ogg", speech.fixed_serial(file.getvalue()))
-    speech.write_table("other", rows)
-    print(len(rows), "recordings", f"{at / speech.RATE / 60:.1f} minutes")
+                starts = [max(0, start - cut) for _, start in words]
+                # No speed and no pitch: they are in other units.
+                yield wave, starts, voice, "", "", text
+
+
+def main() -> None:
+    speech.write_split("other", recordings())
     licences = []
     for package in PACKAGES:
         text = Path("/usr/share/doc", package, "copyright").read_text("utf-8")
