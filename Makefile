@@ -43,8 +43,8 @@ test-slow: .venv/.test
 test-site: .venv/.site .venv/.browser node_modules/.package-lock.json
 	$(BIN)/python -m pytest -m site -n0 tests
 
-# A class of thirty, honest and not, and every assignment. Some minutes.
-test-classroom: .venv/.teaching
+# A class of thirty, honest and not, every assignment, live slides. Some minutes.
+test-classroom: .venv/.teaching .venv/.browser
 	$(BIN)/python -m pytest -m classroom -n0 tests
 
 build: .venv/.test
@@ -104,8 +104,14 @@ clean:
 		($(SUDO) apt-get update && $(SUDO) apt-get install -y chromium)
 	touch $@
 
-.venv/.teaching: .venv/.test requirements-teaching.txt
+# What lets widgets be drawn in jupyterlab-rise lies beside it.
+.venv/.teaching: EXTENSIONS := \
+	.venv/share/jupyter/labextensions/attn-course-live-slides
+.venv/.teaching: .venv/.test requirements-teaching.txt \
+		teaching/live_slides/static/console.js
 	$(BIN)/python -m pip install -r requirements-teaching.txt
+	mkdir -p $(EXTENSIONS)
+	cp -R teaching/live_slides/. $(EXTENSIONS)
 	touch $@
 
 .venv/.site: .venv/.test requirements-site.txt
