@@ -618,7 +618,7 @@ class CTCModel(nn.Module):
     """
 
     def __init__(
-        self, size: int, dim: int = 128, layers: int = 3, dropout: float = 0.05
+        self, size: int, dim: int = 128, layers: int = 3, dropout: float = 0.0
     ) -> None:
         """Create encoder and output for ``size`` token ids."""
         super().__init__()
@@ -702,7 +702,7 @@ class Listener(_Writer, EncoderDecoder):
         size: int,
         dim: int = 128,
         layers: int = 2,
-        dropout: float = 0.05,
+        dropout: float = 0.0,
         ctc_share: float = 0.3,
     ) -> None:
         """Create listener, attention and decoder for ``size`` token ids."""
@@ -730,7 +730,7 @@ class SpeechTransformer(_Writer, nn.Module):
         size: int,
         dim: int = 128,
         layers: int = 2,
-        dropout: float = 0.05,
+        dropout: float = 0.0,
         ctc_share: float = 0.3,
     ) -> None:
         """Create encoder and one decoder layer for ``size`` token ids."""

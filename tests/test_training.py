@@ -1,5 +1,8 @@
 """The training loop: it learns, repeats, stops early, and says what is wrong."""
 
+import threading
+import time
+
 import pytest
 import torch
 from torch import nn
@@ -129,3 +132,94 @@ def test_threads_are_given_back():
 
     run(steps=2, threads=1, evaluate=evaluate)
     assert seen == [1] and torch.get_num_threads() == before
+
+
+def plan(number, steps=40):
+    torch.manual_seed(number)
+    model = nn.Linear(1, 1)
+
+    def job():
+        seen = torch.get_num_threads()
+        history = training.fit(
+            model, loss, lambda _: X, steps=steps, label=f"job {number}"
+        )
+        return seen, history.label, history.losses
+
+    return job
+
+
+def test_side_by_side_gives_what_one_after_the_other_gives():
+    before = torch.get_num_threads()
+    alone = [plan(number)() for number in range(5)]
+    both = training.together([plan(number) for number in range(5)], 2)
+    assert [one[1:] for one in both] == [one[1:] for one in alone]
+    assert {one[0] for one in both} == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_side_by_side_means_at_the_same_time():
+    steps = []
+
+    def job():
+        def watch(_):
+            steps.append(threading.get_ident())
+            time.sleep(0.01)
+            return X
+
+        training.fit(nn.Linear(1, 1), loss, watch, steps=10)
+
+    training.together([job, job])
+    assert len(set(steps)) == 2
+    assert len(set(steps[:10])) == 2
+
+
+def test_the_bars_are_shown_in_the_order_of_the_jobs(monkeypatch):
+    shown = []
+
+    class Bar:
+        def __init__(self, total, label):
+            self.label = label
+
+        def show(self, done, note):
+            pass
+
+        def finish(self):
+            pass
+
+    monkeypatch.setattr(training, "_in_notebook", lambda: True)
+    monkeypatch.setattr("attn_course.widgets.ProgressBar", Bar)
+    monkeypatch.setattr(
+        "IPython.display.display", lambda bar: shown.append(bar.label)
+    )
+
+    def late(job, seconds):
+        def run():
+            time.sleep(seconds)
+            return job()
+
+        return run
+
+    jobs = [late(plan(n), (3 - n) / 10) for n in range(4)]
+    training.together(jobs, 4)
+    assert shown == [f"job {n}" for n in range(4)]
+
+
+def test_an_error_stops_the_others():
+    def wrong():
+        time.sleep(0.1)
+        raise KeyError("lost")
+
+    start = time.perf_counter()
+    with pytest.raises(KeyError, match="lost"):
+        training.together([plan(0, 10**9), wrong, plan(1, 10**9)])
+    assert time.perf_counter() - start < 60
+    assert [one[1] for one in training.together([plan(2), plan(3)])] == [
+        "job 2",
+        "job 3",
+    ]
+
+
+def test_no_jobs_and_no_workers():
+    assert training.together([]) == []
+    with pytest.raises(ValueError, match="workers: expected 1 or more, got 0"):
+        training.together([plan(0)], 0)
