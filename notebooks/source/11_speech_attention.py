@@ -460,14 +460,12 @@ assert session.quick() or (
 # Two aims were set: 5 % on held-out voices, 20 % on the real digits. The CTC
 # part of the last model met both: 4.3 and 13.4 %. Its decoder met the second
 # alone: 5.6 and 14.7 %. The changes matter on the real voice, where the same
-# model made 45.2 % without them. And plain CTC, with less than half of the
-# training and no changes, stood at 5.1 and 30.4 %. (The cell above asks for
-# less, since machines differ.)
+# model made 45.2 % without them. Plain CTC, with less than half of the training,
+# stood at 5.1 and 30.4 %. (The cell above asks for less: machines differ.)
 #
 # On the real voice runs differ most: with three seeds that decoder made 14.7,
 # 21.7 and 16.7 %. In earlier trials it was 25 to 33 % without the other
-# programs' voices, 47 % without levelled bands too. Ten digits of one person are
-# no sample.
+# programs' voices, 47 % without levelled bands too.
 
 # %% [markdown]
 # ## Where does it listen?
