@@ -1,5 +1,8 @@
 """The training loop: it learns, repeats, stops early, and says what is wrong."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -217,6 +220,41 @@ def test_an_error_stops_the_others():
         "job 2",
         "job 3",
     ]
+
+
+ENDLESS = """
+import torch
+from attn_course import training
+
+def job():
+    said = []
+
+    def loss(model, batch):
+        if not said:
+            said.append(print("at work\\n", end="", flush=True))
+        return model(batch).square().mean()
+
+    x = torch.ones(4, 1)
+    training.fit(torch.nn.Linear(1, 1), loss, lambda _: x, steps=10**9)
+
+training.together([job, job])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_an_interrupt_stops_all():
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDLESS],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
+        try:
+            for _ in range(2):
+                assert running.stdout.readline() == "at work\n"
+            running.send_signal(signal.SIGINT)
+            _, errors = running.communicate(timeout=120)
+        finally:
+            running.kill()
+    assert errors.strip().endswith("KeyboardInterrupt")
 
 
 def test_no_jobs_and_no_workers():
