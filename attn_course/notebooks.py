@@ -33,6 +33,7 @@ METADATA = {
         "name": "python3",
     },
     "language_info": {"name": "python", "file_extension": ".py"},
+    "rise": {"scroll": True},  # a live slide that is too tall scrolls
 }
 
 
@@ -258,7 +259,8 @@ def mark(name: str, folder: Path = FOLDER) -> bool:
     if not (folder / f"{name}.ipynb").exists():
         raise BuildError(f"{name}: not built yet")
     old = read_notebook(name, folder)
-    if not same_cells(name, folder):
+    metadata = {**old.metadata, **METADATA}
+    if not same_cells(name, folder) and metadata == old.metadata:
         return False
     code, done = (
         [c.source for c in book.cells if c.cell_type == "code"]
@@ -267,7 +269,7 @@ def mark(name: str, folder: Path = FOLDER) -> bool:
     if code != done:
         raise BuildError(f"{name}: its code has changed; build it")
     _keep_outputs(notebook, old)
-    notebook.metadata = old.metadata
+    notebook.metadata.update(metadata)
     _write(notebook, name, folder)
     return True
 

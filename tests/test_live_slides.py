@@ -14,9 +14,18 @@ SHOWN = """(kind) => {
 }"""
 
 
-def turn_to(page, kind):
+# Is the slide taller than the screen, and if so: can it be scrolled?
+TALL = """() => {
+  const slide = [...document.querySelectorAll('section.present')].at(-1);
+  if (slide.scrollHeight <= window.innerHeight) return null;
+  return ['auto', 'scroll'].includes(getComputedStyle(slide).overflowY);
+}"""
+
+
+def turn_to(page, kind, tall):
     """Press the space bar until a view of this kind is shown."""
     for _ in range(100):
+        tall.append(page.evaluate(TALL))
         if page.evaluate(SHOWN, kind):
             page.wait_for_timeout(1_000)  # the slide slides in
             return page.locator(kind)
@@ -41,19 +50,20 @@ def test_views_move_on_live_slides(tmp_path):
         lesson.page.evaluate(
             "() => window.jupyterapp.commands.execute('docmanager:save')"
         )
-        page = chrome.new_page(viewport={"width": 1280, "height": 720})
+        page = chrome.new_page(viewport={"width": 960, "height": 540})
         page.goto(f"{address}/rise/notebooks/{NAME}.ipynb")
         page.wait_for_selector("section.present")
         page.wait_for_selector(".attn-explorer", state="attached")
 
-        plane = turn_to(page, ".attn-dot-product")
+        tall = []
+        plane = turn_to(page, ".attn-dot-product", tall)
         status = plane.locator("[role=status]")
         before = status.inner_text()
         plane.locator(".attn-query").focus()
         page.keyboard.press("ArrowLeft")
         assert changed(page, status, before)
 
-        explorer = turn_to(page, ".attn-explorer")
+        explorer = turn_to(page, ".attn-explorer", tall)
         status = explorer.locator("[role=status]")
         before = status.inner_text()
         handle = explorer.locator(".noUi-handle").first.bounding_box()
@@ -65,3 +75,5 @@ def test_views_move_on_live_slides(tmp_path):
         page.mouse.up()
         assert changed(page, status, before)
         page.screenshot(path=tmp_path / "live.png")
+        found = [one for one in tall if one is not None]
+        assert found and all(found)
