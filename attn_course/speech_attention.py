@@ -138,7 +138,7 @@ def mel(hertz: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 
     ``mel = 2595 log10(1 + hertz / 700)``: nearly even steps of heard pitch.
 
-    Source: O'Shaughnessy (1987), "Speech communication", section 4.2; after
+    Source: O'Shaughnessy (1987), "Speech communication", page 150; after
     Stevens, Volkmann and Newman (1937).
     """
     return 2595 * torch.log10(1 + hertz / 700)
