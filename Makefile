@@ -108,7 +108,7 @@ clean:
 .venv/.teaching: EXTENSIONS := \
 	.venv/share/jupyter/labextensions/attn-course-live-slides
 .venv/.teaching: .venv/.test requirements-teaching.txt \
-		teaching/live_slides/static/console.js
+		$(wildcard teaching/live_slides/*.json teaching/live_slides/static/*)
 	$(BIN)/python -m pip install -r requirements-teaching.txt
 	mkdir -p $(EXTENSIONS)
 	cp -R teaching/live_slides/. $(EXTENSIONS)

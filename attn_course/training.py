@@ -187,25 +187,18 @@ def together(jobs: Sequence[Callable[[], object]], workers: int = 2) -> list:
         finally:
             shown[number].set()
 
-    threads = torch.get_num_threads()
-    try:
-        with futures.ThreadPoolExecutor(workers) as pool:
-            runs = [
-                pool.submit(contextvars.copy_context().run, run, number)
-                for number in range(len(jobs))
-            ]
-            try:
-                done, _ = futures.wait(runs, None, futures.FIRST_EXCEPTION)
-                errors = [one.exception() for one in runs if one in done]
-                for error in filter(None, errors):
-                    raise error
-                return [one.result() for one in runs]
-            finally:
-                stop.set()
-                for one in runs:
-                    one.cancel()
-    finally:
-        torch.set_num_threads(threads)
+    with _threads(1), futures.ThreadPoolExecutor(workers) as pool:
+        runs = [
+            pool.submit(contextvars.copy_context().run, run, number)
+            for number in range(len(jobs))
+        ]
+        try:
+            done, _ = futures.wait(runs, None, futures.FIRST_EXCEPTION)
+            # Not all are done only if one has failed: its result raises.
+            return [one.result() for one in runs if one in done]
+        finally:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Turn(NamedTuple):

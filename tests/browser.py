@@ -189,6 +189,13 @@ class Lesson:
         return said(self.cells()[number])
 
 
+def wait_until(true, seconds: float = 30) -> None:
+    """Ask again and again until it is true, or the time is over."""
+    start = time.perf_counter()
+    while not true() and time.perf_counter() - start < seconds:
+        time.sleep(0.02)
+
+
 def said(cell: dict) -> str:
     """Return the plain text of a cell's outputs."""
     parts = []

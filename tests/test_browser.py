@@ -16,6 +16,7 @@ from attn_course import notebooks
 from attn_course.data import speech
 from attn_course.dot_product import dot_product_attention
 from tests import browser
+from tests.browser import wait_until
 
 pytestmark = pytest.mark.browser
 NAMES = notebooks.lessons()
@@ -315,12 +316,6 @@ def move(handle):
             " >= Number(e.getAttribute('aria-valuemax'))"
         )
         handle.press("ArrowLeft" if full else "ArrowRight")
-
-
-def wait_until(true, seconds=30):
-    start = time.perf_counter()
-    while not true() and time.perf_counter() - start < seconds:
-        time.sleep(0.02)
 
 
 def stubs(lesson):

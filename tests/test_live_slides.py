@@ -12,8 +12,6 @@ SHOWN = """(kind) => {
   const view = slide?.querySelector(kind);
   return view != null && !view.closest('.fragment:not(.visible)');
 }"""
-
-
 # Is the slide taller than the screen, and if so: can it be scrolled?
 TALL = """() => {
   const slide = [...document.querySelectorAll('section.present')].at(-1);
@@ -34,15 +32,6 @@ def turn_to(page, kind, tall):
     raise AssertionError(f"no slide shows {kind}")
 
 
-def changed(page, status, before):
-    """Wait until the words below a view are others."""
-    for _ in range(100):
-        if status.inner_text() != before:
-            return True
-        page.wait_for_timeout(100)
-    return False
-
-
 def test_views_move_on_live_slides(tmp_path):
     with browser.lab(tmp_path) as address, browser.chrome() as chrome:
         lesson = browser.Lesson(chrome.new_page(), address, NAME)
@@ -61,7 +50,8 @@ def test_views_move_on_live_slides(tmp_path):
         before = status.inner_text()
         plane.locator(".attn-query").focus()
         page.keyboard.press("ArrowLeft")
-        assert changed(page, status, before)
+        browser.wait_until(lambda: status.inner_text() != before)
+        assert status.inner_text() != before
 
         explorer = turn_to(page, ".attn-explorer", tall)
         status = explorer.locator("[role=status]")
@@ -73,7 +63,8 @@ def test_views_move_on_live_slides(tmp_path):
         page.mouse.down()
         page.mouse.move(x + 60, y, steps=5)
         page.mouse.up()
-        assert changed(page, status, before)
+        browser.wait_until(lambda: status.inner_text() != before)
+        assert status.inner_text() != before
         page.screenshot(path=tmp_path / "live.png")
         found = [one for one in tall if one is not None]
         assert found and all(found)
