@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from attn_course.dot_product import check_shapes
 
 HALF = (torch.float16, torch.bfloat16)
+LANES = 16  # the most numbers that a CPU's vector holds
 
 
 def stable_softmax(
@@ -298,19 +299,17 @@ def _fused(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float
 ) -> Tensor:
     """Call torch's fused kernel, which wants (batch, heads, length, dim)."""
-    shape = (*query.shape[:-1], value.shape[-1])  # of the output
     if mask is not None and mask.dim() < 2:
         mask = mask.expand(1, 1) if mask.dim() == 0 else mask[None]
-    if query.dim() != 4:
-        if mask is not None:
-            mask = _flatten_mask(mask, query)
-        query, key, value = (
-            x.reshape(-1, 1, *x.shape[-2:]) for x in (query, key, value)
-        )  # (batch, 1, length, dim)
-    output = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, scale=scale
-    )
-    return output.reshape(shape)
+    if query.dim() == 4:
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, scale=scale
+        )
+    if mask is not None:
+        mask = _flatten_mask(mask, query)
+    flat = (x.reshape(-1, 1, *x.shape[-2:]) for x in (query, key, value))
+    output = _fused(*flat, mask, scale)  # (batch, 1, length, dim)
+    return output.reshape(*query.shape[:-1], value.shape[-1])
 
 
 def _flatten_mask(mask: Tensor, query: Tensor) -> Tensor:
@@ -351,12 +350,19 @@ def _check_finite(
     """Refuse a result that is not finite, and say which input made it so.
 
     A mask can hide a key that is not finite from the output, but not from
-    the gradient; so it is looked at too.
+    the gradient; so it is looked at too. And torch's fused kernel answers 0 to
+    a query of nan if the keys fill no vector of the processor; so with few
+    keys all that makes scores is looked at.
     """
-    seen = (output,) if mask is None else (output, key)
-    if all(math.isfinite(x.detach().sum().item()) for x in seen):
+    total = output.detach().sum()
+    few = key.shape[-2] < LANES
+    if few or mask is not None:
+        total = total + key.detach().sum()
+    if few:
+        total = total + query.detach().sum()
+    if math.isfinite(total.item()):
         return
-    if all(x.isfinite().all() for x in seen):
+    if all(x.isfinite().all() for x in (output, key, query)):
         return  # only the sum was too large
     for name, tensor in (("query", query), ("key", key), ("value", value)):
         bad = ~tensor.isfinite()

@@ -10,6 +10,7 @@ turn tokens into words. ``train`` trains any of them, ``transcribe`` uses them,
 in a cache; ``python -m attn_course.speech_attention FILE.wav`` uses it.
 """
 
+import functools
 import io
 import itertools
 import json
@@ -56,7 +57,7 @@ DECIBELS = 50.0  # how far below the loudest a feature may lie
 STRIDE = 4  # frames per token
 TOKEN_SECONDS = STRIDE * HOP / RATE  # 0.064
 STEPS = 2_400  # batches of training, for a model to keep
-VERSION = "2"  # of a kept model: changes with what its numbers mean
+VERSION = "3"  # of a kept model: changes with what its numbers mean
 LONGEST = 20.0  # seconds of a learner's recording
 MOST_WORDS = 60  # of one transcript
 MOST_TOKENS = 2_000  # of one recording
@@ -335,14 +336,19 @@ def speech_batches(
     lengths = torch.tensor([len(one) for one in features])
     real = (targets != PAD).sum(dim=1).tolist()
 
-    def batch(step: int) -> tuple[Tensor, Tensor, Tensor]:
-        epoch, place = divmod(step, per_epoch)
+    @functools.lru_cache(maxsize=1)
+    def batches_of(epoch: int) -> list[Tensor]:
         generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
         noise = 1 + 0.1 * torch.rand(len(lengths), generator=generator)
         # Rotated, so that it is not always the longest that fall out.
         order = (lengths * noise).argsort().roll(epoch)
         order = order[: per_epoch * size].view(per_epoch, size)
-        rows = order[torch.randperm(per_epoch, generator=generator)[place]]
+        return list(order[torch.randperm(per_epoch, generator=generator)])
+
+    def batch(step: int) -> tuple[Tensor, Tensor, Tensor]:
+        epoch, place = divmod(step, per_epoch)
+        rows = batches_of(epoch)[place]
+        generator = torch.Generator()
         generator.manual_seed(7_000_003 * seed + step)
         together = 1
         if join:
@@ -501,9 +507,10 @@ class Stem(nn.Module):
     ``level_bands`` first. Two times: 3 x 3 convolution with stride 2, batch
     norm, ReLU; then a linear layer over channels and bands. Then two times a
     convolution over five tokens, whose result is added: together they hear
-    0.3 s to either side, more than a word. Padding stays 0 throughout,
-    so that it changes nothing but batch norm's statistics
-    in training.
+    0.3 s to either side, more than a word. It works on ``groups`` shares of
+    the numbers by themselves, as heads do: a share of the cost. Padding stays
+    0 throughout, so that it changes nothing but batch norm's statistics in
+    training.
 
     Shapes: features ``(batch, frames, bands)`` and lengths to tokens
     ``(batch, ceil(frames / 4), dim)`` and their mask.
@@ -513,7 +520,11 @@ class Stem(nn.Module):
     """
 
     def __init__(
-        self, dim: int, channels: int = 16, bands: int = BANDS
+        self,
+        dim: int,
+        channels: int = 16,
+        bands: int = BANDS,
+        groups: int = 4,
     ) -> None:
         """Create the convolutions, the second with twice the channels."""
         super().__init__()
@@ -529,7 +540,8 @@ class Stem(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(n) for n in widths[1:])
         self.project = nn.Linear(widths[-1] * bands // STRIDE, dim)
         self.near = nn.ModuleList(
-            nn.Conv1d(dim, dim, 5, padding=2, bias=False) for _ in range(2)
+            nn.Conv1d(dim, dim, 5, padding=2, groups=groups, bias=False)
+            for _ in range(2)
         )
         self.near_norms = nn.ModuleList(nn.BatchNorm1d(dim) for _ in range(2))
         self.norm = nn.LayerNorm(dim)
@@ -578,11 +590,15 @@ class AttentionEncoder(nn.Module):
 
 
 class RecurrentEncoder(nn.Module):
-    """Stem and two layers of GRU, each in both directions."""
+    """Stem and layers of GRU, each in both directions.
+
+    The stem's last convolutions have two groups only: no attention layers
+    follow, which would mix what stands in different groups.
+    """
 
     def __init__(self, dim: int, layers: int, dropout: float) -> None:
         super().__init__()
-        self.stem = Stem(dim)
+        self.stem = Stem(dim, groups=2)
         self.dropout = Dropout(dropout)
         self.layers = nn.GRU(
             dim,
@@ -701,7 +717,7 @@ class Listener(_Writer, EncoderDecoder):
         self,
         size: int,
         dim: int = 128,
-        layers: int = 2,
+        layers: int = 1,
         dropout: float = 0.0,
         ctc_share: float = 0.3,
     ) -> None:

@@ -4,8 +4,9 @@ Every row is a ratio of two medians' worth of *pairs*: the course's function
 and torch's run one right after the other, in changing order, and the median of
 torch's time divided by ours is reported. A load on the machine slows both
 alike, so the ratio holds where a time would not. Above 1 the course is faster.
-With one thread (the default) the processor time of this process is taken, which
-other processes do not lengthen; with more threads, the time on the clock.
+Each row is measured on one thread, by the processor time of this process, which
+other processes do not lengthen; and again on all cores, as torch computes unless
+told otherwise, by the time on the clock.
 
 Memory is counted, not sampled: torch's profiler reports every allocation and
 release of the CPU allocator, and the highest sum is the peak. It is the same
@@ -135,6 +136,7 @@ class Row:
     pairs: int
     ours_mib: float
     theirs_mib: float
+    threads: int = 1
 
     @property
     def memory_ratio(self) -> float:
@@ -365,9 +367,11 @@ def _with_backward(forward, direction, leaves: Sequence[torch.Tensor]):
 
 
 def measure(
-    job: Job, seconds: float, least: int, clock=time.process_time
+    job: Job, seconds: float, least: int, threads: int = 1
 ) -> Row:
     """Time pairs for about ``seconds``, but at least ``least`` pairs."""
+    torch.set_num_threads(threads)
+    clock = time.process_time if threads == 1 else time.perf_counter
     calls = 1
     if least > 1:  # warm up, and make each timing long enough to be exact
         job.ours(), job.theirs()
@@ -391,6 +395,7 @@ def measure(
         pairs=len(ratios),
         ours_mib=peak_memory(job.ours) / 2**20,
         theirs_mib=peak_memory(job.theirs) / 2**20,
+        threads=threads,
     )
 
 
@@ -438,55 +443,83 @@ def table(rows: Sequence[Row], settings: str) -> str:
         mine = [row for row in rows if row.group == group]
         if not mine:
             continue
-        middle = statistics.geometric_mean(row.ratio for row in mine)
-        lines += [
-            "",
-            f"## {title}",
-            "",
-            f"Bar: {BARS[group]:.2f}. Geometric mean of the ratios: "
-            f"**{middle:.2f}**. Rows that reach the bar: "
-            f"{sum(row.reached for row in mine)} of {len(mine)}.",
-            "",
-            "| size | pass | ours, ms | other, ms | ratio | middle half | "
-            "pairs | bar reached | ours, MiB | other, MiB | memory ratio |",
-            "|---|---|---:|---:|---:|---|---:|---|---:|---:|---:|",
-        ]
-        for row in mine:
-            lines.append(
-                f"| {row.size} | {row.part} | {row.ours_ms:.2f} "
-                f"| {row.theirs_ms:.2f} | {row.ratio:.3f} "
-                f"| {row.low:.2f} to {row.high:.2f} | {row.pairs} "
-                f"| {'yes' if row.reached else 'no'} "
-                f"| {row.ours_mib:.1f} | {row.theirs_mib:.1f} "
-                f"| {row.memory_ratio:.2f} |"
-            )
+        lines += ["", f"## {title}", "", f"Bar: {BARS[group]:.2f}."]
+        for threads in sorted({row.threads for row in mine}):
+            lines += _part([row for row in mine if row.threads == threads])
     return "\n".join(lines) + "\n"
 
 
+def _part(rows: Sequence[Row]) -> list[str]:
+    """Write one group's rows on one number of threads."""
+    threads = rows[0].threads
+    middle = statistics.geometric_mean(row.ratio for row in rows)
+    lines = [
+        "",
+        f"### {_setting(threads)}",
+        "",
+        f"Geometric mean of the ratios: **{middle:.2f}**. Rows that reach the "
+        f"bar: **{sum(row.reached for row in rows)} of {len(rows)}**.",
+        "",
+        "| size | pass | ours, ms | other, ms | ratio | middle half | "
+        "pairs | bar reached | ours, MiB | other, MiB | memory ratio |",
+        "|---|---|---:|---:|---:|---|---:|---|---:|---:|---:|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row.size} | {row.part} | {row.ours_ms:.2f} "
+            f"| {row.theirs_ms:.2f} | {row.ratio:.3f} "
+            f"| {row.low:.2f} to {row.high:.2f} | {row.pairs} "
+            f"| {'yes' if row.reached else 'no'} "
+            f"| {row.ours_mib:.1f} | {row.theirs_mib:.1f} "
+            f"| {row.memory_ratio:.2f} |"
+        )
+    return lines
+
+
+def _setting(threads: int) -> str:
+    if threads == 1:
+        return "1 thread, processor time"
+    return f"{threads} threads, time on the clock"
+
+
 def draw(rows: Sequence[Row]) -> plt.Figure:
-    """Draw the ratios, one dot a row, with the bar of each group."""
+    """Draw the ratios, a mark per row and setting, with each group's bar."""
     plotting.set_style()
-    high = 1.4 + 0.22 * len(rows)
-    fig, axes = plotting.figure(8.0, high, rows=len(TITLES))
-    shares = [sum(r.group == group for r in rows) for group in TITLES]
+    settings = sorted({row.threads for row in rows})
+    shares = [
+        len({(r.size, r.part) for r in rows if r.group == group})
+        for group in TITLES
+    ]
+    fig, axes = plotting.figure(8.0, 1.4 + 0.25 * sum(shares), rows=len(TITLES))
     axes[0].get_gridspec().set_height_ratios([n + 2 for n in shares])
     for ax, (group, title), color in zip(axes, TITLES.items(), plotting.COLORS):
         mine = [row for row in rows if row.group == group]
-        names = [f"{row.size}, {row.part}" for row in mine]
-        if group in (LAYER, TRANSFORMER):
-            names = [row.size for row in mine]
-        places = range(len(mine))
-        ax.hlines(
-            places, [r.low for r in mine], [r.high for r in mine], color=color
-        )
-        ax.plot([r.ratio for r in mine], places, "o", color=color)
+        for place, threads in enumerate(settings):
+            now = [row for row in mine if row.threads == threads]
+            names = [f"{row.size}, {row.part}" for row in now]
+            if group in (LAYER, TRANSFORMER):
+                names = [row.size for row in now]
+            shift = 0.3 * (place - (len(settings) - 1) / 2)
+            places = [i + shift for i in range(len(now))]
+            ax.hlines(
+                places, [r.low for r in now], [r.high for r in now], color=color
+            )
+            ax.plot(
+                [r.ratio for r in now],
+                places,
+                "os"[place % 2],
+                color=color,
+                markerfacecolor="white" if place else color,
+                label=_setting(threads),
+            )
+        ax.set_yticks(range(len(names)), names, fontsize=7)
         ax.axvline(BARS[group], color="black", linestyle="--", linewidth=1)
         ax.axvline(1, color="#bbbbbb", linewidth=1, zorder=0)
-        ax.set_yticks(places, names, fontsize=7)
         ax.invert_yaxis()
         ax.set_title(f"{title}\n(dashed: the bar, {BARS[group]:.2f})", fontsize=8)
         ends = [0.8, 1.3, *(r.low for r in mine), *(r.high for r in mine)]
         ax.set_xlim(min(ends) - 0.05, max(ends) + 0.05)
+    axes[0].legend(fontsize=7)
     axes[-1].set_xlabel("speed of the course / speed of torch")
     return fig
 
@@ -496,7 +529,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run")
     parser.add_argument("--quick", action="store_true", help="small, once")
     parser.add_argument("--seconds", type=float, default=6.0, help="per row")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--threads",
+        type=int,
+        nargs="+",
+        default=sorted({1, torch.get_num_threads()}),
+        help="settings to measure in; by default 1 and torch's own",
+    )
     parser.add_argument(
         "--only", choices=list(TITLES), help="one group (writes nothing)"
     )
@@ -506,14 +545,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
     before = torch.get_num_threads()
-    torch.set_num_threads(options.threads)
     try:
         rows = _run(options)
-        settings = (
-            f"torch {torch.__version__}, float32, {_processor()}, "
-            f"{options.threads} thread(s), "
-            f"{'processor time' if options.threads == 1 else 'clock time'}."
-        )
+        settings = f"torch {torch.__version__}, float32, {_processor()}."
     finally:
         torch.set_num_threads(before)
     if options.only:
@@ -533,7 +567,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options) -> list[Row]:
     rows, group = [], ""
-    clock = time.process_time if options.threads == 1 else time.perf_counter
     for job in jobs(options.quick):
         if options.only not in (None, job.group):
             continue
@@ -545,14 +578,16 @@ def _run(options) -> list[Row]:
             seconds *= 2
         if job.group in (TILED, DECODING):  # the longest take seconds a call
             least = min(least, 3)
-        row = measure(job, seconds, least, clock)
-        rows.append(row)
-        print(
-            f"  {row.size:42} {row.part:18} ratio {row.ratio:.3f} "
-            f"({row.low:.2f} to {row.high:.2f}, {row.pairs} pairs)  "
-            f"{row.ours_mib:7.1f} / {row.theirs_mib:.1f} MiB",
-            flush=True,
-        )
+        for threads in options.threads:
+            row = measure(job, seconds, least, threads)
+            rows.append(row)
+            print(
+                f"  {row.size:42} {row.part:18} {threads} thread(s) "
+                f"ratio {row.ratio:.3f} "
+                f"({row.low:.2f} to {row.high:.2f}, {row.pairs} pairs)  "
+                f"{row.ours_mib:7.1f} / {row.theirs_mib:.1f} MiB",
+                flush=True,
+            )
     return rows
 
 

@@ -7,24 +7,29 @@ from benchmarks import run
 
 
 def test_quick_run_writes_a_table_with_every_row(tmp_path, capsys):
-    assert run.main(["--quick", "--folder", str(tmp_path)]) == 0
+    quick = ["--quick", "--threads", "1", "2", "--folder", str(tmp_path)]
+    before = torch.get_num_threads()
+    assert run.main(quick) == 0
+    assert torch.get_num_threads() == before
     page = (tmp_path / "benchmarks" / "results.md").read_text("utf-8")
     rows = [line for line in page.splitlines() if line.startswith("| ")]
     for group in run.TITLES.values():
         assert f"## {group}" in page
+    for setting in ("1 thread, processor time", "2 threads, time on the"):
+        assert page.count(f"### {setting}") == len(run.TITLES)
     for length in run.ATTENTION:
         mine = [row for row in rows if row.startswith(f"| length {length}, ")]
         for part in run.PASSES:
-            assert sum(f"| {part} |" in row for row in mine) == 2
+            assert sum(f"| {part} |" in row for row in mine) == 4
     layers = sum("dim" in row and "dropout" not in row for row in rows)
-    assert layers == len(run.LAYERS)
+    assert layers == 2 * len(run.LAYERS)
     models = sum("dropout" in row for row in rows)
-    assert models == len(run.TRANSFORMERS) * len(run.DROPOUTS)
+    assert models == 2 * len(run.TRANSFORMERS) * len(run.DROPOUTS)
     for length in run.TILED_LENGTHS:
         mine = [row for row in rows if row.startswith(f"| tokens {length}, ")]
-        assert len(mine) == len(run.PASSES)
+        assert len(mine) == 2 * len(run.PASSES)
     for length in run.DECODING_LENGTHS:
-        assert sum(row.startswith(f"| {length} tokens, ") for row in rows) == 1
+        assert sum(row.startswith(f"| {length} tokens, ") for row in rows) == 2
     assert (tmp_path / "figures" / "benchmarks.svg").stat().st_size > 1000
     assert "ratio" in capsys.readouterr().out
 

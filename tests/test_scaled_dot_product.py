@@ -439,6 +439,13 @@ def test_scores_that_overflow_are_refused(need_weights):
 
 
 @BOTH
+def test_a_zero_in_the_output_is_no_error(need_weights):
+    query, key, value = make((2, 2))
+    value = value.detach() * 0
+    assert (attend(query, key, value, need_weights=need_weights)[0] == 0).all()
+
+
+@BOTH
 def test_a_large_sum_of_the_output_is_no_error(need_weights):
     query, key, _ = make((), 9, 3, 5, dtype=torch.float32)
     value = torch.full((3, 9), 3e38)
@@ -478,6 +485,35 @@ def test_infinite_input_is_named_or_has_its_limit(need_weights, name, bad):
         assert f"{name}: expected finite numbers, got " in str(error)
     else:
         torch.testing.assert_close(output, attend(**large)[0])
+
+
+@BOTH
+@few
+@given(data=st.data())
+def test_no_bad_number_is_overlooked_wherever_it_stands(need_weights, data):
+    """Not even by torch's fused kernel, which hides some."""
+    q, k, d = (data.draw(st.integers(1, 40)) for _ in range(3))
+    # torch's fused kernel wants as many numbers in a value as in a key.
+    v = data.draw(st.sampled_from([d, 1, 5]))
+    heads = data.draw(st.integers(1, 3))
+    rows = dict(zip(("query", "key", "value"), ((q, d), (k, d), (k, v))))
+    inputs = {name: torch.randn(2, heads, *rows[name]) for name in rows}
+    name = data.draw(st.sampled_from(list(rows)))
+    place = tuple(
+        data.draw(st.integers(0, size - 1)) for size in inputs[name].shape
+    )
+    bad = data.draw(st.sampled_from([math.nan, math.inf, -math.inf]))
+    inputs[name][place] = bad
+    mask = None
+    if data.draw(st.booleans()):
+        mask = torch.rand(q, k) < data.draw(st.floats(0.0, 1.0))
+    try:
+        output, _ = attend(**inputs, mask=mask, need_weights=need_weights)
+    except ValueError as error:
+        assert f"{name}: expected finite numbers, got {bad}" in str(error)
+    else:  # an infinite key whose weights have their limit
+        assert name != "value" and math.isinf(bad)
+        assert output.isfinite().all()
 
 
 def test_a_hidden_nan_would_spoil_the_gradient():
