@@ -24,6 +24,7 @@ import os
 import platform
 import statistics
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -516,7 +517,8 @@ def draw(rows: Sequence[Row]) -> plt.Figure:
         ax.axvline(BARS[group], color="black", linestyle="--", linewidth=1)
         ax.axvline(1, color="#bbbbbb", linewidth=1, zorder=0)
         ax.invert_yaxis()
-        ax.set_title(f"{title}\n(dashed: the bar, {BARS[group]:.2f})", fontsize=8)
+        title += f" (dashed: the bar, {BARS[group]:.2f})"
+        ax.set_title(textwrap.fill(title, 62), fontsize=8)
         ends = [0.8, 1.3, *(r.low for r in mine), *(r.high for r in mine)]
         ax.set_xlim(min(ends) - 0.05, max(ends) + 0.05)
     axes[0].legend(fontsize=7)
