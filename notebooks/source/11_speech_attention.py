@@ -13,7 +13,7 @@
 # - see where it listens, and when that goes wrong.
 #
 # **Minutes:** 120, of which the exercises take 58. **Needs:** lessons 05 and
-# 06. The training cells take under four minutes.
+# 06. The training cell takes under four minutes.
 
 # %%
 import random
