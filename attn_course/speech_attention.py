@@ -306,10 +306,12 @@ def speech_batches(
 ) -> Callable[[int], tuple[Tensor, Tensor, Tensor]]:
     """Make ``batches(step)``: features, lengths and targets.
 
-    Recordings of nearly one length go into a batch; the batches of an epoch
-    come in random order. Half of the batches have one recording in a row,
-    the others two or four, one after the other: nothing that is said then
-    tells that nothing follows. The same seed and step give the same batch.
+    Recordings of nearly one length go into a batch (but for one batch of an
+    epoch, where the longest meet the shortest); the batches of an epoch come
+    in random order, drawn once and kept until the next epoch. Half of the
+    batches have one recording in a row, the others two or four, one after the
+    other: nothing that is said then tells that nothing follows. The same seed
+    and step give the same batch.
 
     Args:
         features: of each recording, unpadded.
@@ -507,10 +509,10 @@ class Stem(nn.Module):
     ``level_bands`` first. Two times: 3 x 3 convolution with stride 2, batch
     norm, ReLU; then a linear layer over channels and bands. Then two times a
     convolution over five tokens, whose result is added: together they hear
-    0.3 s to either side, more than a word. It works on ``groups`` shares of
-    the numbers by themselves, as heads do: a share of the cost. Padding stays
-    0 throughout, so that it changes nothing but batch norm's statistics in
-    training.
+    0.3 s to either side, more than a word. Each cuts a token's numbers into
+    ``groups`` parts and reads every part by itself, at ``1 / groups`` of the
+    cost. Padding stays 0 throughout, so that it changes nothing but batch
+    norm's statistics in training.
 
     Shapes: features ``(batch, frames, bands)`` and lengths to tokens
     ``(batch, ceil(frames / 4), dim)`` and their mask.
@@ -526,7 +528,7 @@ class Stem(nn.Module):
         bands: int = BANDS,
         groups: int = 4,
     ) -> None:
-        """Create the convolutions, the second with twice the channels."""
+        """Create the layers; the second convolution has twice the channels."""
         super().__init__()
         if bands % STRIDE:
             raise ValueError(
@@ -592,8 +594,8 @@ class AttentionEncoder(nn.Module):
 class RecurrentEncoder(nn.Module):
     """Stem and layers of GRU, each in both directions.
 
-    The stem's last convolutions have two groups only: no attention layers
-    follow, which would mix what stands in different groups.
+    The stem's last convolutions have two groups in place of four: in trials
+    it then made fewer errors on the validation voices.
     """
 
     def __init__(self, dim: int, layers: int, dropout: float) -> None:
@@ -682,8 +684,8 @@ class _Writer:
     ) -> Float[Tensor, ""]:
         """Return the loss: ``(1 - share) * decoder + share * CTC``.
 
-        The share of CTC trains the encoder, so that attention finds words in
-        its states sooner.
+        The share of CTC trains the encoder too; it is meant to let attention
+        find words in its states sooner.
 
         Source: Kim, Hori and Watanabe (2017), "Joint CTC-attention based
         end-to-end speech recognition using multi-task learning", equation 12.
