@@ -349,20 +349,20 @@ def _check_finite(
 ) -> None:
     """Refuse a result that is not finite, and say which input made it so.
 
-    A mask can hide a key that is not finite from the output, but not from
-    the gradient; so it is looked at too. And torch's fused kernel answers 0 to
-    a query of nan if the keys fill no vector of the processor; so with few
-    keys all that makes scores is looked at.
+    A mask can hide a number that is not finite from the output, but not from
+    the gradient; and torch's fused kernel answers 0 to a query of nan if the
+    keys fill no vector of the processor. So with a mask, or with few keys, the
+    inputs are looked at too.
     """
     total = output.detach().sum()
-    few = key.shape[-2] < LANES
-    if few or mask is not None:
-        total = total + key.detach().sum()
-    if few:
-        total = total + query.detach().sum()
+    seen = (output,)
+    if mask is not None or key.shape[-2] < LANES:
+        seen = (output, query, key, value)
+        for x in seen[1:]:
+            total = total + x.detach().sum()
     if math.isfinite(total.item()):
         return
-    if all(x.isfinite().all() for x in (output, key, query)):
+    if all(x.isfinite().all() for x in seen):
         return  # only the sum was too large
     for name, tensor in (("query", query), ("key", key), ("value", value)):
         bad = ~tensor.isfinite()
