@@ -51,6 +51,7 @@ from attn_course.scaled_dot_product import (  # noqa: E402
     causal_mask,
     scaled_dot_product_attention,
 )
+from attn_course.training import _threads  # noqa: E402
 from attn_course.transformer import Transformer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -371,18 +372,19 @@ def measure(
     job: Job, seconds: float, least: int, threads: int = 1
 ) -> Row:
     """Time pairs for about ``seconds``, but at least ``least`` pairs."""
-    torch.set_num_threads(threads)
     clock = time.process_time if threads == 1 else time.perf_counter
-    calls = 1
-    if least > 1:  # warm up, and make each timing long enough to be exact
-        job.ours(), job.theirs()
-        calls = max(1, round(0.005 / max(1e-6, _time(job.theirs, 1, clock))))
     ours, theirs = [], []
-    began = time.perf_counter()
-    while len(ours) < least or time.perf_counter() - began < seconds:
-        pair = [(job.ours, ours), (job.theirs, theirs)]
-        for function, times in pair if len(ours) % 2 else pair[::-1]:
-            times.append(_time(function, calls, clock))
+    with _threads(threads):
+        calls = 1
+        if least > 1:  # warm up, and make each timing long enough to be exact
+            job.ours(), job.theirs()
+            calls = max(1, round(0.005 / max(1e-6, _time(job.theirs, 1, clock))))
+        began = time.perf_counter()
+        while len(ours) < least or time.perf_counter() - began < seconds:
+            pair = [(job.ours, ours), (job.theirs, theirs)]
+            for function, times in pair if len(ours) % 2 else pair[::-1]:
+                times.append(_time(function, calls, clock))
+        memory = [peak_memory(job.ours), peak_memory(job.theirs)]
     ratios = sorted(b / a for a, b in zip(ours, theirs))
     return Row(
         job.group,
@@ -394,8 +396,8 @@ def measure(
         low=ratios[len(ratios) // 4],
         high=ratios[(3 * len(ratios)) // 4],
         pairs=len(ratios),
-        ours_mib=peak_memory(job.ours) / 2**20,
-        theirs_mib=peak_memory(job.theirs) / 2**20,
+        ours_mib=memory[0] / 2**20,
+        theirs_mib=memory[1] / 2**20,
         threads=threads,
     )
 
@@ -546,12 +548,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     torch.manual_seed(0)
-    before = torch.get_num_threads()
-    try:
-        rows = _run(options)
-        settings = f"torch {torch.__version__}, float32, {_processor()}."
-    finally:
-        torch.set_num_threads(before)
+    rows = _run(options)
+    settings = f"torch {torch.__version__}, float32, {_processor()}."
     if options.only:
         return 0
     page = options.folder / "benchmarks" / "results.md"

@@ -543,8 +543,9 @@ assert session.quick() or (ahead[0] >= 0.9 and scrambled[0] <= 0.6)
 # %% [markdown]
 # Nobody told the decoder to walk forward (though CTC in its encoder's loss knows
 # the order). The long Transformer does so in 98 of 100 steps, the listener,
-# trained less, in 83. But nothing *holds* it there. (And a state need not be about its own time: the encoder has mixed
-# neighbours, so weights can be early or late and still right.)
+# trained less, in 83. But nothing *holds* it there. (And a state need not be about
+# its own time: the encoder has mixed neighbours, so weights can be early or late
+# and still right.)
 
 # %% [markdown]
 # ## Scrub through it
@@ -655,8 +656,8 @@ assert session.quick() or decoder >= 1.5 * by_ctc
 # positions. Six words and more filled a quarter of the training's rows, 24 none.
 # Most errors are lost words: a decoder jumps over a stretch or ends too soon.
 # CTC names each token where it stands: there is no place to lose. (Its errors
-# rise too, far less: so long a row was rare in training, and at 48 words most
-# positions are new.)
+# rise too, far less: so long a row was rare in training, and at 48 words the
+# last positions were never seen.)
 #
 # In practice one cuts long recordings, lets CTC score beside the decoder
 # (Watanabe et al., 2017), or makes attention remember where it was (Chorowski
