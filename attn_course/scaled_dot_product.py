@@ -13,10 +13,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend
 
 from attn_course.dot_product import check_shapes
 
 HALF = (torch.float16, torch.bfloat16)
+FLASH = SDPBackend.FLASH_ATTENTION.value  # torch's number for a fused kernel
 LANES = 16  # the most numbers that a CPU's vector holds
 
 
@@ -152,11 +154,12 @@ def scaled_dot_product_attention(
         scores = (query.to(exact) * scale) @ key.to(exact).transpose(-2, -1)
         weights = masked_softmax(scores, mask)  # (*batch, q, k)
         output = (weights @ value.to(exact)).to(value.dtype)  # (*batch, q, v)
+        normaliser = None
     else:
-        output = _fused(query, key, value, mask, scale)
+        output, normaliser = _fused(query, key, value, mask, scale)
 
     if not torch.compiler.is_compiling():
-        _check_finite(output, query, key, value, mask)
+        _check_finite(output, normaliser, query, key, value, mask, scale)
     return output, weights.to(value.dtype) if need_weights else None
 
 
@@ -297,19 +300,41 @@ def score_statistics(
 
 def _fused(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float
-) -> Tensor:
-    """Call torch's fused kernel, which wants (batch, heads, length, dim)."""
+) -> tuple[Tensor, Tensor | None]:
+    """Call torch's fused kernel, which wants (batch, heads, length, dim).
+
+    On a CPU the kernel also finds ``log sum_j exp(score_j)``, one number per
+    query, which tells whether its scores were finite; torch needs it for the
+    gradient and keeps it to itself. So where torch would choose that kernel,
+    it is called by its own name, and both are returned; elsewhere the second
+    is None.
+    """
     if mask is not None and mask.dim() < 2:
         mask = mask.expand(1, 1) if mask.dim() == 0 else mask[None]
     if query.dim() == 4:
-        return F.scaled_dot_product_attention(
+        if mask is None and _chooses_cpu_kernel(query, key, value):
+            return torch._scaled_dot_product_flash_attention_for_cpu(
+                query, key, value, scale=scale
+            )
+        output = F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, scale=scale
         )
+        return output, None
     if mask is not None:
         mask = _flatten_mask(mask, query)
     flat = (x.reshape(-1, 1, *x.shape[-2:]) for x in (query, key, value))
-    output = _fused(*flat, mask, scale)  # (batch, 1, length, dim)
-    return output.reshape(*query.shape[:-1], value.shape[-1])
+    output, normaliser = _fused(*flat, mask, scale)  # (batch, 1, length, dim)
+    return output.reshape(*query.shape[:-1], value.shape[-1]), normaliser
+
+
+def _chooses_cpu_kernel(query: Tensor, key: Tensor, value: Tensor) -> bool:
+    """Say whether torch would compute this by its fused kernel for CPUs."""
+    return (
+        query.is_cpu
+        and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled("cpu")
+        and torch._fused_sdp_choice(query, key, value) == FLASH
+    )
 
 
 def _flatten_mask(mask: Tensor, query: Tensor) -> Tensor:
@@ -345,7 +370,13 @@ def _check_mask(mask: Tensor, query: Tensor, key: Tensor) -> None:
 
 
 def _check_finite(
-    output: Tensor, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+    output: Tensor,
+    normaliser: Tensor | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scale: float,
 ) -> None:
     """Refuse a result that is not finite, and say which input made it so.
 
@@ -353,15 +384,27 @@ def _check_finite(
     the gradient; and torch's fused kernel answers 0 to a query of nan if the
     keys fill no vector of the processor. So with a mask, or with few keys, the
     inputs are looked at too.
+
+    With ``normaliser``, the log-sum-exp of each query's scores, less is read:
+    it is nan where a score is, and 0 where torch found no score above -inf; a
+    value that is not finite shows in the output of every query, so also in the
+    last one's. Not seen is a finite value beyond the largest float / k whose
+    sum overflows for another query.
     """
-    total = output.detach().sum()
     seen = (output,)
-    if mask is not None or key.shape[-2] < LANES:
-        seen = (output, query, key, value)
-        for x in seen[1:]:
-            total = total + x.detach().sum()
-    if math.isfinite(total.item()):
+    if normaliser is not None:
+        last = output.select(-2, -1)
+        total = normaliser.reciprocal().sum().item() + last.sum().item()
+    else:
+        if mask is not None or key.shape[-2] < LANES:
+            seen = (output, query, key, value)
+        total = sum(x.detach().sum() for x in seen).item()
+    if math.isfinite(total):
         return
+    if normaliser is not None and (normaliser == 0).any():
+        exact = torch.float32 if query.dtype in HALF else query.dtype
+        scores = query.to(exact) @ key.to(exact).transpose(-2, -1) * scale
+        seen = (output, scores.amax(dim=-1))
     if all(x.isfinite().all() for x in seen):
         return  # only the sum was too large
     for name, tensor in (("query", query), ("key", key), ("value", value)):

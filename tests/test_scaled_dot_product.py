@@ -9,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attn_course.dot_product import dot_product_attention
 from attn_course.scaled_dot_product import (
+    HALF,
     Attention,
+    _fused,
     causal_mask,
     entropy,
     masked_softmax,
@@ -514,6 +517,71 @@ def test_no_bad_number_is_overlooked_wherever_it_stands(need_weights, data):
     else:  # an infinite key whose weights have their limit
         assert name != "value" and math.isinf(bad)
         assert output.isfinite().all()
+
+
+@pytest.mark.parametrize("k", [1, 3, 15, 16, 40])
+@BOTH
+def test_scores_that_all_fall_below_every_float_are_an_overflow(
+    need_weights, k
+):
+    """Torch's fused kernel alone would answer 0 to that query."""
+    query, key = torch.ones(1, 2, 4, 8), torch.ones(1, 2, k, 8)
+    query[0, 1, 2] = -1e30
+    key *= 1e30
+    words = "query, key: expected scores that fit torch.float32, .*overflow"
+    with pytest.raises(ValueError, match=words):
+        attend(query, key, key, need_weights=need_weights)
+
+
+@pytest.mark.parametrize("d, v", [(8, 8), (8, 5)])
+@BOTH
+def test_a_normaliser_of_exactly_0_is_no_error(need_weights, d, v):
+    """One key, a score of 0: log exp 0 = 0, as where torch found no score."""
+    query, key = torch.zeros(2, 3, 4, d), torch.randn(2, 3, 1, d)
+    value = torch.randn(2, 3, 1, v)
+    output, _ = attend(query, key, value, need_weights=need_weights)
+    assert torch.equal(output, value.expand(2, 3, 4, v))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, *HALF])
+@pytest.mark.parametrize("shape", [(), (2,), (2, 3), (2, 3, 2)])
+def test_the_kernel_by_its_own_name_is_what_torch_calls(shape, dtype):
+    """Output and gradient to the last bit, and the log-sum-exp beside."""
+    torch.manual_seed(0)
+    inputs = [
+        torch.randn(*shape, length, 8, dtype=dtype).requires_grad_()
+        for length in (5, 20, 20)
+    ]
+    output, normaliser = _fused(*inputs, None, 0.3)
+    flat = [x.reshape(-1, 1, *x.shape[-2:]) for x in inputs]
+    theirs = F.scaled_dot_product_attention(*flat, scale=0.3)
+    theirs = theirs.reshape(output.shape)
+    assert torch.equal(output, theirs)
+    slopes = torch.autograd.grad(output.square().sum(), inputs)
+    expected = torch.autograd.grad(theirs.square().sum(), inputs)
+    assert all(map(torch.equal, slopes, expected))
+    scores = (inputs[0] @ inputs[1].transpose(-2, -1)).float() * 0.3
+    torch.testing.assert_close(
+        normaliser.float().flatten(),
+        scores.logsumexp(dim=-1).flatten(),
+        atol=3e-2 if dtype in HALF else 1e-5,
+        rtol=0,
+    )
+
+
+def test_the_kernel_is_called_by_name_only_where_torch_would_choose_it():
+    query = torch.randn(2, 3, 20, 8)
+    options = {"mask": None, "scale": 0.3}
+    assert _fused(query, query, query, **options)[1] is not None
+    narrow = query[..., :5]  # the kernel wants a value as wide as a key
+    assert _fused(query, query, narrow, **options)[1] is None
+    with sdpa_kernel(SDPBackend.MATH):
+        assert _fused(query, query, query, **options)[1] is None
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output, normaliser = _fused(query, query, query, **options)
+    assert normaliser is None and output.dtype == torch.bfloat16
+    mask = torch.ones(20, 20, dtype=torch.bool)
+    assert _fused(query, query, query, mask, 0.3)[1] is None
 
 
 def test_a_hidden_nan_would_spoil_the_gradient():
