@@ -151,7 +151,7 @@ def scaled_dot_product_attention(
 
     if need_weights or 0 in (query.numel(), key.numel(), value.numel()):
         exact = torch.float32 if query.dtype in HALF else query.dtype
-        scores = (query.to(exact) * scale) @ key.to(exact).transpose(-2, -1)
+        scores = _scaled_scores(query.to(exact), key.to(exact), scale)
         weights = masked_softmax(scores, mask)  # (*batch, q, k)
         output = (weights @ value.to(exact)).to(value.dtype)  # (*batch, q, v)
         normaliser = None
@@ -296,6 +296,23 @@ def score_statistics(
         entropy=entropy(weights.detach()).mean().item(),
         gradient=gradient.norm(dim=-1).median().item(),
     )
+
+
+def _scaled_scores(query: Tensor, key: Tensor, scale: float) -> Tensor:
+    """Compute ``query key^T * scale``, scaling within the matrix product.
+
+    So neither the queries nor the scores are gone through once more.
+    """
+    *batch, length, size = query.shape
+    many = math.prod(batch)
+    scores = torch.baddbmm(
+        query.new_empty(()),  # times beta: not read
+        query.reshape(many, length, size),
+        key.reshape(many, *key.shape[-2:]).transpose(-2, -1),
+        beta=0,
+        alpha=scale,
+    )
+    return scores.view(*batch, length, key.shape[-2])
 
 
 def _fused(
