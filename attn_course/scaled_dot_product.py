@@ -134,7 +134,8 @@ def scaled_dot_product_attention(
     Raises:
         ValueError: if a shape, dtype or device does not fit, or the result
             is not finite; the message names the argument, what was expected
-            and what came.
+            and what came. (With ``need_weights=False`` the result may pass
+            as inf if a finite value is beyond the largest float / k.)
 
     Source: Vaswani et al. (2017), "Attention is all you need", section 3.2.1,
     equation 1.
@@ -142,15 +143,17 @@ def scaled_dot_product_attention(
     check_shapes(query, key, value)
     if query.shape[-1] == 0:
         raise ValueError("query: expected a size d of at least 1, got 0")
+    exact = torch.float32 if query.dtype in HALF else query.dtype
     if scale is None:
         scale = 1 / math.sqrt(query.shape[-1])
-    elif not math.isfinite(scale):
-        raise ValueError(f"scale: expected a finite number, got {scale}")
+    elif not abs(scale) <= torch.finfo(exact).max:
+        raise ValueError(
+            f"scale: expected a finite number of {exact}, got {scale}"
+        )
     if mask is not None:
         _check_mask(mask, query, key)
 
     if need_weights or 0 in (query.numel(), key.numel(), value.numel()):
-        exact = torch.float32 if query.dtype in HALF else query.dtype
         scores = _scaled_scores(query.to(exact), key.to(exact), scale)
         weights = masked_softmax(scores, mask)  # (*batch, q, k)
         output = (weights @ value.to(exact)).to(value.dtype)  # (*batch, q, v)
@@ -398,30 +401,27 @@ def _check_finite(
     """Refuse a result that is not finite, and say which input made it so.
 
     A mask can hide a number that is not finite from the output, but not from
-    the gradient; and torch's fused kernel answers 0 to a query of nan if the
-    keys fill no vector of the processor. So with a mask, or with few keys, the
-    inputs are looked at too.
+    the gradient; a scale of 0 hides it too; and torch's fused kernel answers 0
+    to a query of nan if the keys fill no vector of the processor. In these
+    cases the inputs are looked at as well.
 
-    With ``normaliser``, the log-sum-exp of each query's scores, less is read:
-    it is nan where a score is, and 0 where torch found no score above -inf; a
-    value that is not finite shows in the output of every query, so also in the
-    last one's. Not seen is a finite value beyond the largest float / k whose
-    sum overflows for another query.
+    With ``normaliser``, the log-sum-exp of each query's scores, little is read
+    of the output: a query of which a score is inf or nan has no finite number
+    there, and where torch found no score above -inf it puts 0. A value that is
+    not finite shows in the output of every query, so also in the last one's.
     """
     seen = (output,)
+    if mask is not None or scale == 0 or key.shape[-2] < LANES:
+        seen = (output, query, key, value)
+    parts = seen
     if normaliser is not None:
         last = output.select(-2, -1)
-        total = normaliser.reciprocal().sum().item() + last.sum().item()
-    else:
-        if mask is not None or key.shape[-2] < LANES:
-            seen = (output, query, key, value)
-        total = sum(x.detach().sum() for x in seen).item()
-    if math.isfinite(total):
+        parts = (normaliser, normaliser.reciprocal(), last, *seen[1:])
+    if math.isfinite(sum(x.sum() for x in parts).item()):
         return
-    if normaliser is not None and (normaliser == 0).any():
-        exact = torch.float32 if query.dtype in HALF else query.dtype
-        scores = query.to(exact) @ key.to(exact).transpose(-2, -1) * scale
-        seen = (output, scores.amax(dim=-1))
+    if normaliser is not None:
+        best = _best_of_silent(normaliser, query, key, scale)
+        seen = (*seen, normaliser, best)
     if all(x.isfinite().all() for x in seen):
         return  # only the sum was too large
     for name, tensor in (("query", query), ("key", key), ("value", value)):
@@ -437,3 +437,16 @@ def _check_finite(
         "query, key: expected scores that fit "
         f"{query.dtype}, got an overflow; make the inputs or the scale smaller"
     )
+
+
+def _best_of_silent(
+    normaliser: Tensor, query: Tensor, key: Tensor, scale: float
+) -> Tensor:
+    """Compute the best scores anew where a log-sum-exp of 0 is in doubt.
+
+    It is 0 if no score is above -inf, but also for one key with a score of 0.
+    """
+    exact = torch.float32 if query.dtype in HALF else query.dtype
+    doubt = (normaliser == 0).view(query.shape[:-1]).any(dim=-1)  # (*batch,)
+    query, key = (x.detach()[doubt].to(exact) for x in (query, key))
+    return (query @ key.transpose(-2, -1) * scale).amax(dim=-1)

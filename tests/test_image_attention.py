@@ -414,6 +414,22 @@ def test_cover_explorer_moves_the_square():
     assert view.picture.value != before
 
 
+@pytest.mark.parametrize("size, stride", [(8, 2), (4, 4), (7, 3)])
+def test_a_cost_lies_below_the_middle_of_the_square_it_is_of(size, stride):
+    picture, model = torch.rand(28, 28), small_vit(tokens=49).eval()
+    cost = lesson.occlusion_map(
+        model, picture[None], 0, size=size, stride=stride
+    )
+    figure = views.cost_maps([picture] * 2, [cost] * 2, stride)
+    above, below = figure.axes[0], figure.axes[2]
+    left, right, bottom, top = below.images[0].get_extent()
+    width = (right - left) / len(cost)
+    assert width == pytest.approx(stride) and (left, right) == (top, bottom)
+    assert left + width / 2 == pytest.approx(size / 2)  # of the first square
+    assert above.get_xlim() == below.get_xlim() == (0, 28)
+    assert above.get_ylim() == below.get_ylim() == (28, 0)
+
+
 def test_figures_have_the_parts_they_are_asked_for():
     picture, heat = torch.rand(8, 8), torch.rand(2, 2)
     figure = views.image_grid([[picture, (picture, heat)]], ["one", "two"])

@@ -569,7 +569,121 @@ def test_the_kernel_by_its_own_name_is_what_torch_calls(shape, dtype):
     )
 
 
-def test_the_kernel_is_called_by_name_only_where_torch_would_choose_it():
+def overflow(*, q=3, k=20, first=1.0, key=1.0, dtype=torch.float32):
+    """Make inputs of which only query 0 meets key 3, in one dimension."""
+    inputs = [torch.zeros(2, 2, n, 8, dtype=dtype) for n in (q, k, k)]
+    inputs[0][1, 0, 0, 0], inputs[1][1, 0, k // 2, 0] = first, key
+    return inputs
+
+
+@pytest.mark.parametrize("k", [2, 16, 40])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("sign", [1, -1])
+@BOTH
+def test_a_score_that_overflows_upwards_is_refused(
+    need_weights, sign, dtype, k
+):
+    """Torch's kernel then says a log-sum-exp of inf, not nan."""
+    inputs = overflow(k=k, first=sign * 1e30, key=sign * 1e30, dtype=dtype)
+    with pytest.raises(ValueError, match=f"scores that fit {dtype}"):
+        attend(*inputs, need_weights=need_weights)
+
+
+@BOTH
+def test_an_infinite_key_that_spoils_one_query_is_named(need_weights):
+    query, key, value = overflow()
+    query[1, 0, 1, 0] = -1.0  # its score is -inf: a weight of 0
+    key[1, 0, 10, 0] = math.inf
+    words = "key: expected finite numbers, got inf at index \\(1, 0, 10, 0\\)"
+    with pytest.raises(ValueError, match=words):
+        attend(query, key, value, need_weights=need_weights)
+
+
+@BOTH
+def test_a_key_hidden_by_its_weight_of_0_is_named_if_keys_are_few(need_weights):
+    """The output is finite, the gradient is not."""
+    query, key = -torch.ones(2, 2, 4, 8), torch.ones(2, 2, 3, 8)
+    key[0, 1, 1, 0] = math.inf
+    words = "key: expected finite numbers, got inf"
+    with pytest.raises(ValueError, match=words):
+        attend(query, key, key.clamp(max=1), need_weights=need_weights)
+
+
+@pytest.mark.parametrize("name", ["query", "key", "value"])
+@pytest.mark.parametrize("k", [3, 20])
+@BOTH
+def test_a_scale_of_0_hides_nothing(need_weights, k, name):
+    inputs = dict(zip(("query", "key", "value"), overflow(k=k)))
+    output, weights = attend(**inputs, scale=0, need_weights=need_weights)
+    assert (output == 0).all()
+    if need_weights:
+        assert (weights == 1 / k).all()
+    inputs[name][0, 1, 1, 2] = math.nan
+    with pytest.raises(ValueError, match=f"{name}: expected finite"):
+        attend(**inputs, scale=0, need_weights=need_weights)
+
+
+def test_few_keys_are_looked_at_where_the_kernel_has_another_name():
+    query, key, value = overflow(k=3)
+    query[0, 1, 1, 2] = math.nan  # alone, torch would answer 0
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with pytest.raises(ValueError, match="query: expected finite"):
+            attend(query, key, value, need_weights=False)
+
+
+# A log-sum-exp of exactly 0 sends the scores to be computed anew: with the
+# scale, in float32, and only the best of them counts.
+
+
+def test_a_doubtful_query_is_judged_with_the_scale():
+    query, key, value = (-1e20 * torch.ones(1, 1, 1, 8), 1e15, 1.0)
+    key, value = (torch.full((1, 1, 20, 8), x) for x in (key, value))
+    with pytest.raises(ValueError, match="scores that fit"):
+        attend(query, key, value, scale=1e10, need_weights=False)
+
+
+def test_a_doubtful_query_is_judged_in_float32():
+    query, key, value = overflow(
+        k=1, first=300.0, key=300.0, dtype=torch.float16
+    )
+    output, _ = attend(query, key, value, scale=1.0, need_weights=False)
+    assert (output == 0).all()  # 90,000 is no number of float16
+
+
+def test_a_doubtful_query_needs_one_score_above_minus_infinity():
+    query, key = torch.zeros(1, 1, 20, 2), torch.zeros(1, 1, 2, 2)
+    query[..., 0], key[0, 0, 0, 0] = 1e30, -1e30  # scores -inf and 0
+    value = torch.randn(1, 1, 2, 2)
+    many = [0] * 19 + [1]
+    key, value = key[:, :, many], value[:, :, many]
+    output, _ = attend(query, key, value, need_weights=False)
+    torch.testing.assert_close(output, value[:, :, -1:].expand(1, 1, 20, 2))
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (2, 2), (1, 2, 2)])
+def test_doubt_about_one_head_is_settled_for_that_head(shape):
+    query, key = torch.zeros(*shape, 3, 8), torch.ones(*shape, 1, 8)
+    attend(query, key, key, need_weights=False)  # log exp 0 = 0, no error
+    query.view(-1, 3, 8)[-1, 1] = -1e30
+    key = key * 1e30
+    with pytest.raises(ValueError, match="scores that fit"):
+        attend(query, key, key, need_weights=False)
+    value = torch.ones_like(key)
+    value.view(-1)[-1] = math.nan
+    with pytest.raises(ValueError, match="value: expected finite"):
+        attend(torch.zeros_like(query), key, value, need_weights=False)
+
+
+@BOTH
+def test_a_scale_that_no_float32_holds_is_refused(need_weights):
+    words = "scale: expected a finite number of torch.float32, got 1e\\+39"
+    with pytest.raises(ValueError, match=words):
+        attend(*overflow(), scale=1e39, need_weights=need_weights)
+
+
+def test_the_kernel_is_called_by_name_only_where_torch_would_choose_it(
+    monkeypatch,
+):
     query = torch.randn(2, 3, 20, 8)
     options = {"mask": None, "scale": 0.3}
     assert _fused(query, query, query, **options)[1] is not None
@@ -580,6 +694,9 @@ def test_the_kernel_is_called_by_name_only_where_torch_would_choose_it():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output, normaliser = _fused(query, query, query, **options)
     assert normaliser is None and output.dtype == torch.bfloat16
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert _fused(query, query, query, **options)[1] is None
+    monkeypatch.undo()
     mask = torch.ones(20, 20, dtype=torch.bool)
     assert _fused(query, query, query, mask, 0.3)[1] is None
 

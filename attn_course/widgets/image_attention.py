@@ -53,14 +53,28 @@ def image_grid(
     return figure
 
 
-def cost_maps(pictures: Sequence[Tensor], costs: Sequence[Tensor]) -> Figure:
-    """Draw pictures, and below each what covering its parts costs."""
+def cost_maps(
+    pictures: Sequence[Tensor], costs: Sequence[Tensor], stride: int = 2
+) -> Figure:
+    """Draw pictures, and below each what covering its parts costs.
+
+    A cost is drawn in the middle of the square that was covered, so that it
+    lies below the place in the picture. The squares were ``stride`` apart.
+    """
     figure, axes = plotting.figure(6.4, 2.9, 2, len(pictures))
     for above, below, picture, cost in zip(*axes, pictures, costs):
         over_image(above, picture)
-        below.imshow(cost.cpu().numpy(), cmap="PuOr_r", vmin=-1, vmax=1)
-        below.set_title(f"at most {cost.max():.2f}", fontsize=8, loc="center")
-        below.set_axis_off()
+        margin = (len(picture) - stride * len(cost)) / 2
+        ends = (margin, len(picture) - margin)
+        below.imshow(
+            cost.cpu().numpy(), cmap="PuOr_r", vmin=-1, vmax=1,
+            extent=(*ends, *reversed(ends)),
+        )  # fmt: skip
+        below.set_title(f"costs up to {cost.max():.2f}", fontsize=8,
+                        loc="center")  # fmt: skip
+        below.set(xticks=[], yticks=[], xlim=above.get_xlim(),
+                  ylim=above.get_ylim())  # fmt: skip
+        below.spines[:].set(visible=True, color="0.8")
     return figure
 
 

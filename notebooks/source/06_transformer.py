@@ -684,7 +684,7 @@ plotting.show(
     figure,
     alt="Training loss of four runs over 240 steps. Both pre-norm runs fall "
     "to near 0, without warm-up a little sooner. Post-norm with warm-up falls "
-    "slowly. Post-norm without warm-up stays just below the dotted line of "
+    "slowly. Post-norm without warm-up stays close to the dotted line of "
     "guessing.",
 )
 

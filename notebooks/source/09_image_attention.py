@@ -5,9 +5,9 @@
 # pieces, call each piece a token, and nothing else has to change.
 #
 # **You will be able to**
-# - turn an image into tokens, and prove that this is a convolution;
+# - turn an image into tokens, and check that this is a convolution;
 # - build a Vision Transformer (ViT) and train it on real photographs;
-# - compare it with a convolutional network fairly, with an interval;
+# - compare it with a convolutional network, with an interval;
 # - draw what it attends to, and test whether that is what it *uses*.
 #
 # **Minutes:** 120, of which the exercises take 58. **Needs:** lessons 04 and 06;
@@ -251,9 +251,9 @@ print("tokens:", tuple(stem(some).shape))
 touched = some[:1].clone()
 touched[0, 0, 12, 12] += 3.0
 moved = (stem(touched) - stem(some[:1])).abs().amax(dim=-1) > 1e-6
-print("tokens that notice, with the stem:   ", 1 < int(moved.sum()) <= 9)
+print("with the stem, 2 to 9 tokens notice: ", 1 < int(moved.sum()) <= 9)
 cut_moved = (embed(touched) - embed(some[:1])).abs().amax(dim=-1) > 1e-6
-print("tokens that notice, with plain cuts: ", int(cut_moved.sum()))
+print("with plain cuts, tokens that notice: ", int(cut_moved.sum()))
 
 # %% [markdown]
 # ## Three models of one size
@@ -295,7 +295,7 @@ def loss(model, batch):
     return F.cross_entropy(model(images), labels, label_smoothing=0.1)
 
 # %% [markdown]
-# Each run starts from seed 0, so that all see the same batches.
+# The batches are drawn from a seed of their own, so that all see the same.
 
 # %%
 def train(make, images, labels, steps, label):
@@ -400,12 +400,12 @@ plotting.show(
 
 # %% [markdown]
 # The stem lifts the ViT far above plain cuts. But stem and CNN lie close
-# together, and an interval holds only the luck of the test images, not that of
-# the training: with one run each we name **no winner**. Would a long race
-# have one? The table does not say; run
+# together. Even where their intervals do not meet, these hold only the luck of
+# the test images, not that of the training: with one run each we name **no
+# winner**. Would a long race have one? The table does not say; run
 # `train(cnn, train_images, train_labels, LONG, "CNN, long")`, a minute or
-# two more, and see. The CNN knows from the start that neighbours belong
-# together; a ViT must learn it.
+# two more, and see. Convolutions, the stem's too, know from the start that
+# neighbours belong together; plain patches must learn it.
 
 # %%
 gap = abs(share(right["ViT, stem"]) - share(right["CNN"]))
@@ -441,8 +441,8 @@ print("hardest:", hardest)
 assert session.quick() or hardest == "Shirt"
 
 # %% [markdown]
-# A shirt is a thing between T-shirt, pullover and coat: the model errs where
-# people do.
+# A shirt is a thing between T-shirt, pullover and coat: the first pictures of
+# this lesson show how alike they are.
 
 # %% [markdown]
 # ## How many images does it take?
@@ -626,15 +626,17 @@ assert session.quick() or best < 0.6
 # %% [markdown]
 # All pieces are still there, and the class token could attend to each. What
 # is lost is *where*, the shape; what is new are the seams, edges that no
-# training image had. Neither model reads clothes by their texture alone.
+# training image had. In our run squares of 4 x 4 left little more than guessing
+# (0.1): neither model reads clothes by their texture alone.
 
 # %% [markdown]
 # ## Second experiment: cover
 #
 # Cover a square with black and ask how much the probability of the right
 # class falls (Zeiler and Fergus, 2014, section 4.2; they covered with grey).
-# Where it falls, the model used what is now hidden. Black on black changes
-# nothing: this cannot say whether the empty background is used.
+# Where it falls, the model used what is now hidden; the map shows it at the
+# square's middle. Black on black changes nothing: this cannot say whether the
+# empty background is used.
 
 # %%
 costs = [
@@ -659,7 +661,7 @@ views.cover_explorer(model, test_images[:100], names, fashion_mnist.CLASSES)
 #
 # **Predict:** are the patches with much attention those whose loss hurts? For
 # 100 images, cover each of the 49 patches, and compare the order of costs
-# with the order of rollout: 1 is full agreement, 0 none.
+# with the order of rollout: 1 is the same order, 0 no relation, -1 the reverse.
 
 # %%
 def agreement(a, b):
@@ -698,18 +700,19 @@ pairs = {
 plotting.show(
     views.spread(pairs, xlabel="rank correlation over the 49 patches",
                  title="Much attention is not yet much use"),
-    alt="Box plot over 100 images of three rank correlations: rollout with "
-    "the cost of covering, brightness with that cost, rollout with "
-    "brightness.",
+    alt="Box plots over 100 images of three rank correlations, from -1 to 1: "
+    "rollout with the cost of covering lies around 0, brightness with that "
+    "cost lies higher, and rollout with brightness is spread to both sides.",
 )
 
 # %% [markdown]
-# Hardly. Where attention is high, covering costs little more than elsewhere;
-# in our run the plain brightness of a patch told more.
+# (Box: the middle half of the images; line in it: the median.) Rollout and cost
+# hardly agree: where attention is high, covering costs little more than
+# elsewhere. In our run the plain brightness of a patch told more.
 #
 # But mind the test: about a third of these patches are black already. Covering
 # them with black costs exactly nothing, whatever the model makes of the
-# background. So the test favours brightness.
+# background. Where covering the others does cost, this helps brightness.
 
 # %% [markdown]
 # Other possible reasons, untested here: neighbouring tokens stand in for each
@@ -725,10 +728,10 @@ plotting.show(
 # - A **class token** gathers the answer; **positions** say where a patch is.
 #   Without them an image is a bag of patches.
 # - A **convolutional stem** makes a small ViT learn faster.
-# - After 200 steps on 12,000 small images, our test could not tell a CNN of
-#   the same size from the ViT with stem.
+# - After 200 steps on 12,000 small images, a CNN of the same size and the ViT
+#   with stem lie close; one run each cannot rank them.
 # - Maps of attention and rollout show where information *may* flow. Shuffling
-#   and covering show what is *used*.
+#   and covering test what is *used*.
 
 # %% [markdown]
 # ## Exercises
@@ -904,16 +907,18 @@ plotting.show(
     plotting.curves(fall, xlabel="patches blackened", ylabel="accuracy",
                     title="Rollout against two simple rivals"),
     alt="Accuracy against the number of blackened patches, 0 to 32, in three "
-    "orders: most rollout first, brightest first, at random. All fall.",
+    "orders: most rollout first, brightest first, at random. All fall, the "
+    "brightest first the fastest.",
 )
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# In our run "brightest first" falls fastest. Rollout falls faster than chance
-# for the first patches, and no faster later on: yours may differ. So rollout
-# knows something, but a rule that knows no model does better. The contest is
-# not quite fair: a patch that is black already cannot be blackened, so each
+# "Brightest first" fell fastest in both of our runs. Rollout was hardly better
+# than chance: with 8 patches gone by 0.05 in one run and 0.01 in the other, and
+# later not at all. So rollout tells little of what the model needs; a rule
+# that knows no model tells more. The contest is not quite fair:
+# a patch that is black already cannot be blackened, so each
 # such patch that rollout or chance picks is a free pass. And a part of every
 # fall is surprise: no training image had black squares in it.
 #
