@@ -413,11 +413,13 @@ def _check_finite(
     seen = (output,)
     if mask is not None or scale == 0 or key.shape[-2] < LANES:
         seen = (output, query, key, value)
-    parts = seen
-    if normaliser is not None:
-        last = output.select(-2, -1)
-        parts = (normaliser, normaliser.reciprocal(), last, *seen[1:])
-    if math.isfinite(sum(x.sum() for x in parts).item()):
+    if normaliser is None:
+        total = output.sum()
+    else:  # x / x is 1, but nan where x is 0, inf or nan
+        total = (normaliser / normaliser).sum() + output.select(-2, -1).sum()
+    for x in seen[1:]:
+        total = total + x.sum()
+    if math.isfinite(total.item()):
         return
     if normaliser is not None:
         best = _best_of_silent(normaliser, query, key, scale)
