@@ -451,4 +451,4 @@ def _best_of_silent(
     exact = torch.float32 if query.dtype in HALF else query.dtype
     doubt = (normaliser == 0).view(query.shape[:-1]).any(dim=-1)  # (*batch,)
     query, key = (x.detach()[doubt].to(exact) for x in (query, key))
-    return (query @ key.transpose(-2, -1) * scale).amax(dim=-1)
+    return _scaled_scores(query, key, scale).amax(dim=-1)

@@ -570,7 +570,7 @@ def test_the_kernel_by_its_own_name_is_what_torch_calls(shape, dtype):
 
 
 def overflow(*, q=3, k=20, first=1.0, key=1.0, dtype=torch.float32):
-    """Make inputs of which only query 0 meets key 3, in one dimension."""
+    """Make zeros, but for one number of one query and of the middle key."""
     inputs = [torch.zeros(2, 2, n, 8, dtype=dtype) for n in (q, k, k)]
     inputs[0][1, 0, 0, 0], inputs[1][1, 0, k // 2, 0] = first, key
     return inputs
