@@ -142,10 +142,11 @@ class Lesson:
         self.page.set_default_timeout(60_000)
 
     def cells(self) -> list[dict]:
-        """Return source, tags and outputs of every cell."""
+        """Return type, source, tags and outputs of every cell."""
         return self.page.evaluate(
             """() => window.jupyterapp.shell.currentWidget.content.widgets.map(
               (cell) => ({
+                type: cell.model.type,
                 source: cell.model.sharedModel.getSource(),
                 tags: cell.model.getMetadata('tags') || [],
                 outputs: cell.model.outputs ? cell.model.outputs.toJSON() : [],

@@ -486,6 +486,53 @@ def test_the_cart_player_by_keyboard_alone(open_lesson):
     assert lesson.errors == []
 
 
+# A step is chosen and Play pressed while the kernel is busy for a second: its
+# echo of the step comes while the film plays.
+PLAYED = """async (number) => {
+  const {commands, shell} = window.jupyterapp;
+  const book = shell.currentWidget.content;
+  book.activeCellIndex = number;
+  book.activeCell.model.sharedModel.setSource('import time; time.sleep(1)');
+  const done = commands.execute('notebook:run-cell');
+  const view = document.querySelector('.attn-carts');
+  const [ask, step] = view.querySelectorAll('input');
+  const put = (input, value) => {
+    input.value = value;
+    input.dispatchEvent(new Event('input', {bubbles: true}));
+  };
+  put(ask, 1);
+  put(step, 3);
+  view.querySelector('button').click();
+  const steps = [];
+  while (steps.length < 500 && steps.at(-1) !== 89) {
+    await new Promise(requestAnimationFrame);
+    steps.push(Number(step.value));
+  }
+  await done;
+  return steps;
+}"""
+
+
+def test_the_film_does_not_jump_back_to_what_python_echoes(open_lesson):
+    lesson = open_lesson("16_reinforcement_learning")
+    first, second = [n for n in range(30) if is_code(lesson, n)][:2]
+    lesson.write_and_run(first, CARTS)
+    lesson.cell(first).locator(".attn-carts").wait_for()
+    steps = lesson.page.evaluate(PLAYED, second)
+    assert steps[0] == 3 and steps[-1] == 89
+    assert steps == sorted(steps)
+    # Python is told at the end, and what it chooses is shown.
+    wait_until(
+        lambda: lesson.write_and_run(second, "player.number, player.step")
+        == "(1, 89)"
+    )
+    lesson.write_and_run(second, "player.step = 5")
+    said = lesson.cell(first).locator(".attn-carts .attn-said")
+    wait_until(lambda: "Step 5:" in said.inner_text())
+    assert "Step 5:" in said.inner_text()
+    assert lesson.errors == []
+
+
 # Places: no network, dark theme, projector, Notebook 7 ---------------------
 
 
@@ -630,6 +677,28 @@ DRAWN = """async ([selector, name, options, events]) => {
   return [spent, frames];
 }"""
 
+# Down in the detail again and again, while the kernel is busy for a second: the
+# first press waits there, its echo comes in the midst of the others, unsent.
+PRESSED = """async (number) => {
+  const {commands, shell} = window.jupyterapp;
+  const book = shell.currentWidget.content;
+  book.activeCellIndex = number;
+  book.activeCell.model.sharedModel.setSource('import time; time.sleep(1)');
+  const done = commands.execute('notebook:run-cell');
+  const view = document.querySelector('.attn-viewer');
+  const detail = view.querySelector('.attn-viewer-detail');
+  const words = [];
+  for (let pressed = 0; pressed < 40; pressed++) {
+    detail.dispatchEvent(
+      new KeyboardEvent('keydown', {bubbles: true, key: 'ArrowDown'}));
+    await new Promise((after) => setTimeout(after, pressed === 0 ? 300 : 50));
+    words.push(view.querySelector('.attn-said').textContent.split(/[“”]/)[1]);
+  }
+  await done;
+  await new Promise((sent) => setTimeout(sent, 300));
+  return words;
+}"""
+
 
 def open_viewer(open_lesson, **options):
     lesson = open_lesson(VIEWER, **options)
@@ -695,6 +764,26 @@ def test_the_viewer_of_12_layers_12_heads_128_words(open_lesson, capsys):
         print("\nviewer, 12 x 12 x 128 x 128:", result)
     picture(lesson.page, "viewer_large")
     assert lesson.errors == [] and lesson.outside == []
+
+
+def test_the_viewer_does_not_fall_back_to_what_python_echoes(open_lesson):
+    lesson, view = open_viewer(open_lesson)
+    cells = lesson.cells()
+    sources = [cell["source"] for cell in cells]
+    next_code = next(
+        number
+        for number in range(sources.index(LARGE) + 1, len(cells))
+        if cells[number]["type"] == "code"
+    )
+    words = lesson.page.evaluate(PRESSED, next_code)
+    assert words == [f"word{i}" for i in range(1, 41)]
+    # Python is told at last, and what it chooses is shown.
+    assert lesson.write_and_run(next_code, "view.query") == "40"
+    lesson.write_and_run(next_code, "view.layer, view.query = 3, 7")
+    said = view.locator(".attn-said")
+    wait_until(lambda: "“word7”" in said.inner_text())
+    assert said.inner_text().startswith("Layer 3, head 0: “word7”")
+    assert lesson.errors == []
 
 
 def test_the_viewer_is_readable_in_the_dark(open_lesson, tmp_path_factory):

@@ -161,7 +161,13 @@ function render({ model, el }) {
     colors);
   ramp.getContext("2d").putImageData(line, 0, 0);
 
-  const now = { layer: -1, head: -1, query: -1 };
+  const names = ["layer", "head", "query"];
+  const now = { layer: -1, head: -1, query: -1 }; // what is drawn
+  let unsent = {}; // what was chosen here and Python has not been told yet
+  const chosen = () =>
+    Object.fromEntries(
+      names.map((name) => [name, unsent[name] ?? model.get(name)]),
+    );
 
   function drawGrid() {
     const context = grid.getContext("2d");
@@ -229,11 +235,7 @@ function render({ model, el }) {
   };
 
   function redraw() {
-    const next = {
-      layer: model.get("layer"),
-      head: model.get("head"),
-      query: model.get("query"),
-    };
+    const next = chosen();
     const moved = next.layer !== now.layer || next.head !== now.head;
     if (!moved && next.query === now.query) return;
     Object.assign(now, next);
@@ -271,16 +273,22 @@ function render({ model, el }) {
   function put(values) {
     const most = { layer: layers, head: heads, query: rows };
     for (const [name, value] of Object.entries(values))
-      model.set(name, clamp(value, 0, most[name] - 1));
+      unsent[name] = clamp(value, 0, most[name] - 1);
     redraw();
-    later();
+    clearTimeout(timer);
+    timer = setTimeout(send, 150);
   }
 
-  // Python hears of it a moment after the last move, not at every step.
+  // Python hears of it a moment after the last move, not at every step. Until
+  // then the model is left alone: Python repeats what it was told last, and
+  // the model would take that echo for newer than an unsent choice.
   let timer = null;
-  function later() {
+  function send() {
     clearTimeout(timer);
-    timer = setTimeout(() => model.save_changes(), 150);
+    if (Object.keys(unsent).length === 0) return;
+    for (const [name, value] of Object.entries(unsent)) model.set(name, value);
+    unsent = {};
+    model.save_changes();
   }
 
   function headAt(event) {
@@ -339,7 +347,6 @@ function render({ model, el }) {
     );
   bar.addEventListener("keydown", (event) => event.stopPropagation());
   more.addEventListener("toggle", () => drawTable(rowNow()));
-  const names = ["layer", "head", "query"];
   for (const name of names) model.on(`change:${name}`, redraw);
   redraw();
   // The numbers on the canvas take the theme's colour, which is known only
@@ -349,7 +356,7 @@ function render({ model, el }) {
   const themes = new MutationObserver(drawGrid);
   themes.observe(document.body, { attributes: true });
   return () => {
-    clearTimeout(timer);
+    send();
     placed.disconnect();
     themes.disconnect();
     for (const name of names) model.off(`change:${name}`, redraw);

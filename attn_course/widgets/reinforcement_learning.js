@@ -88,12 +88,14 @@ function render({ model, el }) {
   const time = slider("step", 1, second);
   const said = element("p", { role: "status", class: "attn-said" }, el);
   let timer = null;
+  let played = null; // the step while it plays; the model has that of its start
+  const stepNow = () => played ?? model.get("step");
 
   const within = (x, most) => Math.max(0, Math.min(most, x));
 
   function redraw() {
     const film = films[within(model.get("number"), films.length - 1)];
-    const step = within(model.get("step"), film.got - 1);
+    const step = within(stepNow(), film.got - 1);
     const place = film.places[step];
     const x = MIDDLE + SCALE * place;
     cart.setAttribute("x", x - 36);
@@ -123,14 +125,28 @@ function render({ model, el }) {
   function stop() {
     if (timer !== null) clearInterval(timer);
     timer = null;
+    keep();
     button.textContent = "Play";
     redraw();
     model.save_changes();
   }
 
+  function keep() {
+    if (played !== null) model.set("step", played);
+    played = null;
+  }
+
   function go(number, step) {
+    if (timer !== null) played = step;
     model.set("number", number);
-    model.set("step", step);
+    if (timer === null) model.set("step", step);
+    redraw();
+  }
+
+  // Python repeats the step it was told, which changes nothing here; a step
+  // that differs is a new one.
+  function chosen() {
+    if (played !== null) played = model.get("step");
     redraw();
   }
 
@@ -138,9 +154,10 @@ function render({ model, el }) {
     if (timer !== null) return stop();
     const film = films[model.get("number")];
     if (model.get("step") >= film.got - 1) go(model.get("number"), 0);
+    played = model.get("step");
     button.textContent = "Pause";
     timer = setInterval(() => {
-      const step = model.get("step") + 1;
+      const step = played + 1;
       const end = films[model.get("number")].got - 1;
       if (step > end) return stop();
       go(model.get("number"), step);
@@ -157,13 +174,14 @@ function render({ model, el }) {
   for (const part of [ask.input, time.input, button])
     part.addEventListener("keydown", (event) => event.stopPropagation());
   model.on("change:number", redraw);
-  model.on("change:step", redraw);
+  model.on("change:step", chosen);
   redraw();
   model.save_changes();
   return () => {
     if (timer !== null) clearInterval(timer);
     model.off("change:number", redraw);
-    model.off("change:step", redraw);
+    model.off("change:step", chosen);
+    keep();
   };
 }
 
