@@ -63,7 +63,7 @@ def drop(x: Float[Tensor, "*shape"], p: float) -> Float[Tensor, "*shape"]:
     is rounded to a multiple of 1/65536.
 
     Source: Srivastava et al. (2014), "Dropout: a simple way to prevent neural
-    networks from overfitting", section 4.
+    networks from overfitting", sections 4 and 10; there p is the share kept.
     """
     lost = round(p * 2**16)  # of 65536
     elsewhere = x.device.type != "cpu" or torch.compiler.is_compiling()

@@ -160,6 +160,7 @@ def softmax(answer):
                 "must share 1 between them",
             ),
         ],
+        gradients=False,  # a loop of plain numbers is right here
         praise="every row sums to 1, and T sharpens or evens it",
     )
 
@@ -249,6 +250,13 @@ def lookup(answer):
                 "the softmax is missing: the scores are used as weights",
             ),
             Mistake(
+                lambda q, k, v: (
+                    q @ k.T / (q @ k.T).sum(-1, keepdim=True) @ v
+                ),
+                "it divides the scores by their sum: scores may be negative "
+                "or sum to 0, so take the softmax instead",
+            ),
+            Mistake(
                 lambda q, k, v: soft(q @ k) @ v,
                 "the transpose is missing: it multiplies by key, not key.T",
             ),
@@ -286,6 +294,7 @@ def lookup(answer):
                 "it compares by distance: use the dot product",
             ),
         ],
+        gradients=False,
         praise="the hand example gives [1.5379, 2.5379], and any sizes work",
     )
 
@@ -298,6 +307,8 @@ def aim(answer):
         query = torch.as_tensor(answer, dtype=torch.float64).detach().cpu()
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return check_value(answer, [0.0, 0.0])
+    if query.shape == (1, 2):  # as the lesson's Q
+        query = query[0]
     if query.shape != (2,):
         return check_value(query, [0.0, 0.0])
     if not query.isfinite().all():

@@ -109,6 +109,7 @@ def check(
             f"expected a function, got {type(answer).__name__}; pass the "
             "function itself, without calling it",
         )
+    lost = False
     for number, case in enumerate(cases):
         expected = oracle(*_fresh(case.args), **_fresh(case.kwargs))
         args, kwargs = _fresh(case.args), _fresh(case.kwargs)
@@ -161,13 +162,14 @@ def check(
                 _sentence(problem, case, number)
                 + _numbers(case, found, expected),
             )
-        if gradients and _gradient_lost(found, expected):
-            return Verdict(
-                WRONG,
-                "the numbers are right, but no gradient flows through them "
-                "(.item(), .detach(), .numpy() or torch.tensor(...) cuts it "
-                "off), so a model could not learn",
-            )
+        lost = lost or (gradients and _gradient_lost(found, expected))
+    if lost:  # said last: only now are all numbers known to be right
+        return Verdict(
+            WRONG,
+            "the numbers are right, but no gradient flows through them "
+            "(.item(), .detach(), .numpy() or torch.tensor(...) cuts it "
+            "off), so a model could not learn",
+        )
     return Verdict(RIGHT, praise or f"all {len(cases)} cases agree")
 
 
@@ -410,7 +412,7 @@ def _gradient_lost(found, expected) -> bool:
 # What torch says of the usual slips, and what a learner can do about it.
 TRANSLATED = {
     "Can't call numpy()": "stay in torch: numpy cuts a result off from "
-    "training (torch.exp instead of np.exp)",
+    "training (x.mean() instead of np.mean(x), torch.exp instead of np.exp)",
     "a leaf Variable that requires grad": "it changes its input in place; "
     "make a new tensor instead (x = x + 1, not x += 1)",
     "only one element tensors can be converted": "a function for one number "

@@ -260,6 +260,10 @@ def multi_head(answer):
         q, k, v, _ = heads_of(_split, query, key, value, heads, mask)
         return _merge(_attend(q, k, v, mask[:, :, None]))
 
+    def mask_without_heads(query, key, value, heads, mask):
+        q, k, v, _ = heads_of(_split, query, key, value, heads, mask)
+        return _merge(_attend(q, k, v, mask))
+
     right = whole(_merge)
     careless = whole(lambda x: x.reshape(len(x), x.shape[2], -1))
     return check(
@@ -267,6 +271,7 @@ def multi_head(answer):
         oracle=_oracle_multi_head,
         cases=[
             _case(1, 2, 3, 4, 2, "2 queries, 3 keys, dim 4, 2 heads"),
+            _case(2, 4, 3, 4, 2, "batch 2, 4 queries, 3 keys, 2 heads"),
             _case(2, 3, 3, 6, 3, "batch 2, length 3, dim 6, 3 heads"),
             _case(2, 4, 5, 8, 4, "batch 2, 4 queries, 5 keys, 4 heads"),
             _case(3, 2, 4, 4, 1, "a single head"),
@@ -359,6 +364,11 @@ def multi_head(answer):
                 "them to -inf",
             ),
             Mistake(
+                mask_without_heads,
+                "the mask has no dimension for the heads, so it falls on the "
+                "wrong ones: use mask[:, None]",
+            ),
+            Mistake(
                 mask_misplaced,
                 "the mask's new dimension is in the wrong place, so each head "
                 "has another mask: use mask[:, None]",
@@ -449,8 +459,8 @@ def torch_mask(answer):
             ),
             Mistake(
                 lambda m, n: (~m).repeat_interleave(n, 0).int(),
-                "right, but as numbers, which torch adds to the scores: keep "
-                "it boolean",
+                "right, but as numbers: torch refuses whole ones and would "
+                "add others to the scores; keep it boolean",
             ),
         ],
         praise="blocked where we may not attend, once per sequence and head",

@@ -112,8 +112,8 @@ def softmax(answer):
             ),
             Mistake(
                 lambda s: share(e(s - s.mean(-1, keepdim=True))),
-                "it subtracts the mean: a score far above the mean still "
-                "overflows; subtract the largest",
+                "it subtracts the mean or the median: a score far above it "
+                "still overflows; subtract the largest",
             ),
             Mistake(
                 lambda s: share(e(s - s.amin(-1, keepdim=True))),
@@ -130,10 +130,15 @@ def softmax(answer):
                 "it cuts large scores off, and different scores then get "
                 "equal weights: shift them instead",
             ),
-            Mistake(
-                lambda s: share(e(s / s.abs().amax(-1, keepdim=True))),
-                "it divides by the largest score, which changes the "
-                "differences (a temperature): subtract it",
+            *(
+                Mistake(
+                    lambda s, size=size: share(
+                        e(s / size(s).amax(-1, keepdim=True))
+                    ),
+                    "it divides by the largest score, which changes the "
+                    "differences (a temperature): subtract it",
+                )
+                for size in (torch.abs, torch.clone)
             ),
             Mistake(
                 lambda s: e(s - s.amax(-1, keepdim=True)),
@@ -361,6 +366,24 @@ def attention(answer):
             for row in rows
         ]
 
+    def powers(s, m, end):
+        """Write a softmax that neither shifts nor forgets the mask."""
+        total = (s.exp() * m).sum(-1, keepdim=True)
+        return s.exp() * m / end(total)
+
+    def powers_of_inf(s, m, end):
+        return powers(s.masked_fill(~m, -inf), m, end)
+
+    # Scores -3000, -2999 and a forbidden -2998; the second query turns them.
+    far = (
+        torch.tensor([[[1.0, 1.0], [-1.0, -1.0]]], dtype=torch.float64),
+        torch.tensor(
+            [[[-1500.0] * 2, [-1499.5] * 2, [-1499.0] * 2]], dtype=torch.float64
+        )
+        * math.sqrt(2),
+        torch.tensor([[[1.0], [2.0], [4.0]]], dtype=torch.float64),
+    )
+    two = torch.tensor([[[True, True, False]] * 2])
     yes = torch.ones(1, 1, 2, dtype=torch.bool)
     one = torch.tensor([[[True, False]]])
     return check(
@@ -375,11 +398,43 @@ def attention(answer):
                 _random(2, 3, 4, 6, 2, empty=True),
                 "a query that may attend to nothing",
             ),
+            Case((*far, two), "scores near -3000 and 3000, key 3 forbidden"),
         ],
         mistakes=[
             Mistake(
                 lambda q, k, v, m: soft(score(q, k)) @ v,
                 "the mask is not used",
+            ),
+            *(
+                Mistake(
+                    lambda q, k, v, m, low=low, end=end: end(
+                        soft(score(q, k).masked_fill(~m, low)), m
+                    )
+                    @ v,
+                    "forbidden scores get a low number, as -20 or -1000, "
+                    "which is a score like any other: allowed ones may lie "
+                    "below it; fill with -inf or the lowest finite number",
+                )
+                for low in (-10, -20, -1000)
+                for end in (lambda w, m: w, lambda w, m: w * m)
+            ),
+            *(
+                Mistake(
+                    lambda q, k, v, m, way=way, end=end: way(
+                        score(q, k), m, end
+                    )
+                    @ v,
+                    "it raises e to the scores as they are, which overflows "
+                    "or leaves 0 / 0: subtract the largest allowed score "
+                    "first, or use torch.softmax",
+                )
+                for way in (powers, powers_of_inf)
+                for end in (
+                    lambda t: t,
+                    lambda t: t.clamp(min=1e-9),
+                    lambda t: t + 1e-9,
+                    lambda t: t.masked_fill(t == 0, 1.0),
+                )
             ),
             Mistake(
                 lambda q, k, v, m: soft(score(q, k).masked_fill(~m, -inf)) @ v,
@@ -445,8 +500,8 @@ def attention(answer):
             ),
             Mistake(
                 lambda q, k, v, m: soft(score(q, k) * m) @ v,
-                "it multiplies the scores by the mask: a score of 0 still "
-                "gets a weight; fill with -inf",
+                "forbidden scores become 0 (by `* mask`, or filled with 0), "
+                "and a score of 0 still gets a weight; fill with -inf",
             ),
             Mistake(
                 lambda q, k, v, m: soft(score(q, k) + m) @ v,

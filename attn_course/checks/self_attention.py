@@ -181,6 +181,11 @@ def causal_self_attention(answer) -> Verdict:
                 "the scores are not scaled: divide by sqrt(size)",
             ),
             Mistake(
+                _project(lambda q, k, v: _softmax(q @ k.T) @ v),
+                "mask and scale are both missing: divide by sqrt(size), then "
+                "hide the later words",
+            ),
+            Mistake(
                 _project(lambda q, k, v: _causal(q @ k.T / k.shape[1]) @ v),
                 "it divides by size: divide by its square root",
             ),

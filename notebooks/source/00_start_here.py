@@ -59,7 +59,8 @@ print(table @ ones)
 #
 # A tensor is a box of numbers; its **shape** says how many there are each way.
 # Many errors in this field are errors of shape, so each line of code here
-# that changes one says so in a comment.
+# that changes one says so in a comment. (Query, key and value come in lesson
+# 01; here only how they are counted matters.)
 #
 # | name | what it counts |
 # |---|---|
@@ -162,8 +163,9 @@ except ValueError as error:
 # ## How checks work
 #
 # An exercise has a stub with `...` in it. Run it as it is, and the check says
-# "not attempted". A wrong answer is told *which* mistake it makes; a right
-# one is told so. Run this with the dots, then put in 80, then 40, then 8.
+# "not attempted". A right answer is told so; a wrong one is told *which*
+# mistake it makes if that is a usual one, or else what was expected. Run this
+# with the dots, then put in 80, then 40, then 8.
 
 # %%
 from attn_course.checks import engine
@@ -185,8 +187,7 @@ engine.check_value(
 #
 # ## The map
 #
-# Each lesson asks one question and needs those before it. Numbers that are
-# missing in the list are lessons that are not written yet.
+# Each lesson asks one question and needs those before it.
 
 # %%
 from attn_course.start_here import ROAD
@@ -213,7 +214,7 @@ for term in GLOSSARY:
 # - **Shift + Enter** runs a cell; *Restart and Run All* cures a muddle.
 # - Shapes are read from left to right: batch, heads, length, dim.
 # - torch stretches shapes in silence; the attention functions here do not.
-# - A check says "not attempted", "right", or which mistake you made.
+# - A check says "not attempted", "right", or what is wrong.
 
 # %% [markdown]
 # ## Exercises
@@ -268,8 +269,9 @@ checks.start_here.product_shape(shape)
 # ### Exercise 3: one vector per sentence (5 min, medium)
 #
 # Write a function that takes `x` of shape (batch, length, dim) and returns the
-# mean over the tokens of each sentence: shape (batch, dim). It is the simplest
-# way to sum up a sentence; attention will do it with unequal weights.
+# mean over the tokens of each sentence: shape (batch, dim). Use torch, not
+# numpy. It is the simplest way to sum up a sentence; attention will do it with
+# unequal weights.
 
 # %%
 def my_mean(x):
@@ -299,6 +301,9 @@ checks.start_here.mean_over_length(my_mean)
 # Make the check of exercise 3 give four *different* verdicts, by four wrong
 # functions. Which of your mistakes did torch itself notice? Which may never
 # be noticed? Explain in a sentence why those are the dangerous ones.
+
+# %%
+checks.start_here.mean_over_length(lambda x: x)  # change this
 
 # %% tags=["solution"]
 # Solution
@@ -347,7 +352,7 @@ for mistake in (
 #
 # <details><summary>A. The answer is wrong.</summary>
 #
-# No. A wrong answer is called wrong, and the mistake is named.
+# No. A wrong answer is called wrong.
 #
 # </details>
 # <details><summary>B. The stub is still as it came.</summary>

@@ -508,7 +508,8 @@ checks.dot_product.softmax(my_softmax)
 # ### Exercise 3: the whole lookup (10 min, medium)
 #
 # Write attention for `query` (q, d), `key` (k, d), `value` (k, v). Return the
-# output (q, v). No temperature, no scaling. You may use `torch.softmax`.
+# output (q, v), a tensor. No temperature, no scaling. You may use
+# `torch.softmax`.
 
 # %%
 def my_lookup(query, key, value):

@@ -111,9 +111,15 @@ def wrong_softmax(dim):
     return with_heads(change)
 
 
-def no_mask_axis(query, key, value, heads, mask):
+def misplaced_mask_axis(query, key, value, heads, mask):
     q, k, v = (cut(x, heads) for x in (query, key, value))
     scores = scores_of(q, k).masked_fill(~mask[:, :, None], -math.inf)
+    return glue(scores.softmax(-1) @ v)
+
+
+def no_mask_axis(query, key, value, heads, mask):
+    q, k, v = (cut(x, heads) for x in (query, key, value))
+    scores = scores_of(q, k).masked_fill(~mask, -math.inf)
     return glue(scores.softmax(-1) @ v)
 
 
@@ -224,7 +230,8 @@ WRONG = {
             "set to 0",
         ),
         (with_heads(lambda q, k, v, m: attend(q, k, k, m)), "mixes the keys"),
-        (no_mask_axis, "mask[:, None]"),
+        (misplaced_mask_axis, "in the wrong place"),
+        (no_mask_axis, "no dimension for the heads"),
         (
             lambda *a: sdpa_multi_head(*a).detach(),
             "no gradient",

@@ -194,7 +194,12 @@ WRONG = {
         (lambda s: torch.softmax(s, -1).detach(), "no gradient"),
         (lambda s: torch.softmax(s, -1).tolist(), "torch tensor"),
         (lambda s: torch.softmax(s - s.amax(-1), -1), "lost their dimension"),
-        (lambda s: torch.tensor([0.731059, 0.268941]), "no gradient"),
+        (lambda s: torch.tensor([0.731059, 0.268941]), "whatever"),
+        (
+            lambda s: naive(s - s.median(-1, keepdim=True).values),
+            "or the median",
+        ),
+        (lambda s: naive(s / s.amax(-1, keepdim=True)), "divides by"),
         (lambda s, t: torch.softmax(s / t, -1), "TypeError"),
         (forever, "never ends"),
     ],
@@ -287,7 +292,47 @@ WRONG = {
         ),
         (
             lambda q, k, v, m: soft(scaled(q, k).masked_fill(~m, 0)) @ v,
-            "multiplies the scores by the mask",
+            "filled with 0",
+        ),
+        (
+            lambda q, k, v, m: soft(scaled(q, k) * m) @ v,
+            "by `* mask`",
+        ),
+        *(
+            (
+                lambda q, k, v, m, low=low: (
+                    soft(scaled(q, k).masked_fill(~m, low)) * m @ v
+                ),
+                "a score like any other",
+            )
+            for low in (-20, -50, -100, -1000)
+        ),
+        (
+            lambda q, k, v, m: soft(scaled(q, k).masked_fill(~m, -100)) @ v,
+            "a score like any other",
+        ),
+        (
+            lambda q, k, v, m: (
+                scaled(q, k).exp()
+                * m
+                / (scaled(q, k).exp() * m)
+                .sum(-1, keepdim=True)
+                .clamp(min=1e-9)
+                @ v
+            ),
+            "overflows",
+        ),
+        (
+            lambda q, k, v, m: (
+                scaled(q, k).masked_fill(~m, -INF).exp()
+                / (
+                    scaled(q, k).masked_fill(~m, -INF).exp()
+                    .sum(-1, keepdim=True)
+                    + 1e-9
+                )
+                @ v
+            ),
+            "overflows",
         ),
         (
             lambda q, k, v, m: soft(scaled(q, k) + m.double()) @ v.double(),

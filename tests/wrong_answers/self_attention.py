@@ -231,6 +231,10 @@ WRONG = {
         ),
         (in_place_attention, "in place"),
         (lambda x, q, k, v: attend(x, q, k, v).detach(), "no gradient"),
+        (
+            lambda x, q, k, v: ((x @ q) @ (x @ k).T).softmax(-1) @ (x @ v),
+            "both missing",
+        ),
         (lambda x, q, k, v: x @ q @ x @ k, "raises RuntimeError"),
     ],
     "alibi": [

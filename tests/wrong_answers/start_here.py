@@ -41,7 +41,8 @@ WRONG = {
         (lambda x: x.sum(1) / x.shape[-1], "by dim"),
         (lambda x: x[:, 0], "first token"),
         (lambda x: torch.tensor([[2.0, 4.0]]) + 0 * x.sum(), "whatever"),
-        (lambda x: x.mean(1).detach(), "no gradient"),
+        (lambda x: torch.tensor([[2.0, 4.0]]), "whatever"),
+        (lambda x: x.numpy().mean(1), "stay in torch"),
         (in_place, "in place"),
         (lambda x: x.mean(7), "IndexError"),
     ],
@@ -56,5 +57,9 @@ RIGHT = {
         lambda x: x.sum(1) / x.shape[1],
         lambda x: torch.einsum("bld->bd", x) / x.shape[1],
         lambda x: torch.stack([s.mean(0) for s in x]),
+        lambda x: x.mean(1).detach(),
+        lambda x: torch.tensor(
+            [[sum(c) / len(c) for c in zip(*s)] for s in x.tolist()]
+        ),
     ],
 }
