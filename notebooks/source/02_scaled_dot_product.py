@@ -478,8 +478,8 @@ print("divided by d, learning rate 10: above 0.9:", high)
 assert session.quick() or high
 
 # %% [markdown]
-# No rate rescues the frozen layer; longer steps are all that the crawling one
-# needs. How many queries are frozen before the first step, and how long is
+# None of the three rescues the frozen layer; longer steps are all that the
+# crawling one needs. How many queries are frozen before the first step, and how long is
 # the gradient of a whole batch?
 
 # %%
@@ -498,7 +498,8 @@ for exponent in (0.0, 0.5, 1.0):
 # any rate, is next to nothing. The others have a *large* gradient and make
 # the steps alone: a larger rate throws them about, and does not reach the
 # frozen ones. Divided by d, nobody is frozen; every step is just small, and a
-# larger rate makes up for it. Exercise 5 tries Adam, an optimizer that makes small gradients large.
+# larger rate makes up for it. Exercise 5 tries Adam, an optimizer that makes
+# small gradients large.
 
 # %% [markdown]
 # ## A softmax that does not overflow
