@@ -22,6 +22,7 @@ session.start(0)
 # Click into the cell above and press **Shift + Enter**: it runs, and the next
 # one is selected. *Run → Run All Cells* runs the whole lesson. If something
 # got into a muddle, *Kernel → Restart Kernel and Run All Cells* puts it right.
+# For a cell of your own, to try something, press Esc and then **B** (below).
 #
 # The lessons come with their outputs, and they ask you to **predict** before
 # you look. So start each one with *Edit → Clear Outputs of All Cells*.
