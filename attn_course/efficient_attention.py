@@ -1287,10 +1287,10 @@ def estimate(
     """Foretell what a model costs for a context: the roofline model.
 
     A token costs 2 FLOPs per parameter in a matrix, and 4 per key, head and
-    head dimension. Moved are the weights once, the cache, and, if attention
-    is not tiled, scores and weights: each written and read. Activations are
-    left out, so this is the best case. Time is the longer of computing and
-    moving.
+    head dimension. Moved are the weights once (of an input table of its own
+    only the tokens' rows), the cache, and, if attention is not tiled, scores
+    and weights: each written and read. Activations are left out, so this is
+    the best case. Time is the longer of computing and moving.
 
     Args:
         model: its sizes.
@@ -1334,11 +1334,13 @@ def estimate(
         + 4 * model.layers * wide * pairs
     )
     weights = size * model.parameters
+    unread = 0 if model.tied else max(0, model.vocabulary - batch * rows)
     cache = batch * model.cache_bytes(context, size)
     scores = 0
     if not tiled:  # scores and weights, of all pairs, masked ones too
         scores = 2 * size * batch * model.heads * rows * context
-    moved = weights + cache + 2 * model.layers * scores
+    moved = weights - size * unread * model.dim + cache
+    moved += 2 * model.layers * scores
     return Estimate(
         flops=flops,
         moved=moved,

@@ -572,6 +572,21 @@ def test_published_cache_sizes():
     assert mistral.cache_bytes(10**6) == mistral.cache_bytes(4096)
 
 
+def test_of_an_input_table_only_the_rows_asked_for_are_moved():
+    for rows, batch, phase in ((1, 1, 1), (1, 64, 1), (8192, 1, 0)):
+        found = lesson.estimate(
+            LLAMA, A100, 8192, batch, phase=lesson.PHASES[phase]
+        )
+        unread = (LLAMA.vocabulary - rows * batch) * LLAMA.dim
+        assert found.weights == 2 * LLAMA.parameters
+        assert found.moved == found.weights - 2 * unread + found.cache
+    tied = lesson.MODELS["GPT-2 124M"]
+    found = lesson.estimate(tied, A100, 8)
+    assert found.moved == found.weights + found.cache
+    found = lesson.estimate(LLAMA, A100, 10**6, phase=lesson.PHASES[0])
+    assert found.moved == found.weights + found.cache  # longer than the table
+
+
 def test_walls():
     reading, writing = lesson.PHASES
     assert lesson.estimate(LLAMA, A100, 8192, phase=reading).wall == "compute"

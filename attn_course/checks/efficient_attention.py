@@ -96,6 +96,17 @@ def _two_passes(sign):
     return join
 
 
+def _relative_to(common):
+    """A join in which all is relative to ``common(m1, m2)``."""
+
+    def join(m1, l1, o1, m2, l2, o2):
+        m = common(m1, m2)
+        a, b = l1 * torch.exp(m1 - m), l2 * torch.exp(m2 - m)
+        return (a[:, None] * o1 + b[:, None] * o2) / (a + b)[:, None]
+
+    return join
+
+
 def _overflows(m1, l1, o1, m2, l2, o2):
     a, b = l1 * torch.exp(m1), l2 * torch.exp(m2)
     return (a[:, None] * o1 + b[:, None] * o2) / (a + b)[:, None]
@@ -119,6 +130,15 @@ def _halves(q, v, seed, offset=0.0):
     return m[0], total[0], o[0], m[1], total[1], o[1]
 
 
+def _apart():
+    """Make maxima 900 apart, between the workers and between the queries."""
+    m1, *rest = _halves(4, 2, 7)
+    m1 = m1 + torch.tensor([0.0, 900.0, 0.0, -900.0])
+    l1, o1, m2, l2, o2 = rest
+    m2 = m2 + torch.tensor([900.0, 0.0, 0.0, -900.0])
+    return m1, l1, o1, m2, l2, o2
+
+
 def join(answer):
     """Exercise 2: join the finished outputs of two workers."""
     double = {"dtype": torch.float64}
@@ -135,6 +155,7 @@ def join(answer):
             Case(_halves(5, 3, 0), "five queries"),
             Case(_halves(4, 4, 3), "as many queries as numbers"),
             Case(_halves(3, 2, 5, offset=900.0), "scores about 900"),
+            Case(_apart(), "one worker's scores about 0, the other's 900"),
         ],
         mistakes=[
             Mistake(
@@ -174,6 +195,20 @@ def join(answer):
             Mistake(
                 _two_passes(-1),
                 "the factor is upside down: exp(m1 - m), which is at most 1",
+            ),
+            *(
+                Mistake(
+                    _relative_to(common),
+                    "all is relative to one worker's maximum, or to the "
+                    "smaller: exp overflows where the other's is larger; take "
+                    "torch.maximum",
+                )
+                for common in (lambda a, b: a, lambda a, b: b, torch.minimum)
+            ),
+            Mistake(
+                _relative_to(lambda a, b: torch.maximum(a, b).max()),
+                "one maximum for all queries: where a query's own lies far "
+                "below, 0 / 0 is left; take each query's, torch.maximum",
             ),
             Mistake(
                 _overflows,

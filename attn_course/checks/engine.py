@@ -326,6 +326,11 @@ def _differs(found: object, expected: object, tolerance: float) -> str:
         )
     if (found.dtype == torch.bool) != (expected.dtype == torch.bool):
         return f"expected dtype {expected.dtype}, got {found.dtype}"
+    whole = not (expected.is_floating_point() or expected.is_complex())
+    if whole and (found.is_floating_point() or found.is_complex()):
+        return (
+            f"expected whole numbers ({expected.dtype}), got {found.dtype}"
+        )
     one, other = found.detach().double(), expected.detach().double()
     if one.isnan().any() and not other.isnan().any():
         return "the result has NaN in it (not a number): look for 0/0, inf-inf or 0*inf"

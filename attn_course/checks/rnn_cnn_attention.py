@@ -21,8 +21,11 @@ def layers(answer):
         mistakes=[
             ([34, 5, 1], "a kernel of 3 reaches two places back, not three: "
              "one of the three is the place itself"),
-            ([33, 5, 1], "a kernel of 3 reaches two places back, not three: "
-             "one of the three is the place itself"),
+            *(([part, 5, 1], "a kernel of 3 reaches two places back, not "
+               "three: one of the three is the place itself")
+              for part in (33, 100 / 3)),
+            ([51, 5, 1], "one too many: 50 layers of two places each reach "
+             "back 100"),
             ([100, 5, 1], "that is one place a layer, a kernel of 2: a kernel "
              "of 3 reaches two back"),
             ([101, 5, 1], "those are the cell steps of an RNN"),
@@ -41,20 +44,20 @@ def layers(answer):
 
 
 def crossing(answer):
-    """Exercise 2: where attention costs more than a GRU, dim 64."""
+    """Exercise 2: where attention costs as much as a GRU, dim 512."""
     return check_value(
         answer,
-        96,
+        768,
         praise="n = 1.5 d, half as long again as the dimension",
         mistakes=[
-            (64, "n = d comes from the orders alone, n^2 d and n d^2: count "
+            (512, "n = d comes from the orders alone, n^2 d and n d^2: count "
              "the constants too"),
-            (192, "query, key and value cost 3 n d^2 too: take them from the "
-             "GRU's 6"),
-            (32, "scores and mixture are two products: 2 n^2 d"),
-            (48, "3 n d^2 are left: divide by 2 d, not by 4 d"),
-            (1.5, "that is n / d: multiply by 64"),
-            (6144, "divide by d once more"),
+            (1536, "either query, key and value are left out, or scores and "
+             "mixture are counted once: attention is 3 n d^2 + 2 n^2 d"),
+            (384, "3 n d^2 are left: divide by 2 d, not by 4 d"),
+            (96, "that is the length for d = 64, as above: here d is 512"),
+            (1.5, "that is n / d: multiply by 512"),
+            (768 * 512, "divide by d once more"),
         ],
     )  # fmt: skip
 
@@ -125,10 +128,14 @@ def conv(answer):
                 _conv(lambda t, j, k, s, n: t + (k - 1 - j) * s),
                 "it looks ahead: no place may hear of a later one",
             ),
-            Mistake(
-                _conv(lambda t, j, k, s, n: t + (j - k // 2) * s),
-                "the kernel stands in the middle, so half of it looks ahead: "
-                "put all the zeros in front",
+            *(
+                Mistake(
+                    _conv(lambda t, j, k, s, n, odd=odd:
+                          t + (j - (k - odd) // 2) * s),
+                    "the kernel stands in the middle, so half of it looks "
+                    "ahead: put all the zeros in front",
+                )
+                for odd in (0, 1)
             ),
             Mistake(
                 _conv(lambda t, j, k, s, n: t - (k - 1 - j)),

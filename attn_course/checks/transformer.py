@@ -13,16 +13,14 @@ def layer_size(answer):
         tolerance=0.5,
         praise="16,640 for attention, 33,088 for the MLP, 256 for the norms",
         mistakes=[
-            (49728, "the norms are missing: two, with 2 x 64 numbers each"),
             (49856, "there are two norms, each with a factor and a shift"),
             (50112, "that has three norms, as a decoder layer: here are two"),
             (49984 - 256 - 64, "the MLP's biases are missing: 256 and 64"),
-            (49984 - 256, "one bias of the MLP is missing, of 256 numbers"),
             (49984 - 64, "one bias is missing, of 64 numbers"),
             (
                 49984 - 4 * 64,
-                "one group of 256 is missing: biases of the attention, those "
-                "inside the MLP, or the norms",
+                "256 are missing: attention's biases (4 x 64), the MLP's inner "
+                "one (256) or the norms (2 x 2 x 64)",
             ),
             (
                 49152 + 256,
@@ -354,18 +352,19 @@ def decoder_input(answer):
         cases=[
             Case((rows[:1],), "9 8 7 END PAD"),
             Case((rows,), "four rows of different length"),
-            Case((rows[:, :4],), "rows that are cut at 4"),
+            Case((torch.tensor([[7, 2, 0, 0], [4, 9, 5, 2]]),), "7 END PAD "
+                 "PAD and 4 9 5 END"),
             Case((torch.tensor([[5, 2]]),), "5 END"),
         ],
         mistakes=[
             Mistake(
+                lambda x: without_end(joined(x)).float(),
+                "right, but not whole numbers: token ids must stay integers",
+            ),
+            Mistake(
                 joined,
                 "END is still in it: after END nothing is written, so make it "
                 "PAD",
-            ),
-            Mistake(
-                lambda x: without_end(x.roll(1, 1)),
-                "START is missing: roll brings the last token to the front",
             ),
             Mistake(
                 lambda x: x.roll(1, 1),
@@ -398,7 +397,8 @@ def decoder_input(answer):
             ),
             Mistake(
                 lambda x: without_end(joined(x, first=0)),
-                "START is the id 1; 0 is padding",
+                "the first column must be START, the id 1 (0 is padding; "
+                "roll brings the last token there)",
             ),
             Mistake(
                 lambda x: joined(x, first=2),

@@ -309,7 +309,8 @@ def share_table(
         right: for each row, for each column, which answers were right.
         columns: what the columns are.
         title: the finding.
-        chance: what guessing gives.
+        chance: what guessing gives; shares whose interval lies above it
+            are bold.
         note: a line below.
     """
     names = list(next(iter(right.values())))

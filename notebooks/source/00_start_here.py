@@ -304,7 +304,8 @@ checks.start_here.mean_over_length(my_mean)
 # be noticed? Explain in a sentence why those are the dangerous ones.
 
 # %%
-checks.start_here.mean_over_length(lambda x: x)  # change this
+wrong = lambda x: x  # change this
+print(checks.start_here.mean_over_length(wrong).message)
 
 # %% tags=["solution"]
 # Solution

@@ -405,7 +405,7 @@ wins = torch.zeros(3, dtype=torch.long)
 for _ in range(1000):
     w = torch.randn(2, 2, dtype=torch.float64)
     wins[general_scores(asked, numbers, w).argmax()] += 1
-print("keys -1, 0, 1 win for", wins[1].item(), "of 1000 W in the middle")
+print("the middle key, 0, scores highest for", wins[1].item(), "of 1000 W")
 assert wins[1] == 0
 
 # %% [markdown]
@@ -680,8 +680,8 @@ plotting.show(
 
 # %% [markdown]
 # Nobody told it where the year stands, or that *mars*, *March*, *März* and 三月
-# are one month. Four pictures prove little. So count over the whole test: is
-# the heaviest weight on the very digit that is copied? (For the third and
+# are one month. Four pictures prove little. So count over all test dates that
+# write the year in full: is the heaviest weight on the very digit that is copied? (For the third and
 # fourth digit of the year; the first two are always 19 or 20.)
 
 # %%
@@ -707,33 +707,40 @@ for digit in (2, 3):
 italian, american = dates.load("italian"), dates.load("american")
 years = dates.load("years")
 hits["Italian"] = right(reader, italian)
-hits["years 1850 to 1949"] = right(reader, years[:500])
-hits["years 2050 to 2149"] = right(reader, years[500:])
+for first, last in ((1850, 1899), (1900, 1949), (2050, 2099), (2100, 2149)):
+    some = [p for p in years if first <= int(p.iso[:4]) <= last]
+    hits[f"years {first} to {last}"] = right(reader, some)
 hits["all these years, no attention"] = right(silent, years)
 hits["American"] = right(reader, american)
 
 # %%
-for name in ("years 1850 to 1949", "years 2050 to 2149", "American"):
+for name in ("years 1850 to 1899", "years 2100 to 2149", "American"):
     share = hits[name].float().mean().item()
-    print(f"{name:18} below 0.8:", share < 0.8)
-    assert session.quick() or share < 0.8
+    print(f"{name:18} below 0.4:", share < 0.4)
+    assert session.quick() or share < 0.4
+share = hits["years 1900 to 1949"].float().mean().item()
+print("years 1900 to 1949 above 0.7:", share > 0.7)
+assert session.quick() or share > 0.7
 print("without attention, below 0.1:",
       hits["all these years, no attention"].float().mean().item() < 0.1)
 assert hits["all these years, no attention"].float().mean() < 0.1
 
 # %%
 plotting.show(
-    views.share_bars(hits, title="It is sure-footed only where it has been"),
+    views.share_bars(
+        hits, title="New years it reads best if they begin with 19"),
     alt="Bars of exact match with 95 percent intervals: unseen days of known "
-    "formats and years at least 0.99, without attention far less; years "
-    "before 1950, years after 2049 and American dates far lower too, and "
-    "Italian, whose bar is another one in every run.",
+    "formats and years at least 0.99, without attention far less. Years 1900 "
+    "to 1949 high too; 1850 to 1899, 2100 to 2149 and American dates far "
+    "lower. 2050 to 2099 and Italian have another bar in every run.",
 )
 
 # %% [markdown]
-# Each fails in its own way. **Years**: all its life the first two digits were
-# 19 or 20, so it hardly learned to read them. And the other two? *Copied*, or
-# *recognised* as part of a known year?
+# Each fails in its own way. **Years**: none of these was in training. Those that
+# begin with 19 come out nearly all right, those with 18 or 21 hardly ever: all
+# its life the first two digits were 19 or 20, so it hardly learned to read them.
+# (20 came with 00 to 49 only: 0.3 to 1.0 in three trainings.) And the other two
+# digits? *Copied*, or *recognised* as part of a known year?
 
 # %%
 copied, known = {}, {}
@@ -750,11 +757,11 @@ assert session.quick() or known["without"] > 0.8
 
 # %% [markdown]
 # With attention it copies them in most dates; without, it *recognises*, and
-# knows no year but those of training.
+# writes hardly any year but those of training.
 #
-# **Italian**: the day and the year come out right, the month's name is a
-# guess. One run of ours read every *agosto* and no *marzo*, though that looks
-# like *mars*. Three training seeds gave 0.43, 0.83 and 0.97, far outside the
+# **Italian**: the day and the year come out right, and each month's name nearly
+# always or nearly never. One run of ours read every *agosto* and no *marzo*,
+# though that looks like *mars*. Three training seeds gave 0.43, 0.83 and 0.97, far outside the
 # interval in the figure: that is for other dates, not for another training.
 
 # %% [markdown]
@@ -945,7 +952,11 @@ class Changed(nn.Module):
         return weights @ value, weights
 
 
-def as_it_was(weights, mask):  # change this
+def as_it_was(weights, mask):
+    return weights
+
+
+def mine(weights, mask):  # change this
     return weights
 
 
@@ -958,15 +969,15 @@ def changed(change):
         reader.attention = own  # set back, whatever happens
 
 
-share = changed(as_it_was).float().mean().item()
-print("as it was, at least 0.98:", share >= 0.98)
+share = changed(mine).float().mean().item()
+print("my change, at least 0.98:", share >= 0.98)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `F.one_hot(weights.argmax(-1), weights.shape[-1])` is 1 at the heaviest.
-# `mask / mask.sum(-1, keepdim=True)` is even over the real characters. Then
-# `changed(hard)` says of each date whether it is right.
+# `F.one_hot(weights.argmax(-1), weights.shape[-1]).to(weights)` is 1.0 at the
+# heaviest. `mask / mask.sum(-1, keepdim=True)` is even over the real characters.
+# Then `changed(hard)` says of each date whether it is right.
 #
 # </details>
 
@@ -999,13 +1010,13 @@ assert session.quick() or share["hard"] > 0.8
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# With *even* weights nothing is left: the context is the same at every step, a
-# bottleneck again. *Hard* weights lose little: what the reader does is mostly
-# to pick one place at a time. So softness is not needed to *use* this
-# model. It is needed to *train* it: the choice of one place has no gradient,
-# and who has not looked at a character cannot learn that it would have
-# helped. (Hard attention can be trained, by other means: Luong et al. 2015,
-# section 3.2, on Xu et al. 2015.)
+# With *even* weights nothing is left: the context is the same at every step, and
+# such as it never met in training. (*Trained* with one summary for all steps, a
+# model still read some.) *Hard* weights lose little: mostly the reader picks one
+# place at a time. So softness is not needed to *use* this model, but to *train*
+# it: the choice of one place has no gradient, and who has not looked at a
+# character cannot learn that it would have helped. (Hard attention is trained by
+# other means: Luong et al. 2015, section 3.2, on Xu et al. 2015.)
 #
 # </details>
 
@@ -1058,7 +1069,8 @@ assert session.quick() or share["hard"] > 0.8
 #
 # <details><summary>A. On over 99 % too</summary>
 #
-# Only if yours are written as in training, in years 1950 to 2049.
+# Only if yours are written as in training, in years such as those of training.
+# Of years that begin with 18 it read hardly any.
 #
 # </details>
 # <details><summary>B. It depends on how they are written</summary>

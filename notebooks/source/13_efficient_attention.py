@@ -52,7 +52,7 @@ def plain(query, key, value, mask=None):
 # %% [markdown]
 # `measure` takes the fastest of five runs or more, the lengths taking turns,
 # and counts the bytes of all tensors that are alive at one time, and the FLOPs
-# of matrix products.
+# of matrix products. (1 MiB is 2**20 bytes.)
 
 # %%
 lengths = [512, 1024, 2048, 4096]
@@ -88,7 +88,8 @@ figure = views.growth(
     title=f"Time of plain attention: power {grows['seconds']:.2f}",
 )
 plotting.show(figure, alt="Time of plain attention against length, both on "
-              "logarithmic scales, beside a line of slope 2: they run alike.")
+              "logarithmic scales, beside a line of slope 2: on the whole "
+              "they rise alike.")
 
 # %% [markdown]
 # (A GPU is not busy with so few tokens; there the power shows later.) So at
@@ -200,10 +201,14 @@ print("tiles = lesson 02's function")
 
 # %% [markdown]
 # Step through it. **Find** a step at which the output so far is far from its
-# end. What does a causal rule leave out? And a tile of 16?
+# end. How many tiles does a causal rule leave out? And a tile of 16?
 
 # %%
 explore(views.draw_tiles, views.say_tiles, **views.tile_controls())
+
+# %% [markdown]
+# (Causal, tiles of 4: six of sixteen, all that lie above the diagonal. One tile of
+# 16 is the whole square: nothing left out, nothing saved.)
 
 # %% [markdown]
 # ## And backwards
@@ -212,7 +217,7 @@ explore(views.draw_tiles, views.say_tiles, **views.tile_controls())
 # square again. Flash attention keeps one number per query, the logarithm of
 # the softmax's denominator, $L = m + \log l$. Any weight is then
 # $e^{s - L}$, computed anew for one tile. Given $dO$, the gradient that arrives
-# at the output $O$, and the weights $P$:
+# at the output $O$, and the weights $P$ ($\circ$ multiplies number by number):
 #
 # $dV = P^T dO$, $\quad dP = dO\,V^T$, $\quad dS = P \circ (dP - \mathrm{rowsum}(dO \circ O))$
 #
@@ -305,12 +310,11 @@ plotting.show(figure, alt="Peak memory against length on logarithmic scales: "
 n = 16_384
 causal = partial(ea.tiled_attention, rule=ea.CAUSAL)
 peak = ea.peak_bytes(train_step(causal, n))
-per_token = peak / n / (64 * 4)  # in rows of 64 float32 numbers
-square = 4 * n**2
-print(f"the square: {square / 2**20:.0f} MiB, our peak below "
-      f"32 MiB: {peak < 2**25}")
-print("rows of 64 numbers held per token, below 8:", per_token < 8)
-assert peak < 2**25 and per_token < 8
+square, eight_rows = 4 * n**2, 8 * n * 64 * 4  # a row: 64 float32 numbers
+print(f"the square: {square / 2**20:.0f} MiB; eight rows a token: "
+      f"{eight_rows / 2**20:.0f} MiB")
+print("our peak is below that:", peak < eight_rows)
+assert peak < eight_rows
 
 # %% [markdown]
 # Nothing is approximated. And where all may be attended to, no FLOP is saved: the
@@ -456,7 +460,7 @@ names = "cached", "computed anew"
 figure = plotting.curves(
     {name: (places, 1000 * seconds[:, i]) for i, name in enumerate(names)},
     xlabel="place of the token", ylabel="ms for one token",
-    title="With a cache a token costs nearly the same, anywhere",
+    title="With a cache a token costs nearly the same, up to 256",
 )
 figure.axes[0].set_ylim(0)
 plotting.show(figure, alt="Milliseconds per token against its place: with a "
@@ -569,8 +573,9 @@ assert float(rows[2][1]) > 4 * float(rows[2][2])
 #
 # Most words of a page matter little for the next. A **sliding window** lets a
 # token see the last w only (Longformer, Beltagy et al., 2020; Mistral 7B, Jiang
-# et al., 2023). Longformer adds a few **global** tokens that see all and are
-# seen by all.
+# et al., 2023). Longformer adds a few **global** tokens, or landmarks, that see
+# all and are seen by all. `Window(3)` below looks at 3 places before and itself:
+# w = 4.
 
 # %%
 rules = {"causal": ea.CAUSAL, "window of 4": ea.Window(3),
@@ -664,7 +669,7 @@ print("places kept:", narrow.new_caches(1, 10_000)[0].most)
 # The square comes from the softmax: it stands between $QK^T$ and $V$. Without
 # it, $(QK^T)V = Q(K^TV)$, and $K^TV$ is a small d x d matrix. Katharopoulos et
 # al. (2020) take weights $\phi(q)\cdot\phi(k)$ with $\phi(x) = \mathrm{elu}(x)
-# + 1$, which is positive, and divide by their sum.
+# + 1$, which is positive ($x + 1$ above 0, $e^x$ below), and divide by their sum.
 #
 # As a loop, where each token reads all before it:
 
@@ -841,19 +846,19 @@ print("flex_attention = mask and bias written out")
 # everything must *fit*.
 #
 # **Find:** a batch at which Llama 3 8B no longer fits. The one model whose cache is
-# smaller than its weights even at batch 64; why? Back at batch 1, reading the
-# prompt: the two devices on which *untiled* attention changes the wall, and to
-# which.
+# smaller than its weights even at batch 64; why? Back at Llama 3 8B, batch 1,
+# reading the prompt: the two devices on which *untiled* attention changes the
+# wall, and to which.
 
 # %%
 explore(views.draw_costs, views.say_costs, **views.cost_controls())
 
 # %% [markdown]
-# (Numbers of makers, without sparsity: what a device can do at best. Sources:
-# `ea.ACCELERATORS`. Real programs reach part of it.)
+# (Numbers of makers, without their tricks for matrices full of zeros: what a
+# device can do at best. Sources: `ea.ACCELERATORS`. Real programs reach part.)
 #
-# The same numbers, printed. One token at batch 1 uses each weight once: one
-# FLOP or so per byte, where the A100 could do 153. So writing is slow because of
+# The same numbers, printed. One token at batch 1 uses each weight once (of the
+# table of embeddings it reads one row): one FLOP or so per byte, where the A100 could do 153. So writing is slow because of
 # *bandwidth*, and reading a prompt because of *arithmetic*.
 
 # %%
@@ -868,7 +873,7 @@ for phase in ea.PHASES:
               f"wall: {found.wall}")
 
 # %% [markdown]
-# A larger batch shares the reading of the weights: with batch 32 eleven times as
+# A larger batch shares the reading of the weights: with batch 32 ten times as
 # many tokens a second. Not 32 times, since each sequence brings its own cache,
 # and that is not shared. Hence GQA, and the single key head of Falcon 7B. And
 # untiled attention? On the RTX 4090 its scores no longer fit; on the H100:
@@ -886,12 +891,14 @@ for tiled in (True, False):
 # - Plain attention takes **n²** time and memory: measured, power 2.
 # - An **online softmax** mends the past by one factor. **Tiles** make it
 #   exact, forward and backward, in memory that grows with n.
-# - A **KV cache** makes a new token cost nearly the same anywhere; it changes no
-#   token. **MQA and GQA** make it smaller.
+# - With a **KV cache** a new token costs nearly the same while the text is short
+#   against 6 d, and grows slowly then; the cache itself changes nothing. **MQA and
+#   GQA** make it smaller.
 # - A **sliding window** costs n times w. Layers carry further than the window.
 # - **Linear attention** keeps a state of fixed size, and cannot recall more than
 #   fits into it.
-# - Writing waits for **bandwidth**, reading for **compute**, and all must fit.
+# - Writing a few texts waits for **bandwidth**, reading a long prompt for
+#   **compute**, and all must fit.
 
 # %% [markdown]
 # ## Exercises

@@ -206,6 +206,10 @@ WRONG = {
     ],
     "teacher": [
         (lambda x: x.clone(), "nothing is moved"),
+        (
+            lambda x: torch.hstack((torch.ones(len(x), 1), x[:, :-1])),
+            "stay integers",
+        ),
         (lambda x: F.pad(x, (1, 0), value=1), "one token too many"),
         (lambda x: x[:, :-1], "START is missing"),
         (front(0), "it must be START"),

@@ -13,6 +13,11 @@ def right_join(m1, l1, o1, m2, l2, o2):
     return (a * o1 + b * o2) / (a + b)
 
 
+def relative_join(m1, l1, o1, m2, l2, o2, m):
+    a, b = l1 * torch.exp(m1 - m), l2 * torch.exp(m2 - m)
+    return (a[:, None] * o1 + b[:, None] * o2) / (a + b)[:, None]
+
+
 def sigmoid_join(m1, l1, o1, m2, l2, o2):
     lead = m1 + l1.log() - m2 - l2.log()
     share = torch.sigmoid(lead)[:, None]
@@ -63,7 +68,8 @@ def old_totals_below(m1, l1, o1, m2, l2, o2):
 
 def upside_down(m1, l1, o1, m2, l2, o2):
     m = torch.maximum(m1, m2)
-    return right_join(2 * m - m1, l1, o1, 2 * m - m2, l2, o2)
+    a, b = (l1 * (m - m1).exp())[:, None], (l2 * (m - m2).exp())[:, None]
+    return (a * o1 + b * o2) / (a + b)
 
 
 def unsafe(m1, l1, o1, m2, l2, o2):
@@ -176,6 +182,11 @@ WRONG = {
         (old_totals_below, "below the line"),
         (upside_down, "upside down"),
         (unsafe, "overflows"),
+        (lambda *x: relative_join(*x, x[0]), "one worker's maximum"),
+        (lambda *x: relative_join(*x, x[3]), "one worker's maximum"),
+        (lambda *x: relative_join(*x, torch.minimum(x[0], x[3])), "smaller"),
+        (lambda *x: relative_join(*x, max(x[0].max(), x[3].max())),
+         "one maximum for all"),
         (lambda m1, l1, o1, m2, l2, o2: torch.where((m1 >= m2)[:, None], o1, o2),
          "whole"),
         (swapped, "numbers differ"),

@@ -17,6 +17,13 @@ def torch_conv(x, weight, dilation):
     return F.conv1d(longer, weight.permute(2, 1, 0), dilation=dilation).T
 
 
+def same_conv(x, weight, dilation):
+    """As ``padding="same"`` does, which warns of an even kernel."""
+    zeros = (len(weight) - 1) * dilation
+    longer = F.pad(x.T, (zeros // 2, zeros - zeros // 2))
+    return F.conv1d(longer, weight.permute(2, 1, 0), dilation=dilation).T
+
+
 def loop_conv(x, weight, dilation):
     rows = []
     for t in range(x.shape[0]):
@@ -150,6 +157,8 @@ WRONG = {
     "layers": [
         ([34, 5, 1], "two places back"),
         ([33, 5, 1], "two places back"),
+        ([100 / 3, 5, 1], "two places back"),
+        ([51, 5, 1], "reach back 100"),
         ([100, 5, 1], "kernel of 2"),
         ([101, 5, 1], "cell steps"),
         ([50, 4, 1], "81"),
@@ -164,16 +173,17 @@ WRONG = {
         ("fifty", "numbers"),
     ],
     "crossing": [
-        (64, "orders alone"),
-        (192, "query, key and value"),
-        (32, "two products"),
-        (48, "divide by 2 d"),
-        (1.5, "multiply by 64"),
-        (6144, "once more"),
+        (512, "orders alone"),
+        (1536, "left out, or"),
+        (384, "divide by 2 d"),
+        (96, "for d = 64"),
+        (1.5, "multiply by 512"),
+        (768 * 512, "once more"),
         (100, "not it"),
         ("1.5 d", "numbers"),
     ],
     "conv": [
+        (same_conv, "stands in the middle"),
         (flipped, "turned round"),
         (zeros_behind, "looks ahead"),
         (ahead_flipped, "looks ahead"),
@@ -202,7 +212,7 @@ WRONG = {
 }
 RIGHT = {
     "layers": [[50, 5, 1], (50.0, 5.0, 1.0), torch.tensor([50, 5, 1])],
-    "crossing": [96, 96.0, torch.tensor(96), 1.5 * 64],
+    "crossing": [768, 768.0, torch.tensor(768), 1.5 * 512],
     "conv": [right_conv, torch_conv, loop_conv],
     "step": [right_step, torch_step, linear_step],
 }

@@ -253,7 +253,7 @@ def hot(expected, classes):
 
 WRONG = {
     "layer_size": [
-        (49728, "norms are missing"),
+        (49728, "256 are missing"),
         (49856, "two norms"),
         (50112, "three norms"),
         (49664, "biases are missing"),
@@ -300,6 +300,7 @@ WRONG = {
     ],
     "decoder_input": [
         (joined, "END is still in it"),
+        (lambda e: rolled_input(e).float(), "stay integers"),
         (lambda e: e.roll(1, 1), "roll brings the last"),
         (lambda e: e.roll(-1, 1), "moves to the left"),
         (lambda e: F.pad(e, (1, 0), value=1), "one column too many"),
