@@ -536,7 +536,7 @@ assert session.quick() or (least >= 0.8 and beyond < 0.2)
 # Attention does not care how far: without positions, 512 is as near as 8. (At 8
 # it was still learning.) The plain CNN **cannot** hear beyond 12 places; at 8
 # it could, and had not learned it in the time. The dilated CNN can hear all 512,
-# and had learned a little at 8 only when we ran it. That speaks of this budget, and
+# and had learned little, and only near, when we ran it. That speaks of this budget, and
 # this machine's clock, not of what they could ever do.
 #
 # And the GRU? **Predict** what somebody scores who remembers *which* four symbols
@@ -550,8 +550,8 @@ print(f"all four, not their keys: {sum(commonest) / len(hands):.3f}")
 print(f"one of the four:          {1 / 4 + 3 / 4 / rca.SYMBOLS:.3f}")
 
 # %% [markdown]
-# Compare the GRU's row: between these at every distance, when we ran it. It knows
-# something of what lay there, and not under which key. So is it the *distance* that is
+# Compare the GRU's row: it lay about between these at every distance when we ran
+# it. It knows something of what lay there, and not under which key. So is it the *distance* that is
 # too much for it, or the *four cards*? **Predict**, then give it one card, the same
 # seconds.
 
