@@ -689,8 +689,10 @@ figure = plotting.curves(
     smooth, xlabel="step", ylabel="training loss",
     title="Post-norm without warm-up stays near guessing",
 )
-figure.axes[0].axhline(math.log(10), color="0.6", lw=1, ls=":")
-figure.axes[0].text(RACE, math.log(10) + 0.06, "guessing", ha="right")
+ax = figure.axes[0]
+ax.axhline(math.log(10), color="0.6", lw=1, ls=":")
+ax.text(1, math.log(10) + 0.06, "guessing", ha="right",
+        transform=ax.get_yaxis_transform())  # x: a share of the width
 plotting.show(
     figure,
     alt="Training loss of four runs over 240 steps. Both pre-norm runs fall "
