@@ -460,6 +460,14 @@ made = [
 player = views.CartPlayer(made, alt="Two carts, made for a test.")
 player
 """
+# Keeps the kernel busy for a second: what a view sends now is echoed late.
+BUSY = """
+  const {commands, shell} = window.jupyterapp;
+  const book = shell.currentWidget.content;
+  book.activeCellIndex = number;
+  book.activeCell.model.sharedModel.setSource('import time; time.sleep(1)');
+  const done = commands.execute('notebook:run-cell');
+"""
 
 
 def test_the_cart_player_by_keyboard_alone(open_lesson):
@@ -488,12 +496,7 @@ def test_the_cart_player_by_keyboard_alone(open_lesson):
 
 # A step is chosen and Play pressed while the kernel is busy for a second: its
 # echo of the step comes while the film plays.
-PLAYED = """async (number) => {
-  const {commands, shell} = window.jupyterapp;
-  const book = shell.currentWidget.content;
-  book.activeCellIndex = number;
-  book.activeCell.model.sharedModel.setSource('import time; time.sleep(1)');
-  const done = commands.execute('notebook:run-cell');
+PLAYED = "async (number) => {" + BUSY + """
   const view = document.querySelector('.attn-carts');
   const [ask, step] = view.querySelectorAll('input');
   const put = (input, value) => {
@@ -679,12 +682,7 @@ DRAWN = """async ([selector, name, options, events]) => {
 
 # Down in the detail again and again, while the kernel is busy for a second: the
 # first press waits there, its echo comes in the midst of the others, unsent.
-PRESSED = """async (number) => {
-  const {commands, shell} = window.jupyterapp;
-  const book = shell.currentWidget.content;
-  book.activeCellIndex = number;
-  book.activeCell.model.sharedModel.setSource('import time; time.sleep(1)');
-  const done = commands.execute('notebook:run-cell');
+PRESSED = "async (number) => {" + BUSY + """
   const view = document.querySelector('.attn-viewer');
   const detail = view.querySelector('.attn-viewer-detail');
   const words = [];

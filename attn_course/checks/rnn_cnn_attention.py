@@ -19,11 +19,9 @@ def layers(answer):
         [50, 5, 1],
         praise="two places a layer; powers of three; all at once",
         mistakes=[
-            ([34, 5, 1], "a kernel of 3 reaches two places back, not three: "
-             "one of the three is the place itself"),
             *(([part, 5, 1], "a kernel of 3 reaches two places back, not "
                "three: one of the three is the place itself")
-              for part in (33, 100 / 3)),
+              for part in (34, 33, 100 / 3)),
             ([51, 5, 1], "one too many: 50 layers of two places each reach "
              "back 100"),
             ([100, 5, 1], "that is one place a layer, a kernel of 2: a kernel "
