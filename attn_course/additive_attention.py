@@ -457,9 +457,7 @@ def sequence_loss(
     )
 
 
-def shift_right(
-    expected: Int[Tensor, "batch t"],
-) -> Int[Tensor, "batch t"]:
+def shift_right(expected: Int[Tensor, "batch t"]) -> Int[Tensor, "batch t"]:
     """Make the decoder's input of what it shall say: ``START``, then the rest.
 
     At place i it reads the right token i - 1, whatever it would have said
@@ -653,7 +651,9 @@ def _check_tokens(name: str, tokens: Tensor, size: int) -> Tensor:
     whole = (torch.int32, torch.int64)
     if not isinstance(tokens, Tensor) or tokens.dtype not in whole:
         found = getattr(tokens, "dtype", type(tokens).__name__)
-        raise ValueError(f"{name}: expected a tensor of token ids, got {found}")
+        raise ValueError(
+            f"{name}: expected a tensor of token ids, got {found}"
+        )
     if tokens.dim() != 2:
         raise ValueError(
             f"{name}: expected shape (batch, length), got {tuple(tokens.shape)}"

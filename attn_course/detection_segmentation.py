@@ -804,11 +804,7 @@ class Losses(NamedTuple):
 
 
 def set_loss(
-    answers: Answers,
-    scenes: Scenes,
-    *,
-    groups: int = 1,
-    nothing: float = 0.2,
+    answers: Answers, scenes: Scenes, *, groups: int = 1, nothing: float = 0.2
 ) -> Losses:
     """Compare a set of answers with a set of objects, in no order.
 
@@ -1134,9 +1130,7 @@ def mask_overlaps(
 
 
 def mean_interval_over_scenes(
-    values: Sequence[Float[Tensor, "..."]],
-    samples: int = 1000,
-    seed: int = 0,
+    values: Sequence[Float[Tensor, "..."]], samples: int = 1000, seed: int = 0
 ) -> Interval:
     """Average numbers over all objects; the interval resamples scenes."""
     sums = np.array([float(v.sum()) for v in values])

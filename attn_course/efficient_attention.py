@@ -459,7 +459,9 @@ class _Tiled(torch.autograd.Function):
         query, key, value, mask, output, log_sum = ctx.saved_tensors
         tiles = _Tiles(query, key, mask, *ctx.options)
         exact, scale = tiles.exact, tiles.scale
-        slopes = [torch.zeros_like(x, dtype=exact) for x in (query, key, value)]
+        slopes = [
+            torch.zeros_like(x, dtype=exact) for x in (query, key, value)
+        ]
         d_query, d_key, d_value = slopes
         for rows in tiles.rows:
             d_out = slope[..., rows, :].to(exact)
@@ -566,13 +568,13 @@ class KeyValueCache:
         """
         new = key.shape[2]
         for name, x, kept in (
-            ("key", key, self.keys), ("value", value, self.values)
-        ):  # fmt: skip
+            ("key", key, self.keys),
+            ("value", value, self.values),
+        ):
             expected = (*kept.shape[:2], new, kept.shape[3])
             if x.shape != expected:
                 raise ValueError(
-                    f"{name}: expected shape {expected}, "
-                    f"got {tuple(x.shape)}"
+                    f"{name}: expected shape {expected}, got {tuple(x.shape)}"
                 )
         if self.rolling:
             key, value = key[:, :, -self.most :], value[:, :, -self.most :]
@@ -595,7 +597,11 @@ class KeyValueCache:
 
 
 def cache_bytes(
-    layers: int, kv_heads: int, head_dim: int, positions: int, bytes_each: int = 2
+    layers: int,
+    kv_heads: int,
+    head_dim: int,
+    positions: int,
+    bytes_each: int = 2,
 ) -> int:
     """Return the bytes of the keys and values of one sequence.
 
@@ -1161,7 +1167,10 @@ class ModelSize:
     @property
     def per_layer(self) -> int:
         """Return the parameters in the matrices of one layer."""
-        wide, narrow = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        wide, narrow = (
+            self.heads * self.head_dim,
+            self.kv_heads * self.head_dim,
+        )
         attention = 2 * self.dim * wide + 2 * self.dim * narrow
         return attention + (3 if self.gated else 2) * self.dim * self.hidden
 
@@ -1182,26 +1191,94 @@ class ModelSize:
 MODELS = {
     model.name: model
     for model in (
-        ModelSize("GPT-2 124M", 12, 768, 12, 12, 64, 3072, 50257,
-                  "Radford et al. (2019), and the released configuration",
-                  gated=False, tied=True, positions=1024),
-        ModelSize("Falcon 7B", 32, 4544, 71, 1, 64, 4 * 4544, 65024,
-                  "Almazrouei et al. (2023), and the released configuration",
-                  gated=False),
-        ModelSize("Llama 2 7B", 32, 4096, 32, 32, 128, 11008, 32000,
-                  "Touvron et al. (2023), and the released configuration"),
-        ModelSize("Mistral 7B", 32, 4096, 32, 8, 128, 14336, 32000,
-                  "Jiang et al. (2023), table 1", window=4096),
-        ModelSize("Llama 3 8B", 32, 4096, 32, 8, 128, 14336, 128256,
-                  "Grattafiori et al. (2024), table 3, and the released "
-                  "configuration"),
-        ModelSize("Llama 2 70B", 80, 8192, 64, 8, 128, 28672, 32000,
-                  "Touvron et al. (2023), and the released configuration"),
-        ModelSize("GPT-3 175B", 96, 12288, 96, 96, 128, 4 * 12288, 50257,
-                  "Brown et al. (2020), table 2.1", gated=False, tied=True,
-                  positions=2048),
+        ModelSize(
+            "GPT-2 124M",
+            12,
+            768,
+            12,
+            12,
+            64,
+            3072,
+            50257,
+            "Radford et al. (2019), and the released configuration",
+            gated=False,
+            tied=True,
+            positions=1024,
+        ),
+        ModelSize(
+            "Falcon 7B",
+            32,
+            4544,
+            71,
+            1,
+            64,
+            4 * 4544,
+            65024,
+            "Almazrouei et al. (2023), and the released configuration",
+            gated=False,
+        ),
+        ModelSize(
+            "Llama 2 7B",
+            32,
+            4096,
+            32,
+            32,
+            128,
+            11008,
+            32000,
+            "Touvron et al. (2023), and the released configuration",
+        ),
+        ModelSize(
+            "Mistral 7B",
+            32,
+            4096,
+            32,
+            8,
+            128,
+            14336,
+            32000,
+            "Jiang et al. (2023), table 1",
+            window=4096,
+        ),
+        ModelSize(
+            "Llama 3 8B",
+            32,
+            4096,
+            32,
+            8,
+            128,
+            14336,
+            128256,
+            "Grattafiori et al. (2024), table 3, and the released "
+            "configuration",
+        ),
+        ModelSize(
+            "Llama 2 70B",
+            80,
+            8192,
+            64,
+            8,
+            128,
+            28672,
+            32000,
+            "Touvron et al. (2023), and the released configuration",
+        ),
+        ModelSize(
+            "GPT-3 175B",
+            96,
+            12288,
+            96,
+            96,
+            128,
+            4 * 12288,
+            50257,
+            "Brown et al. (2020), table 2.1",
+            gated=False,
+            tied=True,
+            positions=2048,
+        ),
     )
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -1223,18 +1300,36 @@ def _accelerator(name, speeds, bandwidth, memory, source):
 ACCELERATORS = {
     device.name: device
     for device in (
-        _accelerator("NVIDIA T4", (8.1, 65, 130), 320, 16,
-                     "NVIDIA T4 datasheet, and its product brief for the "
-                     "bandwidth"),
-        _accelerator("GeForce RTX 4090", (82.6, 165.2, 660.6), 1008, 24,
-                     "NVIDIA Ada GPU architecture whitepaper, appendix A"),
-        _accelerator("NVIDIA A100 80GB SXM", (19.5, 312, 624), 2039, 80,
-                     "NVIDIA A100 datasheet"),
-        _accelerator("NVIDIA H100 80GB SXM", (67, 989, 1979), 3350, 80,
-                     "NVIDIA H100 datasheet, half of the numbers with "
-                     "sparsity"),
+        _accelerator(
+            "NVIDIA T4",
+            (8.1, 65, 130),
+            320,
+            16,
+            "NVIDIA T4 datasheet, and its product brief for the bandwidth",
+        ),
+        _accelerator(
+            "GeForce RTX 4090",
+            (82.6, 165.2, 660.6),
+            1008,
+            24,
+            "NVIDIA Ada GPU architecture whitepaper, appendix A",
+        ),
+        _accelerator(
+            "NVIDIA A100 80GB SXM",
+            (19.5, 312, 624),
+            2039,
+            80,
+            "NVIDIA A100 datasheet",
+        ),
+        _accelerator(
+            "NVIDIA H100 80GB SXM",
+            (67, 989, 1979),
+            3350,
+            80,
+            "NVIDIA H100 datasheet, half of the numbers with sparsity",
+        ),
     )
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -293,10 +293,7 @@ def merge_tokens(
 
 @torch.no_grad()
 def read(
-    model: SentenceEncoder,
-    tokenizer,
-    texts: Sequence[str],
-    chunk: int = 32,
+    model: SentenceEncoder, tokenizer, texts: Sequence[str], chunk: int = 32
 ) -> list[Reading]:
     """Let the model read sentences, and keep the weights of every head.
 
@@ -446,6 +443,7 @@ def reference_hits(
 
 # Pronouns that only meaning can settle ---------------------------------------
 
+
 def meaning_references() -> list[Reference]:
     """Write 28 sentences in which only the meaning says what "it" is.
 
@@ -460,10 +458,9 @@ def meaning_references() -> list[Reference]:
         for ending, nouns in zip(endings, [(first, second), (second, first)]):
             found.append(
                 Reference(
-                    f"{text}{ending}.", "it", *nouns, number,
-                    nouns[0] == first,
+                    f"{text}{ending}.", "it", *nouns, number, nouns[0] == first
                 )
-            )  # fmt: skip
+            )
     return found
 
 

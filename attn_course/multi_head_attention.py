@@ -131,8 +131,7 @@ class MultiHeadAttention(nn.Module):
         *,
         need_weights: bool = False,
     ) -> tuple[
-        Float[Tensor, "batch q dim"],
-        Float[Tensor, "batch heads q k"] | None,
+        Float[Tensor, "batch q dim"], Float[Tensor, "batch heads q k"] | None
     ]:
         """Answer every query, with each head.
 

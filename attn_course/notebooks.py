@@ -364,7 +364,9 @@ def _tidy(notebook) -> None:
 
 ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 FILE_PATH = re.compile(r"(?:^|[\s'\"(])(?:/[\w.~-]+){2,}|[A-Z]:\\|\\Users\\")
-CLOCK = re.compile(r"\b\d{1,2}:\d{2}(:\d{2})?\b|\b\d+(\.\d+)? ?(ms|µs|seconds)\b")
+CLOCK = re.compile(
+    r"\b\d{1,2}:\d{2}(:\d{2})?\b|\b\d+(\.\d+)? ?(ms|µs|seconds)\b"
+)
 VERSION = re.compile(r"\b\d+\.\d+\.\d+\b|\+cpu\b|\+cu\d+")
 DEVICE = re.compile(r"\bcuda(:\d)?\b|device='|\bmps:\d\b")
 NOISE = [
@@ -403,7 +405,9 @@ def agreement(folder: Path = FOLDER) -> list[str]:
     }
     problems = []
     for place, found in places.items():
-        problems += [f"{n}: missing in {place}" for n in names if n not in found]
+        problems += [
+            f"{n}: missing in {place}" for n in names if n not in found
+        ]
         problems += [
             f"{n}: stands in {place}, but has no source"
             for n in found
@@ -501,7 +505,9 @@ def house_rules(name: str, folder: Path = FOLDER) -> list[str]:
         said.append(f"a code cell of {lengths[-1]} lines (30 at most)")
     short = sum(n < 20 for n in lengths)
     if short < 0.9 * len(lengths):
-        said.append(f"only {short} of {len(lengths)} code cells under 20 lines")
+        said.append(
+            f"only {short} of {len(lengths)} code cells under 20 lines"
+        )
     for number, cell in enumerate(cells):
         lines = cell.source.splitlines()
         if cell.cell_type == "code":
@@ -538,9 +544,7 @@ def strict_share(name: str, folder: Path = FOLDER) -> tuple[int, int]:
     return sum(not _ignored(c) for c in shown), len(shown)
 
 
-RULES = [
-    same_cells, executed, clean_outputs, alt_texts, house_rules, compared,
-]  # fmt: skip
+RULES = [same_cells, executed, clean_outputs, alt_texts, house_rules, compared]
 
 
 def _skeleton(text: str, cells) -> list[str]:
@@ -649,7 +653,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m attn_course.notebooks")
     commands = parser.add_subparsers(dest="command", required=True)
     builder = commands.add_parser("build", help="execute changed lessons")
-    builder.add_argument("lesson", nargs="*", help="NN or NN_slug; all if none")
+    builder.add_argument(
+        "lesson", nargs="*", help="NN or NN_slug; all if none"
+    )
     builder.add_argument("--force", action="store_true", help="unchanged too")
     commands.add_parser("mark", help="text, tags and slides; execute nothing")
     commands.add_parser("check", help="compare sources, notebooks, modules")
@@ -685,7 +691,9 @@ def _build_all(wanted: list[str], force: bool) -> int:
     names = lessons()
     for prefix in wanted:
         if not any(name.startswith(prefix) for name in names):
-            raise ValueError(f"lesson: expected one of {names}, got {prefix!r}")
+            raise ValueError(
+                f"lesson: expected one of {names}, got {prefix!r}"
+            )
     live = sys.stdout.isatty()
 
     def say(text: str) -> None:

@@ -30,9 +30,15 @@ from attn_course.text_classification import mean_interval, wilson_interval
 from attn_course.transformer import Encoder
 
 KINDS = (
-    "western", "crime", "comedy", "horror", "romance", "space", "music",
+    "western",
+    "crime",
+    "comedy",
+    "horror",
+    "romance",
+    "space",
+    "music",
     "nature",
-)  # fmt: skip
+)
 MOODS = ("calm", "sad", "bright", "tense", "odd")
 TITLES = 3  # films of each kind and mood
 MOST = 32  # items that a model looks back at
@@ -60,11 +66,7 @@ class Catalogue:
     """
 
     def __init__(
-        self,
-        *,
-        turns: int = 3,
-        surprise: float = 0.1,
-        keep_mood: float = 0.8,
+        self, *, turns: int = 3, surprise: float = 0.1, keep_mood: float = 0.8
     ) -> None:
         """Create all films.
 
@@ -97,9 +99,7 @@ class Catalogue:
             ValueError: if there is no such item.
         """
         if not 1 <= item <= self.items:
-            raise ValueError(
-                f"item: expected 1 to {self.items}, got {item}"
-            )
+            raise ValueError(f"item: expected 1 to {self.items}, got {item}")
         kind, mood = KINDS[self.kind[item]], MOODS[self.mood[item]]
         return f"{mood} {kind} {(item - 1) % TITLES + 1}"
 
@@ -144,9 +144,7 @@ class Catalogue:
         Their lengths are even between ``least`` and ``most``.
         """
         generator = torch.Generator().manual_seed(seed)
-        lengths = torch.randint(
-            least, most + 1, (users,), generator=generator
-        )
+        lengths = torch.randint(least, most + 1, (users,), generator=generator)
         tokens = torch.zeros(users, most, dtype=torch.int64)
         for place in range(most):
             chances = self.chances(tokens[:, :place])
@@ -208,9 +206,7 @@ class Split(NamedTuple):
             ValueError: if ``part`` is neither "valid" nor "test".
         """
         if part not in ("valid", "test"):
-            raise ValueError(
-                f"part: expected 'valid' or 'test', got {part!r}"
-            )
+            raise ValueError(f"part: expected 'valid' or 'test', got {part!r}")
         both = zip(self.train, self.valid, self.test)
         if part == "valid":
             rows = [(items, valid) for items, valid, _ in both if valid]
@@ -843,9 +839,7 @@ def recommend(
     )
 
 
-def change(
-    history: Sequence[int], place: int, item: int | None
-) -> list[int]:
+def change(history: Sequence[int], place: int, item: int | None) -> list[int]:
     """Put another item at a place of a history, or take it out with None.
 
     Raises:

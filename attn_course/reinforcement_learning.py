@@ -219,7 +219,9 @@ def interleave(
                 f" got {tuple(x.shape)}"
             )
     steps = torch.stack([returns, states, actions], dim=2)
-    return steps.flatten(1, 2)  # (batch, steps, 3, dim) to (batch, tokens, dim)
+    return steps.flatten(
+        1, 2
+    )  # (batch, steps, 3, dim) to (batch, tokens, dim)
 
 
 class Window(NamedTuple):
@@ -334,9 +336,13 @@ class DecisionTransformer(nn.Module):
         return self.output(found[:, 1::3]), weights  # at the state tokens
 
     def _check(
-        self, returns: Tensor, states: Tensor, actions: Tensor, times: Tensor,
+        self,
+        returns: Tensor,
+        states: Tensor,
+        actions: Tensor,
+        times: Tensor,
         hide: Sequence[str],
-    ) -> int:  # fmt: skip
+    ) -> int:
         """Refuse inputs that do not fit; return the number of steps."""
         batch, steps = returns.shape
         if not 1 <= steps <= self.context:
@@ -354,8 +360,9 @@ class DecisionTransformer(nn.Module):
                     f"{name}: expected shape {shape}, got {tuple(x.shape)}"
                 )
         for name, x, most in (
-            ("actions", actions, len(ACTIONS)), ("times", times, LONGEST),
-        ):  # fmt: skip
+            ("actions", actions, len(ACTIONS)),
+            ("times", times, LONGEST),
+        ):
             if x.min() < 0 or x.max() >= most:
                 raise ValueError(
                     f"{name}: expected 0 to {most - 1}, got "

@@ -55,9 +55,14 @@ def gru_step(
     torch's ``nn.GRU`` multiplies after, and so do we.
     """
     size = state.shape[-1]
-    wanted = {"weight_in": (3 * size, x.shape[-1]),
-              "weight_state": (3 * size, size)}  # fmt: skip
-    for name, found in (("weight_in", weight_in), ("weight_state", weight_state)):
+    wanted = {
+        "weight_in": (3 * size, x.shape[-1]),
+        "weight_state": (3 * size, size),
+    }
+    for name, found in (
+        ("weight_in", weight_in),
+        ("weight_state", weight_state),
+    ):
         if tuple(found.shape) != wanted[name]:
             raise ValueError(
                 f"{name}: expected shape {wanted[name]}, got "
@@ -166,9 +171,12 @@ class CausalConv(nn.Module):
         """
         dim = self.mix.out_features
         theirs = nn.Conv1d(
-            dim, dim, self.kernel, dilation=self.dilation,
+            dim,
+            dim,
+            self.kernel,
+            dilation=self.dilation,
             bias=self.mix.bias is not None,
-        ).to(self.mix.weight)  # fmt: skip
+        ).to(self.mix.weight)
         weight = self.mix.weight.view(dim, self.kernel, dim)
         with torch.no_grad():
             theirs.weight.copy_(weight.transpose(1, 2))  # (out, in, kernel)
@@ -554,9 +562,7 @@ def _block(kind: str, dim: int, depth: int, rotary: bool) -> nn.Module:
     return ConvBlock(dim, 3, 3**depth if kind == "dilated CNN" else 1)
 
 
-def width_for(
-    kind: str, parameters: int, tokens: int, classes: int
-) -> int:
+def width_for(kind: str, parameters: int, tokens: int, classes: int) -> int:
     """Find the even ``dim`` with which a Reader comes nearest to a size.
 
     Raises:

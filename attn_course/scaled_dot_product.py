@@ -167,7 +167,8 @@ def scaled_dot_product_attention(
 
 
 def masked_softmax(
-    scores: Float[Tensor, "*batch q k"], mask: Bool[Tensor, "..."] | None = None
+    scores: Float[Tensor, "*batch q k"],
+    mask: Bool[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "*batch q k"]:
     """Take the softmax over the keys that are allowed; the others get 0.
 
@@ -319,7 +320,11 @@ def _scaled_scores(query: Tensor, key: Tensor, scale: float) -> Tensor:
 
 
 def _fused(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scale: float,
 ) -> tuple[Tensor, Tensor | None]:
     """Call torch's fused kernel, which wants (batch, heads, length, dim).
 

@@ -35,7 +35,6 @@ from attn_course import training
 from attn_course.additive_attention import (
     END,
     PAD,
-    START,
     EncoderDecoder,
     Memory,
     greedy,
@@ -80,7 +79,9 @@ def read_wave(source: bytes | str | os.PathLike) -> Float[Tensor, " samples"]:
             than ``LONGEST`` seconds.
         OSError: if the path cannot be read.
     """
-    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    content = (
+        source if isinstance(source, bytes) else Path(source).read_bytes()
+    )
     if not content:
         raise ValueError("source: expected a sound file, got an empty file")
     try:
@@ -115,9 +116,7 @@ def read_wave(source: bytes | str | os.PathLike) -> Float[Tensor, " samples"]:
     return torch.from_numpy(wave).float()
 
 
-def frames(
-    wave: Float[Tensor, " samples"],
-) -> Float[Tensor, "frames window"]:
+def frames(wave: Float[Tensor, " samples"]) -> Float[Tensor, "frames window"]:
     """Cut a wave into overlapping pieces of ``WINDOW``, one every ``HOP``.
 
     A wave shorter than one piece is filled up with quiet; what is left at the
@@ -128,8 +127,7 @@ def frames(
     """
     if wave.dim() != 1 or not len(wave):
         raise ValueError(
-            "wave: expected one row of samples, "
-            f"got shape {tuple(wave.shape)}"
+            f"wave: expected one row of samples, got shape {tuple(wave.shape)}"
         )
     return F.pad(wave, (0, max(0, WINDOW - len(wave)))).unfold(0, WINDOW, HOP)
 
@@ -175,9 +173,7 @@ def mel_filters(
     return torch.minimum(rising, falling).clamp(min=0).float()
 
 
-def log_mel(
-    wave: Float[Tensor, " samples"],
-) -> Float[Tensor, "frames bands"]:
+def log_mel(wave: Float[Tensor, " samples"]) -> Float[Tensor, "frames bands"]:
     """Make the features: log power in each mel band, from 0 to 1.
 
     frames, Hann window, power spectrum, mel filters, decibels. The loudest
@@ -522,11 +518,7 @@ class Stem(nn.Module):
     """
 
     def __init__(
-        self,
-        dim: int,
-        channels: int = 16,
-        bands: int = BANDS,
-        groups: int = 4,
+        self, dim: int, channels: int = 16, bands: int = BANDS, groups: int = 4
     ) -> None:
         """Create the layers; the second convolution has twice the channels."""
         super().__init__()
@@ -552,9 +544,13 @@ class Stem(nn.Module):
         self,
         features: Float[Tensor, "batch frames bands"],
         lengths: Int[Tensor, " batch"],
-    ) -> tuple[Float[Tensor, "batch tokens dim"], Bool[Tensor, "batch tokens"]]:
+    ) -> tuple[
+        Float[Tensor, "batch tokens dim"], Bool[Tensor, "batch tokens"]
+    ]:
         """Return the tokens, and which of them are real."""
-        x = level_bands(features, lengths)[:, None]  # (batch, 1, frames, bands)
+        x = level_bands(features, lengths)[
+            :, None
+        ]  # (batch, 1, frames, bands)
         for convolve, norm in zip(self.shorten, self.norms):
             x = norm(convolve(x)).relu()
             lengths = (lengths + 1) // 2
@@ -809,7 +805,11 @@ def train(
 ) -> training.History:
     """Train a model by the lesson's recipe; other options are ``fit``'s."""
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        model.parameters(),
+        lr,
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        fused=True,
     )
     return training.fit(
         model,
@@ -914,9 +914,7 @@ def error_counts(
             f"found: expected {len(expected)} texts, got {len(found)}"
         )
     if unit not in ("word", "character"):
-        raise ValueError(
-            f"unit: expected 'word' or 'character', got {unit!r}"
-        )
+        raise ValueError(f"unit: expected 'word' or 'character', got {unit!r}")
     cut = str.split if unit == "word" else list
     errors = [
         edit_counts(cut(a), cut(b)).total for a, b in zip(found, expected)
@@ -1013,9 +1011,7 @@ def align(
     return words, weights[: len(words)]
 
 
-def centres(
-    weights: Float[Tensor, "words tokens"],
-) -> Float[Tensor, " words"]:
+def centres(weights: Float[Tensor, "words tokens"]) -> Float[Tensor, " words"]:
     """Return when each word listens: the mean time under its weights, in s."""
     middle = torch.arange(weights.shape[1]).to(weights) + 0.5
     return weights @ middle * TOKEN_SECONDS
@@ -1137,8 +1133,14 @@ def load(path: Path | None = None) -> Recogniser:
         vocabulary = _vocabulary(words)
         model = KINDS[about["kind"]](len(vocabulary), int(about["dim"]))
         model.load_state_dict(tensors)
-    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError,
-            ValueError) as error:  # fmt: skip
+    except (
+        SafetensorError,
+        OSError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(
             f"path: expected a trained model at {path}, found a damaged file "
             f"or one of another version ({type(error).__name__})"
@@ -1195,8 +1197,10 @@ def main(arguments: Sequence[str]) -> int:
     """Print a transcript per file; return 1 if one could not be read."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print("use: python -m attn_course.speech_attention FILE.wav ...")
-        print(f"It knows {len(speech_words())} English words: digits and "
-              "short commands.")  # fmt: skip
+        print(
+            f"It knows {len(speech_words())} English words: digits and "
+            "short commands."
+        )
         return 0 if arguments else 2
 
     def tell(line: str) -> None:
@@ -1207,8 +1211,10 @@ def main(arguments: Sequence[str]) -> int:
     except (FileNotFoundError, ValueError) as error:
         if isinstance(error, ValueError):
             tell(f"{error}; training anew")
-        tell("no trained model yet: training one takes one to three minutes, "
-             "once")  # fmt: skip
+        tell(
+            "no trained model yet: training one takes one to three minutes, "
+            "once"
+        )
         found = train_recogniser(tell=tell)
         save(found)
         tell(f"kept at {cache_file()}")

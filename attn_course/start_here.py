@@ -99,7 +99,9 @@ ROAD = [
     Lesson("10_detection_segmentation", "at work", "Where, and which pixels?"),
     Lesson("11_speech_attention", "at work", "Can attention listen?"),
     Lesson("12_rnn_cnn_attention", "understood", "When is it the right tool?"),
-    Lesson("13_efficient_attention", "understood", "Why expensive, what helps?"),
+    Lesson(
+        "13_efficient_attention", "understood", "Why expensive, what helps?"
+    ),
     Lesson("14_interpreting_attention", "understood", "Do weights explain?"),
     Lesson("15_recommendation", "beyond", "What will you want next?"),
     Lesson("16_reinforcement_learning", "beyond", "Can attention act?"),
@@ -139,54 +141,124 @@ GLOSSARY = [
     Term("encoder", "编码器", "reads the source, a state per token", "05"),
     Term("decoder", "解码器", "writes the target, token by token", "05"),
     Term("bottleneck", "瓶颈", "a whole sentence in one vector", "05"),
-    Term("context", "上下文向量", "what a decoder step got from attention", "05"),
-    Term("additive score", "加性打分", "v · tanh(W q + W k), Bahdanau 2015", "05"),
+    Term(
+        "context", "上下文向量", "what a decoder step got from attention", "05"
+    ),
+    Term(
+        "additive score",
+        "加性打分",
+        "v · tanh(W q + W k), Bahdanau 2015",
+        "05",
+    ),
     Term("alignment", "对齐", "which source token a target token sees", "05"),
-    Term("teacher forcing", "教师强制", "train on the right previous token", "05"),
-    Term("greedy decoding", "贪心解码", "the likeliest token at each step", "05"),
-    Term("residual", "残差连接", "add what a part found to what was there", "06"),
+    Term(
+        "teacher forcing",
+        "教师强制",
+        "train on the right previous token",
+        "05",
+    ),
+    Term(
+        "greedy decoding", "贪心解码", "the likeliest token at each step", "05"
+    ),
+    Term(
+        "residual", "残差连接", "add what a part found to what was there", "06"
+    ),
     Term("layer norm", "层归一化", "each token to mean 0, variance 1", "06"),
     Term("pre-norm", "前置归一化", "norm before each part, not after", "06"),
     Term("MLP", "多层感知机", "small network, each token by itself", "06"),
-    Term("dropout", "随机失活", "numbers set to 0 at random, in training", "06"),
+    Term(
+        "dropout", "随机失活", "numbers set to 0 at random, in training", "06"
+    ),
     Term("label smoothing", "标签平滑", "aim a little below certainty", "06"),
     Term("warm-up", "学习率预热", "start with small learning rates", "06"),
-    Term("ablation", "消融实验", "take a part out, measure what is lost", "06"),
+    Term(
+        "ablation", "消融实验", "take a part out, measure what is lost", "06"
+    ),
     Term("subword", "子词", "a piece of a word, learned from counts", "07"),
-    Term("beam search", "束搜索", "keep the best few translations so far", "07"),
-    Term("BLEU", "双语评估替补", "share of word groups in the reference", "07"),
-    Term("attention pooling", "注意力池化", "many vectors to one, one query", "08"),
-    Term("TF-IDF", "词频-逆文档频率", "word counts, rare words count more", "08"),
-    Term("confidence interval", "置信区间", "where other tests would lead", "08"),
+    Term(
+        "beam search", "束搜索", "keep the best few translations so far", "07"
+    ),
+    Term(
+        "BLEU", "双语评估替补", "share of word groups in the reference", "07"
+    ),
+    Term(
+        "attention pooling",
+        "注意力池化",
+        "many vectors to one, one query",
+        "08",
+    ),
+    Term(
+        "TF-IDF", "词频-逆文档频率", "word counts, rare words count more", "08"
+    ),
+    Term(
+        "confidence interval", "置信区间", "where other tests would lead", "08"
+    ),
     Term("patch", "图像块", "a small square of an image", "09"),
     Term("class token", "分类词元", "an added token that sums up", "09"),
     Term("rollout", "注意力展开", "weights multiplied through layers", "09"),
     Term("bounding box", "边界框", "the smallest box around an object", "10"),
     Term("IoU", "交并比", "shared area over area of both together", "10"),
-    Term("object query", "目标查询", "learned vector that finds one object", "10"),
-    Term("bipartite matching", "二分图匹配", "cheapest one-to-one pairing", "10"),
-    Term("average precision (AP)", "平均精度", "precision over all recalls", "10"),
+    Term(
+        "object query",
+        "目标查询",
+        "learned vector that finds one object",
+        "10",
+    ),
+    Term(
+        "bipartite matching", "二分图匹配", "cheapest one-to-one pairing", "10"
+    ),
+    Term(
+        "average precision (AP)",
+        "平均精度",
+        "precision over all recalls",
+        "10",
+    ),
     Term("segmentation", "分割", "which pixels belong to what", "10"),
     Term("NMS", "非极大值抑制", "delete boxes that overlap a surer one", "10"),
-    Term("log-mel features", "对数梅尔特征", "loudness by pitch band over time", "11"),
-    Term("CTC", "连接时序分类", "sums over all paths that say the words", "11"),
+    Term(
+        "log-mel features",
+        "对数梅尔特征",
+        "loudness by pitch band over time",
+        "11",
+    ),
+    Term(
+        "CTC", "连接时序分类", "sums over all paths that say the words", "11"
+    ),
     Term("blank", "空白符", "CTC's symbol for no word here", "11"),
-    Term("word error rate", "词错误率", "changes per word that was said", "11"),
+    Term(
+        "word error rate", "词错误率", "changes per word that was said", "11"
+    ),
     Term("monotonic", "单调", "moving forward only, as time does", "11"),
-    Term("path length", "路径长度", "steps between two places of a text", "12"),
+    Term(
+        "path length", "路径长度", "steps between two places of a text", "12"
+    ),
     Term("dilated convolution", "空洞卷积", "a kernel with gaps", "12"),
     Term("online softmax", "在线归一化", "a softmax in one pass", "13"),
-    Term("flash attention", "分块精确注意力", "exact attention, tile by tile", "13"),
+    Term(
+        "flash attention",
+        "分块精确注意力",
+        "exact attention, tile by tile",
+        "13",
+    ),
     Term("KV cache", "键值缓存", "keys and values kept while writing", "13"),
     Term("grouped queries (GQA)", "分组查询注意力", "heads share keys", "13"),
-    Term("sliding window", "滑动窗口", "only the last w tokens are seen", "13"),
+    Term(
+        "sliding window", "滑动窗口", "only the last w tokens are seen", "13"
+    ),
     Term("linear attention", "线性注意力", "no softmax, so no square", "13"),
     Term("roofline", "屋顶线模型", "limit by arithmetic or by memory", "13"),
     Term("attention sink", "注意力汇", "a token that takes idle weight", "14"),
     Term("induction head", "归纳头", "finds what came next last time", "14"),
     Term("hit rate", "命中率", "share of people whose item is listed", "15"),
-    Term("matrix factorization", "矩阵分解", "people, items: short vectors", "15"),
+    Term(
+        "matrix factorization",
+        "矩阵分解",
+        "people, items: short vectors",
+        "15",
+    ),
     Term("policy", "策略", "what to do in a state", "16"),
     Term("return-to-go", "未来回报", "the reward that is still to come", "16"),
-    Term("behaviour cloning", "行为克隆", "do as the recorded players did", "16"),
+    Term(
+        "behaviour cloning", "行为克隆", "do as the recorded players did", "16"
+    ),
 ]

@@ -42,9 +42,7 @@ def words(text: str) -> list[str]:
         ValueError: if ``text`` is not a string.
     """
     if not isinstance(text, str):
-        raise ValueError(
-            f"text: expected a string, got {type(text).__name__}"
-        )
+        raise ValueError(f"text: expected a string, got {type(text).__name__}")
     return re.findall(WORD, text.lower().replace("\u2019", "'"))
 
 
@@ -436,9 +434,7 @@ def mean_interval(
         ValueError: if there are fewer than two numbers.
     """
     if len(numbers) < 2:
-        raise ValueError(
-            f"numbers: expected two or more, got {len(numbers)}"
-        )
+        raise ValueError(f"numbers: expected two or more, got {len(numbers)}")
     numbers = numbers.double()
     mean = numbers.mean().item()
     spread = z * numbers.std().item() / math.sqrt(len(numbers))

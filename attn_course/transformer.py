@@ -544,9 +544,7 @@ class Transformer(nn.Module):
         return self.output(x), weights
 
     def forward(
-        self,
-        source: Int[Tensor, "batch s"],
-        target: Int[Tensor, "batch t"],
+        self, source: Int[Tensor, "batch s"], target: Int[Tensor, "batch t"]
     ) -> Float[Tensor, "batch t size"]:
         """Return the logits of ``decode(encode(source), target)``."""
         return self.decode(self.encode(source), target)[0]

@@ -10,7 +10,7 @@ text to text. ``bleu``, ``chrf`` and ``paired_bootstrap`` judge;
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,9 +25,7 @@ from attn_course.additive_attention import END, PAD, START, UNKNOWN
 PLACEHOLDERS = ("{1}", "{2}", "{3}")  # never cut: one piece each
 
 
-def byte_pairs(
-    words: Mapping[str, int], merges: int
-) -> list[tuple[str, str]]:
+def byte_pairs(words: Mapping[str, int], merges: int) -> list[tuple[str, str]]:
     """Learn which neighbours to merge, the most frequent pair first.
 
     Every word starts as its characters. Again and again the pair of
@@ -285,9 +283,7 @@ def beam_search(
         ("penalty", penalty, 0),
     ):
         if number < least:
-            raise ValueError(
-                f"{name}: expected {least} or more, got {number}"
-            )
+            raise ValueError(f"{name}: expected {least} or more, got {number}")
     before = model.training
     model.eval()
     batch, device = len(source), source.device
@@ -391,9 +387,7 @@ class Translator:
         """
         ids = self.source.encode(text)
         if len(ids) == 1:
-            raise ValueError(
-                "sentence: expected at least one word, got none"
-            )
+            raise ValueError("sentence: expected at least one word, got none")
         if len(ids) > self.max_length:
             raise ValueError(
                 f"sentence: expected at most {self.max_length} pieces, got "
@@ -469,7 +463,10 @@ def _weights(model: nn.Module, memory, read: Tensor) -> Tensor | None:
 
 
 def bleu(
-    hypotheses: Sequence[str], references: Sequence[str], *, language: str = "fr"
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    language: str = "fr",
 ) -> float:
     """Score translations against references by their common n-grams.
 
@@ -488,7 +485,10 @@ def bleu(
 
 
 def chrf(
-    hypotheses: Sequence[str], references: Sequence[str], *, language: str = "fr"
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    language: str = "fr",
 ) -> float:
     """Score translations by common n-grams of characters, 1 to 6 long.
 
@@ -580,7 +580,9 @@ def paired_bootstrap(
         pair = _check_pair(hypotheses, references)
         # Per sentence: counts that add up to those of the corpus. sacrebleu's
         # own significance test uses the same two methods.
-        counts = np.array(scorer._extract_corpus_statistics(pair[0], [pair[1]]))
+        counts = np.array(
+            scorer._extract_corpus_statistics(pair[0], [pair[1]])
+        )
         sums = [counts.sum(0), *(draws @ counts)]
         scores = [
             scorer._compute_score_from_stats(row.tolist()).score
@@ -669,8 +671,11 @@ def faults(
     said, true, read = (
         _words(text, language) for text in (hypothesis, reference, source)
     )
-    if any(said[i : i + n] == said[i + n : i + 2 * n]
-           for n in (1, 2, 3) for i in range(len(said) - 2 * n + 1)):
+    if any(
+        said[i : i + n] == said[i + n : i + 2 * n]
+        for n in (1, 2, 3)
+        for i in range(len(said) - 2 * n + 1)
+    ):
         found.append(FAULTS[1])
     if len(said) < 0.6 * len(true):
         found.append(FAULTS[2])

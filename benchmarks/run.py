@@ -41,11 +41,7 @@ from torch.nn import functional as F  # noqa: E402
 
 from attn_course import plotting  # noqa: E402
 from attn_course.additive_attention import PAD, sequence_loss  # noqa: E402
-from attn_course.efficient_attention import (  # noqa: E402
-    Decoder,
-    generate,
-    tiled_attention,
-)
+from attn_course.efficient_attention import Decoder, generate, tiled_attention  # noqa: E402
 from attn_course.multi_head_attention import MultiHeadAttention  # noqa: E402
 from attn_course.scaled_dot_product import (  # noqa: E402
     causal_mask,
@@ -202,7 +198,9 @@ def _attention_job(group: str, shape: tuple, part: str, quick: bool) -> Job:
 
     torch.testing.assert_close(ours()[0], theirs()[0], rtol=1e-3, atol=1e-4)
     if training:
-        ours, theirs = (_with_backward(f, direction, inputs) for f in (ours, theirs))
+        ours, theirs = (
+            _with_backward(f, direction, inputs) for f in (ours, theirs)
+        )
     return Job(group, size, part, ours, theirs)
 
 
@@ -224,12 +222,16 @@ def _tiled_job(length: int, part: str, quick: bool) -> Job:
             ours()[0], theirs()[0], rtol=1e-3, atol=1e-4
         )
     if training:
-        ours, theirs = (_with_backward(f, direction, inputs) for f in (ours, theirs))
+        ours, theirs = (
+            _with_backward(f, direction, inputs) for f in (ours, theirs)
+        )
     return Job(TILED, size, part, ours, theirs)
 
 
 def _decoding_job(length: int, quick: bool) -> Job:
-    size = f"{length} tokens, batch 1, width 64, heads 4, key heads 2, layers 2"
+    size = (
+        f"{length} tokens, batch 1, width 64, heads 4, key heads 2, layers 2"
+    )
     steps = length // 16 if quick else length
     model = Decoder(256, 64, 4, 2, 2).eval()
     prompt = torch.zeros(1, 1, dtype=torch.long)
@@ -368,9 +370,7 @@ def _with_backward(forward, direction, leaves: Sequence[torch.Tensor]):
     return step
 
 
-def measure(
-    job: Job, seconds: float, least: int, threads: int = 1
-) -> Row:
+def measure(job: Job, seconds: float, least: int, threads: int = 1) -> Row:
     """Time pairs for about ``seconds``, but at least ``least`` pairs."""
     clock = time.process_time if threads == 1 else time.perf_counter
     ours, theirs = [], []
@@ -378,7 +378,9 @@ def measure(
         calls = 1
         if least > 1:  # warm up, and make each timing long enough to be exact
             job.ours(), job.theirs()
-            calls = max(1, round(0.005 / max(1e-6, _time(job.theirs, 1, clock))))
+            calls = max(
+                1, round(0.005 / max(1e-6, _time(job.theirs, 1, clock)))
+            )
         began = time.perf_counter()
         while len(ours) < least or time.perf_counter() - began < seconds:
             pair = [(job.ours, ours), (job.theirs, theirs)]
@@ -493,9 +495,13 @@ def draw(rows: Sequence[Row]) -> plt.Figure:
         len({(r.size, r.part) for r in rows if r.group == group})
         for group in TITLES
     ]
-    fig, axes = plotting.figure(8.0, 1.4 + 0.25 * sum(shares), rows=len(TITLES))
+    fig, axes = plotting.figure(
+        8.0, 1.4 + 0.25 * sum(shares), rows=len(TITLES)
+    )
     axes[0].get_gridspec().set_height_ratios([n + 2 for n in shares])
-    for ax, (group, title), color in zip(axes, TITLES.items(), plotting.COLORS):
+    for ax, (group, title), color in zip(
+        axes, TITLES.items(), plotting.COLORS
+    ):
         mine = [row for row in rows if row.group == group]
         for place, threads in enumerate(settings):
             now = [row for row in mine if row.threads == threads]
@@ -505,7 +511,10 @@ def draw(rows: Sequence[Row]) -> plt.Figure:
             shift = 0.3 * (place - (len(settings) - 1) / 2)
             places = [i + shift for i in range(len(now))]
             ax.hlines(
-                places, [r.low for r in now], [r.high for r in now], color=color
+                places,
+                [r.low for r in now],
+                [r.high for r in now],
+                color=color,
             )
             ax.plot(
                 [r.ratio for r in now],

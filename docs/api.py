@@ -65,15 +65,21 @@ def write(folder: Path) -> None:
         "",
     ]
     for group, names in modules().items():
-        lines += [f"## {group}", "", GROUPS[group][0].upper()
-                  + GROUPS[group][1:] + ".", ""]
+        lines += [
+            f"## {group}",
+            "",
+            GROUPS[group][0].upper() + GROUPS[group][1:] + ".",
+            "",
+        ]
         for name in names:
             said = summary(name).replace("``", "`")
             lines.append(f"- [{name}]({name}.md): {said}")
         lines += ["", "```{toctree}", ":hidden:", "", *names, "```", ""]
         for name in names:
             short = name.removeprefix("attn_course.")
-            page = f"# {short}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
+            page = (
+                f"# {short}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
+            )
             (folder / f"{name}.md").write_text(page, "utf-8")
     (folder / "index.md").write_text("\n".join(lines), "utf-8")
 

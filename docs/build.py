@@ -27,10 +27,17 @@ SITE = ROOT / "build" / "site"
 MODULES = ROOT / "node_modules"
 # A copy of the course that can be worked with, without its tests.
 COURSE = [
-    "LICENSE", "LICENSE-CC-BY-4.0", "CITATION.cff", "README.md",
-    "constraints.txt", "pyproject.toml", "requirements.txt",
-    "attn_course", "figures", "notebooks",
-]  # fmt: skip
+    "LICENSE",
+    "LICENSE-CC-BY-4.0",
+    "CITATION.cff",
+    "README.md",
+    "constraints.txt",
+    "pyproject.toml",
+    "requirements.txt",
+    "attn_course",
+    "figures",
+    "notebooks",
+]
 LEFT_OUT = {"__pycache__", ".ipynb_checkpoints", "build", "exercises"}
 
 
@@ -56,9 +63,10 @@ def lay_out() -> None:
     shutil.copy(WRITTEN / "references.bib", target)
     shutil.copytree(WRITTEN / "_static", target / "_static")
     shutil.copytree(
-        ROOT / "figures", target / "figures",
+        ROOT / "figures",
+        target / "figures",
         ignore=shutil.ignore_patterns("*.py", "__pycache__"),
-    )  # fmt: skip
+    )
     try:
         mathjax.copy_to(target / "_static" / "mathjax", MODULES)
     except FileNotFoundError as error:
@@ -81,7 +89,9 @@ def lessons(target: Path) -> None:
     names = notebooks.lessons()
     for name in names:
         if not (notebooks.FOLDER / f"{name}.ipynb").exists():
-            raise SiteError(f"{name}: not built; run `make build LESSON={name}`")
+            raise SiteError(
+                f"{name}: not built; run `make build LESSON={name}`"
+            )
         notebook = notebooks.read_notebook(name)
         prepare(notebook, name)
         nbformat.write(notebook, target / f"{name}.ipynb")
@@ -141,13 +151,19 @@ def contents(names: list[str]) -> str:
     for part, members in parts.items():
         rows = [(name, *about(name)) for name in members]
         lines += [
-            f"## {part.capitalize()}", "",
-            "| lesson | question | minutes |", "|---|---|---|",
+            f"## {part.capitalize()}",
+            "",
+            "| lesson | question | minutes |",
+            "|---|---|---|",
             *(f"| {n[:2]} | [{q}]({n}.ipynb) | {m} |" for n, q, m in rows),
-            "", "```{toctree}", ":hidden:", "",
+            "",
+            "```{toctree}",
+            ":hidden:",
+            "",
             *(f"{n[:2]}. {plain(q)} <{n}>" for n, q, _ in rows),
-            "```", "",
-        ]  # fmt: skip
+            "```",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -200,8 +216,11 @@ def relink(page: Path, target: Path) -> str:
     to what is not on the site becomes plain text.
     """
     up = "../" * len(target.relative_to(SOURCE).parts)
-    known = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md",
-             "CHANGELOG.md": "changelog.md"}  # fmt: skip
+    known = {
+        "README.md": "index.md",
+        "CONTRIBUTING.md": "contributing.md",
+        "CHANGELOG.md": "changelog.md",
+    }
 
     def moved(link: re.Match) -> str:
         text, address, anchor = link[1], unquote(link[2]), link[3] or ""
@@ -215,7 +234,9 @@ def relink(page: Path, target: Path) -> str:
             if place.suffix != ".md":
                 shutil.copy(place, target)
             return link[0]
-        name = place.relative_to(ROOT).as_posix() if ROOT in place.parents else ""
+        name = (
+            place.relative_to(ROOT).as_posix() if ROOT in place.parents else ""
+        )
         if name in known:
             return f"[{text}]({up}{known[name]})"
         return text
@@ -227,10 +248,15 @@ def glossary() -> str:
     """Return the glossary in English and Chinese, from lesson 00's list."""
     names = {name[:2]: name for name in notebooks.lessons()}
     lines = [
-        "# Glossary", "",
+        "# Glossary",
+        "",
         "Terms of the field in English and Chinese, and the lesson in which",
-        "each one comes first.", "", "```{glossary}", ":sorted:", "",
-    ]  # fmt: skip
+        "each one comes first.",
+        "",
+        "```{glossary}",
+        ":sorted:",
+        "",
+    ]
     for term in start_here.GLOSSARY:
         name = names.get(term.lesson)
         where = f"Lesson {term.lesson}"
@@ -239,8 +265,11 @@ def glossary() -> str:
         meaning = term.meaning
         if meaning[:2].isalpha():
             meaning = meaning[0].upper() + meaning[1:]
-        lines += [term.english, f'  <span lang="zh">{term.chinese}</span> · {meaning}. '
-                  f"{where}.", ""]
+        lines += [
+            term.english,
+            f'  <span lang="zh">{term.chinese}</span> · {meaning}. {where}.',
+            "",
+        ]
     return "\n".join([*lines, "```", ""])
 
 
@@ -276,10 +305,12 @@ def pack(target: Path) -> int:
         place = ROOT / name
         found = sorted(place.rglob("*")) if place.is_dir() else [place]
         files += [
-            path for path in found
-            if path.is_file() and path.suffix != ".draft"
+            path
+            for path in found
+            if path.is_file()
+            and path.suffix != ".draft"
             and not LEFT_OUT & set(path.relative_to(ROOT).parts[:-1])
-        ]  # fmt: skip
+        ]
     with zipfile.ZipFile(target, "w") as archive:
         for path in files:
             inside = path.relative_to(ROOT).as_posix()
@@ -304,11 +335,22 @@ def html() -> None:
     shutil.rmtree(SITE, ignore_errors=True)
     shutil.rmtree(doctrees, ignore_errors=True)
     result = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going",
-         "-q", "-d", str(doctrees), str(SOURCE),
-         str(SITE)],
+        [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-b",
+            "html",
+            "-W",
+            "--keep-going",
+            "-q",
+            "-d",
+            str(doctrees),
+            str(SOURCE),
+            str(SITE),
+        ],
         env={**os.environ, "ATTN_ROOT": str(ROOT), "PYTHONHASHSEED": "0"},
-    )  # fmt: skip
+    )
     if result.returncode:
         raise SiteError("Sphinx warned; see above")
     for page in SITE.rglob("*.html"):
@@ -325,14 +367,20 @@ def mend(page: str) -> str:
     Names that hide the words they stand on, roles that do not fit their
     elements, and signatures that are lists with nothing to define.
     """
-    page = re.sub(r'(<summary) aria-label="Toggle hidden content"', r"\1", page)
     page = re.sub(
-        r'<button[^>]*search-button-field[^>]*>',
-        lambda tag: re.sub(r' (aria-label|title)="[^"]*"', "", tag[0]), page,
-    )  # fmt: skip
-    page = re.sub(r' role="(doc-biblioentry|list)"(?= class="citation)', "", page)
-    page = re.sub(r'(class="citation[^>]*) role="(doc-biblioentry|list)"',
-                  r"\1", page)  # fmt: skip
+        r'(<summary) aria-label="Toggle hidden content"', r"\1", page
+    )
+    page = re.sub(
+        r"<button[^>]*search-button-field[^>]*>",
+        lambda tag: re.sub(r' (aria-label|title)="[^"]*"', "", tag[0]),
+        page,
+    )
+    page = re.sub(
+        r' role="(doc-biblioentry|list)"(?= class="citation)', "", page
+    )
+    page = re.sub(
+        r'(class="citation[^>]*) role="(doc-biblioentry|list)"', r"\1", page
+    )
 
     def lines(signature: re.Match) -> str:
         text = re.sub(r"</?dl>", "", signature[0])
@@ -344,7 +392,9 @@ def mend(page: str) -> str:
 
 def size(folder: Path) -> float:
     """Return the size of all files in MB."""
-    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6
+    return (
+        sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,8 +25,19 @@ LISTED = (
 ALONE = rf"(?P<alone>{NAME})(?: \(|, )(?:both )?{YEAR.format(n=3)}(?=[,);])"
 CITATION = re.compile("|".join((ET_AL, LISTED, ALONE)))
 # Before a year, but no author.
-NOBODY = {"January", "March", "July", "May", "Friday", "In", "Since", "Around",
-          "ICWSM", "Tweets", "News"}  # fmt: skip
+NOBODY = {
+    "January",
+    "March",
+    "July",
+    "May",
+    "Friday",
+    "In",
+    "Since",
+    "Around",
+    "ICWSM",
+    "Tweets",
+    "News",
+}
 
 
 class Citation(NamedTuple):
@@ -60,9 +71,14 @@ def find(text: str) -> list[Citation]:
         if not set(names) & NOBODY:
             year = part["year1"] or part["year2"] or part["year3"]
             found.append(
-                Citation(kept[match.start()], kept[match.end() - 1] + 1,
-                         tuple(names), bool(part["first"]), year)
-            )  # fmt: skip
+                Citation(
+                    kept[match.start()],
+                    kept[match.end() - 1] + 1,
+                    tuple(names),
+                    bool(part["first"]),
+                    year,
+                )
+            )
     return found
 
 
@@ -71,10 +87,14 @@ def plain(name: str) -> str:
     bare = unicodedata.normalize("NFKD", name)
     bare = "".join(c for c in bare if not unicodedata.combining(c))
     bare = bare.replace("’", "'")
-    return re.sub(r"^(van den|van der|van|von|de) ", "", bare, flags=re.I).lower()
+    return re.sub(
+        r"^(van den|van der|van|von|de) ", "", bare, flags=re.I
+    ).lower()
 
 
-def entries(path: Path = BIBLIOGRAPHY) -> dict[str, tuple[list[str], bool, str]]:
+def entries(
+    path: Path = BIBLIOGRAPHY,
+) -> dict[str, tuple[list[str], bool, str]]:
     """Return each entry's surnames, whether others follow, and its year."""
     from pybtex.database import parse_file
     from pybtex.richtext import Text
@@ -86,8 +106,11 @@ def entries(path: Path = BIBLIOGRAPHY) -> dict[str, tuple[list[str], bool, str]]
             for p in entry.persons["author"]
         ]
         more = names[-1] == "others"
-        result[key] = (names[: -1 if more else None], more,
-                       entry.fields["year"])  # fmt: skip
+        result[key] = (
+            names[: -1 if more else None],
+            more,
+            entry.fields["year"],
+        )
     return result
 
 
@@ -134,8 +157,16 @@ def link(app, tree, page: str) -> None:
         join(parent)
     for text in list(tree.findall(nodes.Text)):
         parent = text.parent
-        if isinstance(parent, (nodes.literal, nodes.reference, nodes.raw,
-                               nodes.literal_block, nodes.title)):  # fmt: skip
+        if isinstance(
+            parent,
+            (
+                nodes.literal,
+                nodes.reference,
+                nodes.raw,
+                nodes.literal_block,
+                nodes.title,
+            ),
+        ):
             continue
         parts, done = [], 0
         said = text.astext()
@@ -154,10 +185,13 @@ def link(app, tree, page: str) -> None:
             parts.append(nodes.Text(said[done : citation.start]))
             parts.append(
                 nodes.reference(
-                    "", said[citation.start : end], internal=True,
-                    refuri=f"{target}#cite-{key}", classes=["citation-link"],
+                    "",
+                    said[citation.start : end],
+                    internal=True,
+                    refuri=f"{target}#cite-{key}",
+                    classes=["citation-link"],
                 )
-            )  # fmt: skip
+            )
             done = end
         if parts:
             parent.replace(text, [*parts, nodes.Text(said[done:])])

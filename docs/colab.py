@@ -71,8 +71,10 @@ def main(arguments: list[str]) -> int:
         return 2
     owner_name = repository.name()
     if owner_name is None:
-        print("GITHUB_REPOSITORY: expected owner/name, found nothing",
-              file=sys.stderr)  # fmt: skip
+        print(
+            "GITHUB_REPOSITORY: expected owner/name, found nothing",
+            file=sys.stderr,
+        )
         return 1
     names = write(Path(arguments[0]), owner_name)
     print(f"{len(names)} notebooks in {arguments[0]}")

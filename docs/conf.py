@@ -76,9 +76,15 @@ html_context = {"default_mode": "auto"}
 # Pages without pages below them need no navigation beside them.
 html_sidebars = {
     name: []
-    for name in ("index", "glossary", "downloads", "references",
-                 "contributing", "changelog")
-}  # fmt: skip
+    for name in (
+        "index",
+        "glossary",
+        "downloads",
+        "references",
+        "contributing",
+        "changelog",
+    )
+}
 html_theme_options = {
     "logo": {"text": "Attention"},
     "navbar_align": "left",

@@ -3,11 +3,26 @@
 import shutil
 from pathlib import Path
 
-PARTS = ["LICENSE", "a11y/assistive-mml.js", "core.js", "input/tex.js",
-         "loader.js", "output/svg.js", "startup.js"]  # fmt: skip
+PARTS = [
+    "LICENSE",
+    "a11y/assistive-mml.js",
+    "core.js",
+    "input/tex.js",
+    "loader.js",
+    "output/svg.js",
+    "startup.js",
+]
 # Scripts of the font in which no formula is written.
-NO_MATHEMATICS = ("PUA", "arabic", "braille", "cherokee", "cyrillic",
-                  "devanagari", "hebrew", "phonetics")  # fmt: skip
+NO_MATHEMATICS = (
+    "PUA",
+    "arabic",
+    "braille",
+    "cherokee",
+    "cyrillic",
+    "devanagari",
+    "hebrew",
+    "phonetics",
+)
 
 
 def find(modules: Path) -> tuple[Path, Path]:

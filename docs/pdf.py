@@ -17,8 +17,12 @@ from lxml import html
 from attn_course import notebooks
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--no-first-run",
-           "--disable-background-networking"]  # fmt: skip
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 FOOTER = (
     '<div style="font-size:8px;width:100%;text-align:center">'
     '<span class="pageNumber"></span></div>'
@@ -44,8 +48,14 @@ def order(site: Path) -> list[str]:
         for page in (site / "teaching").glob("*.html")
         if page.stem != "index"
     )
-    return ["index.html", "lessons/index.html", *names, "glossary.html",
-            *teaching, "references.html"]  # fmt: skip
+    return [
+        "index.html",
+        "lessons/index.html",
+        *names,
+        "glossary.html",
+        *teaching,
+        "references.html",
+    ]
 
 
 def combine(site: Path) -> str:
@@ -81,9 +91,7 @@ def combine(site: Path) -> str:
 
 def _read(path: Path):
     """Return the root of a page."""
-    return html.parse(
-        str(path), html.HTMLParser(encoding="utf-8")
-    ).getroot()
+    return html.parse(str(path), html.HTMLParser(encoding="utf-8")).getroot()
 
 
 def _mathjax(root, page: str) -> list:
@@ -167,17 +175,28 @@ def make(site: Path, target: Path) -> None:
                     .trim())"""
             )
             page.pdf(
-                path=target, format="A4", print_background=True, outline=True,
-                tagged=True, display_header_footer=True,
-                header_template="<span></span>", footer_template=FOOTER,
-                margin={"top": "15mm", "bottom": "15mm",
-                        "left": "15mm", "right": "15mm"},
-            )  # fmt: skip
+                path=target,
+                format="A4",
+                print_background=True,
+                outline=True,
+                tagged=True,
+                display_header_footer=True,
+                header_template="<span></span>",
+                footer_template=FOOTER,
+                margin={
+                    "top": "15mm",
+                    "bottom": "15mm",
+                    "left": "15mm",
+                    "right": "15mm",
+                },
+            )
             chrome.close()
     finally:
         draft.unlink()
     pages = finish(target, headings)
-    print(f"{target.name}: {pages} pages, {target.stat().st_size / 1e6:.0f} MB")
+    print(
+        f"{target.name}: {pages} pages, {target.stat().st_size / 1e6:.0f} MB"
+    )
 
 
 def finish(target: Path, headings: list[str]) -> int:
@@ -207,8 +226,12 @@ def finish(target: Path, headings: list[str]) -> int:
         )
     for bookmark, heading in zip(bookmarks, headings):
         bookmark[NameObject("/Title")] = TextStringObject(heading)
-    writer.add_metadata({"/Title": "Attention, from one dot product up",
-                         "/Creator": "make site-pdf"})  # fmt: skip
+    writer.add_metadata(
+        {
+            "/Title": "Attention, from one dot product up",
+            "/Creator": "make site-pdf",
+        }
+    )
     writer.write(str(target))
     return len(writer.pages)
 

@@ -32,9 +32,10 @@ def main() -> int:
         lesson = browser.Lesson(page, address, LESSON)
         lesson.run_all()
         number = next(
-            n for n, cell in enumerate(lesson.cells())
+            n
+            for n, cell in enumerate(lesson.cells())
             if "QueryPlane(query" in cell["source"]
-        )  # fmt: skip
+        )
         lesson.show(number - 1)
         view = page.locator(VIEW).first
         view.wait_for()

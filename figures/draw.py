@@ -47,7 +47,11 @@ def attention_flow() -> plt.Figure:
     ax.plot([3.3, 4.0, 4.0], [5.9, 5.9, 1.7], color="#444444", ls=":")
     ax.text(11.0, 2.9, "times", ha="center", va="center", style="italic")
     box(ax, 16.5, 2.9, vector(output[0], 4), "#444444", 2.5)
-    notes = ((5.6, "similarity:\ndot product"), (9.4, "softmax"), (15.6, "weighted sum"))
+    notes = (
+        (5.6, "similarity:\ndot product"),
+        (9.4, "softmax"),
+        (15.6, "weighted sum"),
+    )
     for x, note in notes:
         ax.text(x, 0.9, note, ha="center", va="top", style="italic")
     return fig

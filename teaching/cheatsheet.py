@@ -438,162 +438,387 @@ def _tokens() -> None:
 
 # What stands on it ---------------------------------------------------------
 
-# fmt: off
+
 PAGES = [
     [
-        Section("01  Dot product", [
-            Entry("Soft lookup", r"$s_j=q\cdot k_j,\quad a=\mathrm{softmax}(s),"
-                  r"\quad o=\sum_j a_j v_j$", "q (q, d)  k (k, d)  v (k, v)  ->  "
-                  "weights (q, k), output (q, v)", _dot),
-            Entry("Softmax with temperature", r"$a_j=\dfrac{e^{s_j/T}}{\sum_i "
-                  r"e^{s_i/T}}$", "T small: picks one.  T large: averages. "
-                  " Each row sums to 1", _temperature),
-            Entry("Kernel regression", r"$a=\mathrm{softmax}(-(q-k)^2/2\sigma^2)$",
-                  "query (q)  key (k)  value (k)  ->  (q)", _kernel),
-        ]),
-        Section("02  Scaled dot product", [
-            Entry("Attention", r"$\mathrm{softmax}\left(QK^{\top}/\sqrt{d}"
-                  r"\right)V$", "Q (*, q, d)  K (*, k, d)  V (*, k, v)  ->  "
-                  "(*, q, v)", _scaled),
-            Entry("Why the root", r"$\mathrm{Var}(q\cdot k)=d$",
-                  "numbers of mean 0 and variance 1, size d", _variance),
-            Entry("Slope of the softmax", r"$\partial a_i/\partial s_j="
-                  r"a_i(\delta_{ij}-a_j)$", "0 where a row is sure: frozen",
-                  _slope),
-            Entry("Stable softmax", r"$\mathrm{softmax}(s)=\mathrm{softmax}"
-                  r"(s-\max s)$", "nothing overflows; softmax sees differences",
-                  _stable),
-            Entry("Masks: True = may attend", r"$j\leq i\quad\wedge\quad "
-                  r"j<\mathrm{length}$", "causal (q, k)  padding (batch, 1, k); "
-                  "-inf before the softmax", _masks),
-        ]),
-        Section("03  Self-attention", [
-            Entry("Three roles", r"$Q=XW_q,\quad K=XW_k,\quad V=XW_v$",
-                  "X (batch, length, dim)  W (dim, size)  ->  (batch, length, "
-                  "size)", _self),
-            Entry("Sinusoidal positions", r"$\sin,\cos\left(i/10000^{2c/d}"
-                  r"\right)$", "table (length, dim), columns 2c and 2c + 1",
-                  _waves),
-            Entry("RoPE", r"$(R_iq)\cdot(R_jk)=q\cdot R_{j-i}\,k$",
-                  "pairs of numbers turned by the angle i / 10000^(2c/d)", _rope),
-            Entry("ALiBi", r"$s_{ij}-m\,(i-j)$", "slope m per head, j up to i",
-                  _alibi),
-        ]),
-        Section("04  Multi-head", [
-            Entry("Split and merge", r"$h=\mathrm{dim}/\mathrm{heads},\quad"
-                  r"\mathrm{scale}=1/\sqrt{h}$", "(batch, length, dim) -> (batch, "
-                  "heads, length, h)", _heads),
-            Entry("Parameters", r"$4d^2+4d$", "for any number of heads; torch's "
-                  "layer: True = blocked", _parameters),
-        ]),
-        Section("05  Additive", [
-            Entry("Bahdanau; Luong", r"$v\cdot\tanh(W_qq+W_kk),\qquad"
-                  r"q\cdot Wk$", "query (batch, q, d)  key (batch, k, e)  ->  "
-                  "scores (batch, q, k)", _additive),
-        ]),
-        Section("06  Transformer", [
-            Entry("Pre-norm layer", r"$x\leftarrow x+\mathrm{attn}(\mathrm{norm}"
-                  r"(x)),\;x\leftarrow x+\mathrm{mlp}(\mathrm{norm}(x))$",
-                  "parameters: 4d² + 4d  +  2dh + h + d  +  2 (2d)", _layer),
-            Entry("Layer norm", r"$(x-\mu)/\sqrt{\sigma^2+\epsilon}$",
-                  "over the last dimension, token by token", _norm),
-            Entry("Label smoothing", r"$(1-\epsilon)\,\mathrm{onehot}+\epsilon/"
-                  r"\mathrm{classes}$", "expected (n)  ->  (n, classes)", _smooth),
-            Entry("Warm-up", r"$d^{-1/2}\min(t^{-1/2},\;t\,w^{-3/2})$",
-                  "step t, warm-up w", _warmup),
-        ]),
-        Section("07  Translation", [
-            Entry("BLEU", r"$100\,\min(1,e^{1-r/c})\,(p_1p_2p_3p_4)^{1/4}$",
-                  "c, r: lengths of candidate and reference; p: clipped shares",
-                  _bleu),
-            Entry("Beam", r"$\max\;\frac{1}{n}\sum_t\log p(y_t\mid y_{<t},x)$",
-                  "total (width)  steps (width, size)  ->  width best", _beam),
-        ]),
-        Section("08  Text", [
-            Entry("Attention pooling", r"$\mathrm{softmax}(Hq)^{\top}H$",
-                  "states H (batch, length, dim)  query (dim)  ->  (batch, dim)",
-                  _pool),
-            Entry("95 % interval", r"$p\pm1.96\sqrt{p(1-p)/n}$",
-                  "a share p of n texts", _interval),
-        ]),
+        Section(
+            "01  Dot product",
+            [
+                Entry(
+                    "Soft lookup",
+                    r"$s_j=q\cdot k_j,\quad a=\mathrm{softmax}(s),"
+                    r"\quad o=\sum_j a_j v_j$",
+                    "q (q, d)  k (k, d)  v (k, v)  ->  "
+                    "weights (q, k), output (q, v)",
+                    _dot,
+                ),
+                Entry(
+                    "Softmax with temperature",
+                    r"$a_j=\dfrac{e^{s_j/T}}{\sum_i "
+                    r"e^{s_i/T}}$",
+                    "T small: picks one.  T large: averages. "
+                    " Each row sums to 1",
+                    _temperature,
+                ),
+                Entry(
+                    "Kernel regression",
+                    r"$a=\mathrm{softmax}(-(q-k)^2/2\sigma^2)$",
+                    "query (q)  key (k)  value (k)  ->  (q)",
+                    _kernel,
+                ),
+            ],
+        ),
+        Section(
+            "02  Scaled dot product",
+            [
+                Entry(
+                    "Attention",
+                    r"$\mathrm{softmax}\left(QK^{\top}/\sqrt{d}"
+                    r"\right)V$",
+                    "Q (*, q, d)  K (*, k, d)  V (*, k, v)  ->  (*, q, v)",
+                    _scaled,
+                ),
+                Entry(
+                    "Why the root",
+                    r"$\mathrm{Var}(q\cdot k)=d$",
+                    "numbers of mean 0 and variance 1, size d",
+                    _variance,
+                ),
+                Entry(
+                    "Slope of the softmax",
+                    r"$\partial a_i/\partial s_j="
+                    r"a_i(\delta_{ij}-a_j)$",
+                    "0 where a row is sure: frozen",
+                    _slope,
+                ),
+                Entry(
+                    "Stable softmax",
+                    r"$\mathrm{softmax}(s)=\mathrm{softmax}"
+                    r"(s-\max s)$",
+                    "nothing overflows; softmax sees differences",
+                    _stable,
+                ),
+                Entry(
+                    "Masks: True = may attend",
+                    r"$j\leq i\quad\wedge\quad "
+                    r"j<\mathrm{length}$",
+                    "causal (q, k)  padding (batch, 1, k); "
+                    "-inf before the softmax",
+                    _masks,
+                ),
+            ],
+        ),
+        Section(
+            "03  Self-attention",
+            [
+                Entry(
+                    "Three roles",
+                    r"$Q=XW_q,\quad K=XW_k,\quad V=XW_v$",
+                    "X (batch, length, dim)  W (dim, size)  ->  (batch, length, "
+                    "size)",
+                    _self,
+                ),
+                Entry(
+                    "Sinusoidal positions",
+                    r"$\sin,\cos\left(i/10000^{2c/d}"
+                    r"\right)$",
+                    "table (length, dim), columns 2c and 2c + 1",
+                    _waves,
+                ),
+                Entry(
+                    "RoPE",
+                    r"$(R_iq)\cdot(R_jk)=q\cdot R_{j-i}\,k$",
+                    "pairs of numbers turned by the angle i / 10000^(2c/d)",
+                    _rope,
+                ),
+                Entry(
+                    "ALiBi",
+                    r"$s_{ij}-m\,(i-j)$",
+                    "slope m per head, j up to i",
+                    _alibi,
+                ),
+            ],
+        ),
+        Section(
+            "04  Multi-head",
+            [
+                Entry(
+                    "Split and merge",
+                    r"$h=\mathrm{dim}/\mathrm{heads},\quad"
+                    r"\mathrm{scale}=1/\sqrt{h}$",
+                    "(batch, length, dim) -> (batch, heads, length, h)",
+                    _heads,
+                ),
+                Entry(
+                    "Parameters",
+                    r"$4d^2+4d$",
+                    "for any number of heads; torch's layer: True = blocked",
+                    _parameters,
+                ),
+            ],
+        ),
+        Section(
+            "05  Additive",
+            [
+                Entry(
+                    "Bahdanau; Luong",
+                    r"$v\cdot\tanh(W_qq+W_kk),\qquad"
+                    r"q\cdot Wk$",
+                    "query (batch, q, d)  key (batch, k, e)  ->  "
+                    "scores (batch, q, k)",
+                    _additive,
+                )
+            ],
+        ),
+        Section(
+            "06  Transformer",
+            [
+                Entry(
+                    "Pre-norm layer",
+                    r"$x\leftarrow x+\mathrm{attn}(\mathrm{norm}"
+                    r"(x)),\;x\leftarrow x+\mathrm{mlp}(\mathrm{norm}(x))$",
+                    "parameters: 4d² + 4d  +  2dh + h + d  +  2 (2d)",
+                    _layer,
+                ),
+                Entry(
+                    "Layer norm",
+                    r"$(x-\mu)/\sqrt{\sigma^2+\epsilon}$",
+                    "over the last dimension, token by token",
+                    _norm,
+                ),
+                Entry(
+                    "Label smoothing",
+                    r"$(1-\epsilon)\,\mathrm{onehot}+\epsilon/"
+                    r"\mathrm{classes}$",
+                    "expected (n)  ->  (n, classes)",
+                    _smooth,
+                ),
+                Entry(
+                    "Warm-up",
+                    r"$d^{-1/2}\min(t^{-1/2},\;t\,w^{-3/2})$",
+                    "step t, warm-up w",
+                    _warmup,
+                ),
+            ],
+        ),
+        Section(
+            "07  Translation",
+            [
+                Entry(
+                    "BLEU",
+                    r"$100\,\min(1,e^{1-r/c})\,(p_1p_2p_3p_4)^{1/4}$",
+                    "c, r: lengths of candidate and reference; p: clipped shares",
+                    _bleu,
+                ),
+                Entry(
+                    "Beam",
+                    r"$\max\;\frac{1}{n}\sum_t\log p(y_t\mid y_{<t},x)$",
+                    "total (width)  steps (width, size)  ->  width best",
+                    _beam,
+                ),
+            ],
+        ),
+        Section(
+            "08  Text",
+            [
+                Entry(
+                    "Attention pooling",
+                    r"$\mathrm{softmax}(Hq)^{\top}H$",
+                    "states H (batch, length, dim)  query (dim)  ->  (batch, dim)",
+                    _pool,
+                ),
+                Entry(
+                    "95 % interval",
+                    r"$p\pm1.96\sqrt{p(1-p)/n}$",
+                    "a share p of n texts",
+                    _interval,
+                ),
+            ],
+        ),
     ],
     [
-        Section("09  Images", [
-            Entry("Patches", r"$n=\dfrac{H}{s}\cdot\dfrac{W}{s}$",
-                  "(batch, c, H, W)  ->  (batch, n, c s s), + 1 class token",
-                  _patches),
-            Entry("Rollout", r"$\prod_l\,\frac{1}{2}(\bar{A}_l+I)$",
-                  "last block leftmost; mean over heads; (tokens, tokens)",
-                  _rollout),
-        ]),
-        Section("10  Detection, segmentation", [
-            Entry("IoU, generalised", r"$\mathrm{IoU}=\dfrac{|A\cap B|}{|A\cup B|},"
-                  r"\quad\mathrm{GIoU}=\mathrm{IoU}-\dfrac{|C|-|A\cup B|}{|C|}$",
-                  "C: smallest box around both", _boxes),
-            Entry("Matching", r"$\min_{\pi}\;\sum_i\mathrm{cost}(i,\pi(i))$",
-                  "cost (queries, objects): one query per object", _matching),
-        ]),
-        Section("11  Speech", [
-            Entry("Mel scale", r"$2595\,\log_{10}(1+f/700)$",
-                  "(samples)  ->  log-mel (frames, bands)", _mel),
-            Entry("CTC", r"$-\log\sum_{\pi\to y}\prod_t\,p_t(\pi_t)$",
-                  "all paths that give y: repeats joined, blanks left out", _ctc),
-            Entry("Word error rate", r"$(S+D+I)/N$", "wrong, lost, new words; N "
-                  "words spoken", _wer),
-        ]),
-        Section("12  RNN, CNN, attention", [
-            Entry("GRU", r"$h'=(1-z)\,n+z\,h$", "r, z: sigmoid;  n = tanh(W x + r "
-                  "(U h));  x (d), h (size)", _gru),
-            Entry("Path over distance D", r"$D+1,\quad\lceil D/(k-1)\rceil,"
-                  r"\quad1$", "GRU, CNN of kernel k (layers), attention", _paths),
-            Entry("Multiply-adds", r"$6nd^2\;\mathrm{(GRU)},\quad3nd^2+2n^2d$",
-                  "equal at n = 1.5 d", _crossing),
-        ]),
-        Section("13  Efficient attention", [
-            Entry("Online softmax", r"$\ell'=e^{m-m'}\ell+e^{s-m'},\quad o'="
-                  r"e^{m-m'}o+e^{s-m'}v$", "m' = max(m, s); the output is o / l: "
-                  "exact", _online),
-            Entry("Cache of one sequence", r"$2\cdot\mathrm{layers}\cdot"
-                  r"\mathrm{kv}\cdot h\cdot n\cdot\mathrm{bytes}$",
-                  "kv heads of size h, n tokens", _cache),
-            Entry("Grouped queries", r"$\mathrm{key\ head}=\lfloor i\,/\,"
-                  r"(\mathrm{heads}/\mathrm{kv})\rfloor$", "query (batch, heads, q, "
-                  "d)  key (batch, kv, k, d)", _grouped),
-            Entry("Linear attention", r"$\dfrac{\phi(q)\sum_j\phi(k_j)v_j^{\top}}"
-                  r"{\phi(q)\cdot\sum_j\phi(k_j)}$", "phi = elu + 1; state (d, v), "
-                  "whatever the length", _linear),
-        ]),
-        Section("14  Interpreting", [
-            Entry("Induction head", r"$j\leq i,\quad t_{j-1}=t_i$",
-                  "looks at what followed the same token", _induction),
-            Entry("Gradient times input", r"$x_i\cdot\partial f/\partial x_i$",
-                  "what leaving x out costs, if f is linear", _gradient),
-        ]),
-        Section("15  Recommendation", [
-            Entry("HR@k, NDCG@k", r"$\frac{1}{n}\sum[p\leq k],\quad"
-                  r"\frac{1}{n}\sum[p\leq k]/\log_2(1+p)$",
-                  "p: place of the hidden item among all", _ranks),
-        ]),
-        Section("16  Acting", [
-            Entry("Return-to-go", r"$R_t=\sum_{u\geq t}r_u$",
-                  "rewards (batch, steps)  ->  (batch, steps)", _returns),
-            Entry("Tokens", r"$R_0,s_0,a_0,R_1,s_1,a_1,\ldots$",
-                  "three of (batch, steps, dim)  ->  (batch, 3 steps, dim)",
-                  _tokens),
-        ]),
-        Section("The hand example", [
-            Entry("Unscaled", r"$q=[1,0],K=[[1,1],[0,1]],V=[[1,2],[3,4]]$",
-                  "scores 1, 0   weights 0.7311, 0.2689   output [1.5379, "
-                  "2.5379]", lambda: _hand(1.0, (0.7311, 1.5379, 2.5379))),
-            Entry("Scaled", r"$\mathrm{scores}/\sqrt{2}$",
-                  "weights 0.6698, 0.3302   output [1.6605, 2.6605]",
-                  lambda: _hand(2**-0.5, (0.6698, 1.6605, 2.6605))),
-        ]),
+        Section(
+            "09  Images",
+            [
+                Entry(
+                    "Patches",
+                    r"$n=\dfrac{H}{s}\cdot\dfrac{W}{s}$",
+                    "(batch, c, H, W)  ->  (batch, n, c s s), + 1 class token",
+                    _patches,
+                ),
+                Entry(
+                    "Rollout",
+                    r"$\prod_l\,\frac{1}{2}(\bar{A}_l+I)$",
+                    "last block leftmost; mean over heads; (tokens, tokens)",
+                    _rollout,
+                ),
+            ],
+        ),
+        Section(
+            "10  Detection, segmentation",
+            [
+                Entry(
+                    "IoU, generalised",
+                    r"$\mathrm{IoU}=\dfrac{|A\cap B|}{|A\cup B|},"
+                    r"\quad\mathrm{GIoU}=\mathrm{IoU}-\dfrac{|C|-|A\cup B|}{|C|}$",
+                    "C: smallest box around both",
+                    _boxes,
+                ),
+                Entry(
+                    "Matching",
+                    r"$\min_{\pi}\;\sum_i\mathrm{cost}(i,\pi(i))$",
+                    "cost (queries, objects): one query per object",
+                    _matching,
+                ),
+            ],
+        ),
+        Section(
+            "11  Speech",
+            [
+                Entry(
+                    "Mel scale",
+                    r"$2595\,\log_{10}(1+f/700)$",
+                    "(samples)  ->  log-mel (frames, bands)",
+                    _mel,
+                ),
+                Entry(
+                    "CTC",
+                    r"$-\log\sum_{\pi\to y}\prod_t\,p_t(\pi_t)$",
+                    "all paths that give y: repeats joined, blanks left out",
+                    _ctc,
+                ),
+                Entry(
+                    "Word error rate",
+                    r"$(S+D+I)/N$",
+                    "wrong, lost, new words; N words spoken",
+                    _wer,
+                ),
+            ],
+        ),
+        Section(
+            "12  RNN, CNN, attention",
+            [
+                Entry(
+                    "GRU",
+                    r"$h'=(1-z)\,n+z\,h$",
+                    "r, z: sigmoid;  n = tanh(W x + r "
+                    "(U h));  x (d), h (size)",
+                    _gru,
+                ),
+                Entry(
+                    "Path over distance D",
+                    r"$D+1,\quad\lceil D/(k-1)\rceil,"
+                    r"\quad1$",
+                    "GRU, CNN of kernel k (layers), attention",
+                    _paths,
+                ),
+                Entry(
+                    "Multiply-adds",
+                    r"$6nd^2\;\mathrm{(GRU)},\quad3nd^2+2n^2d$",
+                    "equal at n = 1.5 d",
+                    _crossing,
+                ),
+            ],
+        ),
+        Section(
+            "13  Efficient attention",
+            [
+                Entry(
+                    "Online softmax",
+                    r"$\ell'=e^{m-m'}\ell+e^{s-m'},\quad o'="
+                    r"e^{m-m'}o+e^{s-m'}v$",
+                    "m' = max(m, s); the output is o / l: exact",
+                    _online,
+                ),
+                Entry(
+                    "Cache of one sequence",
+                    r"$2\cdot\mathrm{layers}\cdot"
+                    r"\mathrm{kv}\cdot h\cdot n\cdot\mathrm{bytes}$",
+                    "kv heads of size h, n tokens",
+                    _cache,
+                ),
+                Entry(
+                    "Grouped queries",
+                    r"$\mathrm{key\ head}=\lfloor i\,/\,"
+                    r"(\mathrm{heads}/\mathrm{kv})\rfloor$",
+                    "query (batch, heads, q, d)  key (batch, kv, k, d)",
+                    _grouped,
+                ),
+                Entry(
+                    "Linear attention",
+                    r"$\dfrac{\phi(q)\sum_j\phi(k_j)v_j^{\top}}"
+                    r"{\phi(q)\cdot\sum_j\phi(k_j)}$",
+                    "phi = elu + 1; state (d, v), whatever the length",
+                    _linear,
+                ),
+            ],
+        ),
+        Section(
+            "14  Interpreting",
+            [
+                Entry(
+                    "Induction head",
+                    r"$j\leq i,\quad t_{j-1}=t_i$",
+                    "looks at what followed the same token",
+                    _induction,
+                ),
+                Entry(
+                    "Gradient times input",
+                    r"$x_i\cdot\partial f/\partial x_i$",
+                    "what leaving x out costs, if f is linear",
+                    _gradient,
+                ),
+            ],
+        ),
+        Section(
+            "15  Recommendation",
+            [
+                Entry(
+                    "HR@k, NDCG@k",
+                    r"$\frac{1}{n}\sum[p\leq k],\quad"
+                    r"\frac{1}{n}\sum[p\leq k]/\log_2(1+p)$",
+                    "p: place of the hidden item among all",
+                    _ranks,
+                )
+            ],
+        ),
+        Section(
+            "16  Acting",
+            [
+                Entry(
+                    "Return-to-go",
+                    r"$R_t=\sum_{u\geq t}r_u$",
+                    "rewards (batch, steps)  ->  (batch, steps)",
+                    _returns,
+                ),
+                Entry(
+                    "Tokens",
+                    r"$R_0,s_0,a_0,R_1,s_1,a_1,\ldots$",
+                    "three of (batch, steps, dim)  ->  (batch, 3 steps, dim)",
+                    _tokens,
+                ),
+            ],
+        ),
+        Section(
+            "The hand example",
+            [
+                Entry(
+                    "Unscaled",
+                    r"$q=[1,0],K=[[1,1],[0,1]],V=[[1,2],[3,4]]$",
+                    "scores 1, 0   weights 0.7311, 0.2689   output [1.5379, "
+                    "2.5379]",
+                    lambda: _hand(1.0, (0.7311, 1.5379, 2.5379)),
+                ),
+                Entry(
+                    "Scaled",
+                    r"$\mathrm{scores}/\sqrt{2}$",
+                    "weights 0.6698, 0.3302   output [1.6605, 2.6605]",
+                    lambda: _hand(2**-0.5, (0.6698, 1.6605, 2.6605)),
+                ),
+            ],
+        ),
     ],
 ]
-
-
-# fmt: on
 
 
 def _hand(scale: float, wanted: tuple[float, float, float]) -> None:

@@ -451,9 +451,7 @@ def without_scripts(text: str) -> str:
     A script in it would run in the teacher's browser, and in the page of
     feedback.
     """
-    text = re.sub(
-        r"<(?!/?(?:details|summary)>)(?=[A-Za-z/!?])", "&lt;", text
-    )
+    text = re.sub(r"<(?!/?(?:details|summary)>)(?=[A-Za-z/!?])", "&lt;", text)
     return re.sub(r"(?i)(java|vb)script\s*:", r"\1script&#58; ", text)
 
 

@@ -183,15 +183,51 @@ def _unpack_tensor(packed: dict):
 # The fence -----------------------------------------------------------------
 
 FORBIDDEN = (
-    "ctypes.", "os.chdir", "os.exec", "os.fork", "os.kill", "os.posix_spawn",
-    "os.spawn", "os.startfile", "os.symlink", "os.link", "os.system",
-    "os.chmod", "os.chown", "os.putenv", "pty.", "shutil.", "signal.",
-    "socket.", "sqlite3.", "subprocess.", "gc.", "code.__new__", "cpython.",
-    "sys.setprofile", "sys.settrace", "sys._current_frames",
-    "syslog.", "webbrowser.", "winreg.", "_winapi.", "glob.", "ftplib.",
-    "http.", "urllib.", "smtplib.", "imaplib.", "telnetlib.", "nntplib.",
-    "poplib.", "fcntl.", "resource.", "msvcrt.", "ensurepip.", "pdb.",
-)  # fmt: skip
+    "ctypes.",
+    "os.chdir",
+    "os.exec",
+    "os.fork",
+    "os.kill",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.startfile",
+    "os.symlink",
+    "os.link",
+    "os.system",
+    "os.chmod",
+    "os.chown",
+    "os.putenv",
+    "pty.",
+    "shutil.",
+    "signal.",
+    "socket.",
+    "sqlite3.",
+    "subprocess.",
+    "gc.",
+    "code.__new__",
+    "cpython.",
+    "sys.setprofile",
+    "sys.settrace",
+    "sys._current_frames",
+    "syslog.",
+    "webbrowser.",
+    "winreg.",
+    "_winapi.",
+    "glob.",
+    "ftplib.",
+    "http.",
+    "urllib.",
+    "smtplib.",
+    "imaplib.",
+    "telnetlib.",
+    "nntplib.",
+    "poplib.",
+    "fcntl.",
+    "resource.",
+    "msvcrt.",
+    "ensurepip.",
+    "pdb.",
+)
 WRITES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate")
 
 
@@ -436,11 +472,7 @@ class Loop:
         for frame in traceback.extract_tb(error.__traceback__):
             if frame.filename == "<answer>":
                 line = str(frame.lineno)
-        return {
-            "error": type(error).__name__,
-            "said": said,
-            "line": line,
-        }
+        return {"error": type(error).__name__, "said": said, "line": line}
 
     def get(self, message: dict) -> dict:
         """Give the value of a name."""

@@ -17,10 +17,14 @@ from attn_course import notebooks
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
     "--disable-sync",
-]  # fmt: skip
+]
 
 
 def chromium() -> str:
@@ -73,10 +77,18 @@ def lab(folder: Path, *, theme: str = "JupyterLab Light"):
     port = free_port()
     log = (folder / "lab.log").open("w")
     server = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
-         "--ServerApp.token=", "--ServerApp.ip=127.0.0.1",
-         f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder / 'root'}",
-         "--LabApp.expose_app_in_browser=True"],
+        [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--allow-root",
+            "--ServerApp.token=",
+            "--ServerApp.ip=127.0.0.1",
+            f"--ServerApp.port={port}",
+            f"--ServerApp.root_dir={folder / 'root'}",
+            "--LabApp.expose_app_in_browser=True",
+        ],
         env={
             **os.environ,
             "ATTN_QUICK": os.environ.get("ATTN_QUICK", "1"),  # 0: in full
@@ -84,8 +96,9 @@ def lab(folder: Path, *, theme: str = "JupyterLab Light"):
             "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         },
-        stdout=log, stderr=log,
-    )  # fmt: skip
+        stdout=log,
+        stderr=log,
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(240):
@@ -119,9 +132,7 @@ class Lesson:
             "() => window.jupyterapp.shell.currentWidget?.sessionContext"
             "?.session?.kernel?.connectionStatus === 'connected'"
         )
-        page.evaluate(
-            "() => window.jupyterapp.shell.collapseLeft()"
-        )
+        page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
 
     def _console(self, message) -> None:
         where = message.location.get("url", "")

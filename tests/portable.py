@@ -36,14 +36,25 @@ def main(wanted: list[str]) -> int:
             }
             for name in names:
                 result = subprocess.run(
-                    [sys.executable, "-m", "pytest", "-q", "-p",
-                     "no:cacheprovider", f"notebooks/{name}.ipynb"],
-                    env=environment, cwd=notebooks.ROOT,
-                    capture_output=True, text=True,
-                )  # fmt: skip
+                    [
+                        sys.executable,
+                        "-m",
+                        "pytest",
+                        "-q",
+                        "-p",
+                        "no:cacheprovider",
+                        f"notebooks/{name}.ipynb",
+                    ],
+                    env=environment,
+                    cwd=notebooks.ROOT,
+                    capture_output=True,
+                    text=True,
+                )
                 last = result.stdout.strip().splitlines()[-1]
                 last = re.sub(r"=+", "", last).strip()
-                print(f"{kind:8} {threads} threads  {name}: {last}", flush=True)
+                print(
+                    f"{kind:8} {threads} threads  {name}: {last}", flush=True
+                )
                 if result.returncode:
                     failed += 1
                     print(result.stdout)

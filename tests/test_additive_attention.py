@@ -141,7 +141,9 @@ def test_general_equals_torchs_bilinear_and_with_the_unit_matrix_dot():
     query, key = random(6, 3), random(6, 5)
     w = random(3, 5)
     expected = F.bilinear(query, key, w[None])[:, 0]
-    torch.testing.assert_close(general_scores(query, key, w).diagonal(), expected)
+    torch.testing.assert_close(
+        general_scores(query, key, w).diagonal(), expected
+    )
     key = random(6, 3)
     unit = torch.eye(3, dtype=torch.float64)
     torch.testing.assert_close(general_scores(query, key, unit), query @ key.T)
@@ -302,7 +304,9 @@ def test_padding_does_not_matter(attention, lengths, more):
     together = model(source, shift_right(expected))
     losses = []
     for b, length in enumerate(lengths):
-        alone = model(source[b : b + 1, : length + 1], shift_right(expected[b : b + 1]))
+        alone = model(
+            source[b : b + 1, : length + 1], shift_right(expected[b : b + 1])
+        )
         torch.testing.assert_close(together[b], alone[0])
         wanted = expected[b : b + 1]
         losses.append(sequence_loss(alone, wanted) * (wanted != PAD).sum())
@@ -436,7 +440,9 @@ def test_bad_sources_are_named(source, words, own_errors):
 def test_bad_targets_are_named(own_errors):
     model = translator()
     memory = model.encode(sentences([3, 2]))
-    with pytest.raises(ValueError, match="target: expected 2 sentences.*got 1"):
+    with pytest.raises(
+        ValueError, match="target: expected 2 sentences.*got 1"
+    ):
         model.decode(memory, torch.tensor([[START]]))
     with pytest.raises(ValueError, match="target: expected ids from 0 to 11"):
         model.decode(memory, torch.full((2, 1), 12))
@@ -447,7 +453,10 @@ def test_bad_targets_are_named(own_errors):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_loss_is_the_mean_over_real_tokens(smoothing):
-    logits, expected = random(2, 4, 7), torch.tensor([[4, 5, 2, 0], [6, 2, 0, 0]])
+    logits, expected = (
+        random(2, 4, 7),
+        torch.tensor([[4, 5, 2, 0], [6, 2, 0, 0]]),
+    )
     losses = []
     for row, wanted in zip(logits.flatten(0, 1), expected.flatten()):
         if wanted != PAD:
@@ -509,7 +518,9 @@ def test_greedy_takes_the_likeliest_each_time():
     logits = model(source, shift_right(found))
     logits[..., [PAD, START, UNKNOWN]] = -math.inf
     assert torch.equal(logits.argmax(-1), found)
-    with pytest.raises(ValueError, match="max_length: expected 1 or more, got 0"):
+    with pytest.raises(
+        ValueError, match="max_length: expected 1 or more, got 0"
+    ):
         greedy(model, source, 0)
 
 
@@ -561,10 +572,9 @@ def test_characters_come_back(texts):
 def test_unknown_characters_and_empty_texts():
     characters = Characters(["ab"])
     assert characters.encode(["ax", ""]).tolist() == [[4, 3, 2], [2, 0, 0]]
-    assert characters.decode(torch.tensor([[1, 4, 3, 2, 5], [99, 0, 0, 0, 0]])) == [
-        "a?",
-        "?",
-    ]
+    assert characters.decode(
+        torch.tensor([[1, 4, 3, 2, 5], [99, 0, 0, 0, 0]])
+    ) == ["a?", "?"]
 
 
 @pytest.mark.parametrize("texts", ["a date", [], [3], ["a", None]])
@@ -719,7 +729,8 @@ def test_in_words():
 
 def test_share_bars_writes_the_interval():
     figure = views.share_bars(
-        {"all": torch.ones(50).bool(), "none": torch.zeros(50).bool()}, title="t"
+        {"all": torch.ones(50).bool(), "none": torch.zeros(50).bool()},
+        title="t",
     )
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["1.0000  [0.9287, 1.0000]", "0.0000  [0.0000, 0.0713]"]

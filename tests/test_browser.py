@@ -152,9 +152,7 @@ def measured(view, kind):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_lesson_runs_and_its_widgets_move(
-    open_lesson, name, capsys, tmp_path
-):
+def test_lesson_runs_and_its_widgets_move(open_lesson, name, capsys, tmp_path):
     lesson = open_lesson(name)
     lesson.run_all()
     for number, cell in enumerate(lesson.cells()):
@@ -203,8 +201,10 @@ def move_all(view):
         source = image.get_attribute("src")
         move(handles.nth(which))
         wait_until(
-            lambda: image.get_attribute("alt") != before
-            or image.get_attribute("src") != source
+            lambda: (
+                image.get_attribute("alt") != before
+                or image.get_attribute("src") != source
+            )
         )
         assert image.get_attribute("src") != source
         if image.get_attribute("alt") != before:
@@ -227,9 +227,7 @@ def to_the_ends(view):
             if handle.get_attribute("aria-valuenow") == was:
                 continue
             answer = view.locator("img, [role=status]:has-text('No picture')")
-            wait_until(
-                lambda: answer.count() and view.inner_html() != shown
-            )
+            wait_until(lambda: answer.count() and view.inner_html() != shown)
             assert answer.count(), "neither a picture nor a reason"
 
 
@@ -340,7 +338,10 @@ def spoil(stub):
     function = re.search(r"def \w+\((\w+)", stub)
     if function:
         return re.sub(
-            r"^    \.\.\.$", f"    return {function.group(1)}", stub, flags=re.M
+            r"^    \.\.\.$",
+            f"    return {function.group(1)}",
+            stub,
+            flags=re.M,
         )
     return stub.replace("...", "12345")
 
@@ -496,7 +497,10 @@ def test_the_cart_player_by_keyboard_alone(open_lesson):
 
 # A step is chosen and Play pressed while the kernel is busy for a second: its
 # echo of the step comes while the film plays.
-PLAYED = "async (number) => {" + BUSY + """
+PLAYED = (
+    "async (number) => {"
+    + BUSY
+    + """
   const view = document.querySelector('.attn-carts');
   const [ask, step] = view.querySelectorAll('input');
   const put = (input, value) => {
@@ -514,6 +518,7 @@ PLAYED = "async (number) => {" + BUSY + """
   await done;
   return steps;
 }"""
+)
 
 
 def test_the_film_does_not_jump_back_to_what_python_echoes(open_lesson):
@@ -526,8 +531,10 @@ def test_the_film_does_not_jump_back_to_what_python_echoes(open_lesson):
     assert steps == sorted(steps)
     # Python is told at the end, and what it chooses is shown.
     wait_until(
-        lambda: lesson.write_and_run(second, "player.number, player.step")
-        == "(1, 89)"
+        lambda: (
+            lesson.write_and_run(second, "player.number, player.step")
+            == "(1, 89)"
+        )
     )
     lesson.write_and_run(second, "player.step = 5")
     said = lesson.cell(first).locator(".attn-carts .attn-said")
@@ -682,7 +689,10 @@ DRAWN = """async ([selector, name, options, events]) => {
 
 # Down in the detail again and again, while the kernel is busy for a second: the
 # first press waits there, its echo comes in the midst of the others, unsent.
-PRESSED = "async (number) => {" + BUSY + """
+PRESSED = (
+    "async (number) => {"
+    + BUSY
+    + """
   const view = document.querySelector('.attn-viewer');
   const detail = view.querySelector('.attn-viewer-detail');
   const words = [];
@@ -696,6 +706,7 @@ PRESSED = "async (number) => {" + BUSY + """
   await new Promise((sent) => setTimeout(sent, 300));
   return words;
 }"""
+)
 
 
 def open_viewer(open_lesson, **options):
@@ -807,7 +818,9 @@ def test_who_hears_whom_by_click_and_by_keyboard(open_lesson):
     lesson = open_lesson("12_rnn_cnn_attention")
     for number, cell in enumerate(lesson.cells()):
         wanted = ("session.start(", "ReachLattice(")
-        if is_code(lesson, number) and any(w in cell["source"] for w in wanted):
+        if is_code(lesson, number) and any(
+            w in cell["source"] for w in wanted
+        ):
             lesson.write_and_run(number, cell["source"])
         if "ReachLattice(" in cell["source"]:
             break

@@ -67,9 +67,13 @@ def test_every_exercise_has_a_bank_and_a_stub_is_not_attempted(slug):
 
 
 FIRST_LESSONS = (
-    "dot_product", "scaled_dot_product", "self_attention",
-    "multi_head_attention", "additive_attention", "transformer",
-)  # fmt: skip
+    "dot_product",
+    "scaled_dot_product",
+    "self_attention",
+    "multi_head_attention",
+    "additive_attention",
+    "transformer",
+)
 
 
 @pytest.mark.parametrize("slug", BANKS)

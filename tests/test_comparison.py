@@ -29,15 +29,28 @@ def run_nbval(tmp_path):
 
     def run():
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env",
-             "-p", "no:cacheprovider", "-q", "--nbval-sanitize-with",
-             str(rules), "-c", os.devnull, "--rootdir", str(tmp_path),
-             str(place)],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "--nbval",
+                "--nbval-current-env",
+                "-p",
+                "no:cacheprovider",
+                "-q",
+                "--nbval-sanitize-with",
+                str(rules),
+                "-c",
+                os.devnull,
+                "--rootdir",
+                str(tmp_path),
+                str(place),
+            ],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(tmp_path)},
             capture_output=True,
             text=True,
-        )  # fmt: skip
+        )
 
     run.notebook = place
     run.package = tmp_path / "attn_course"
@@ -89,7 +102,9 @@ def test_one_changed_word_of_an_alt_text_fails(run_nbval):
 
 def test_another_width_of_a_picture_passes(run_nbval):
     text = run_nbval.notebook.read_text("utf-8")
-    other, count = re.subn(r' width=\\"\d+\\" src', r' width=\\"9\\" src', text)
+    other, count = re.subn(
+        r' width=\\"\d+\\" src', r' width=\\"9\\" src', text
+    )
     assert count
     run_nbval.notebook.write_text(other, "utf-8")
     result = run_nbval()

@@ -28,12 +28,16 @@ def test_read(folder):
 
 def test_damaged_file(folder):
     (folder / "set" / "a.gz").write_bytes(b"small and rea1")
-    with pytest.raises(data.DataError, match="set/a.gz.*SHA-256.*git checkout"):
+    with pytest.raises(
+        data.DataError, match="set/a.gz.*SHA-256.*git checkout"
+    ):
         data.read("set/a.gz")
 
 
 def test_missing_file(folder):
-    with pytest.raises(data.DataError, match="set/lost.gz.*none.*git checkout"):
+    with pytest.raises(
+        data.DataError, match="set/lost.gz.*none.*git checkout"
+    ):
         data.read("set/lost.gz")
 
 

@@ -89,9 +89,15 @@ def test_every_object_has_pixels_and_a_tight_box(seed, fewest, more):
 def test_enough_of_each_object_stays_in_view():
     pictures, labels = articles()
     made = lesson.compose(
-        pictures, labels, 300, side=SIDE, sizes=(8.0, 8.0), visible=0.6,
-        objects=(3, 3), pieces=0,
-    )  # fmt: skip
+        pictures,
+        labels,
+        300,
+        side=SIDE,
+        sizes=(8.0, 8.0),
+        visible=0.6,
+        objects=(3, 3),
+        pieces=0,
+    )
     filled = (pictures > 25).flatten(1).sum(1).float()  # at this size
     seen = made.masks().flatten(2).sum(-1)  # (n, slots)
     for label, whole in ((0, filled[0]), (1, filled[1])):
@@ -166,8 +172,10 @@ def test_lesson_data_come_from_the_right_split():
     made = lesson.compose(pictures, lesson.kinds(labels), 20)
     known = {-1, *range(len(lesson.KINDS))}
     assert set(made.labels.unique().tolist()) <= known
-    names = {fashion_mnist.CLASSES[c]: lesson.KINDS[k]
-             for c, k in enumerate(lesson.KIND_OF)}  # fmt: skip
+    names = {
+        fashion_mnist.CLASSES[c]: lesson.KINDS[k]
+        for c, k in enumerate(lesson.KIND_OF)
+    }
     assert names["Sandal"] == names["Ankle boot"] == "shoe"
     assert names["Dress"] == names["Coat"] == "top"
     assert names["Bag"] == "bag" and names["Trouser"] == "trousers"
@@ -176,8 +184,9 @@ def test_lesson_data_come_from_the_right_split():
 def test_batches_show_every_scene_once_an_epoch():
     made = scenes(12)
     batches = lesson.scene_batches(made, 4, seed=3)
-    seen = torch.cat([batches(step).boxes[..., 2:].flatten(1).sum(1)
-                      for step in range(3)])  # fmt: skip
+    seen = torch.cat(
+        [batches(step).boxes[..., 2:].flatten(1).sum(1) for step in range(3)]
+    )
     expected = made.boxes[..., 2:].flatten(1).sum(1)
     torch.testing.assert_close(seen.sort().values, expected.sort().values)
     again = lesson.scene_batches(made, 4, seed=3)(1)
@@ -501,9 +510,11 @@ def test_nothing_counts_less():
         costs, weights = [], []
         for image, query in itertools.product(range(4), range(5)):
             pair = ((pairs.image == image) & (pairs.query == query)).nonzero()
-            label = 2 if not len(pair) else int(
-                made.labels[image, pairs.slot[pair[0, 0]]]
-            )  # fmt: skip
+            label = (
+                2
+                if not len(pair)
+                else int(made.labels[image, pairs.slot[pair[0, 0]]])
+            )
             weights.append(0.1 if label == 2 else 1.0)
             costs.append(-logits[image, query].log_softmax(-1)[label])
         weights = torch.tensor(weights)
@@ -581,10 +592,15 @@ def coco_precision(
         x0, y0, x1, y1 = box.tolist()
         rle = coco_mask.encode(np.asfortranarray(mask.numpy().astype("uint8")))
         return {
-            "id": number, "image_id": image, "category_id": label + 1,
-            "bbox": [x0, y0, x1 - x0, y1 - y0], "segmentation": rle,
-            "area": float((x1 - x0) * (y1 - y0)), "iscrowd": 0, **more,
-        }  # fmt: skip
+            "id": number,
+            "image_id": image,
+            "category_id": label + 1,
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "segmentation": rle,
+            "area": float((x1 - x0) * (y1 - y0)),
+            "iscrowd": 0,
+            **more,
+        }
 
     theirs, ours = COCO(), COCO()
     info = {
@@ -864,9 +880,13 @@ def test_figures_have_the_parts_they_are_asked_for():
     net = model().eval()
     found = lesson.detect(net, made.images, 0.0)
     figure = views.scene_grid(
-        list(made.images), made.objects(), ["disc", "bar"], across=2,
-        titles=["a", "b", "c"], masks=True,
-    )  # fmt: skip
+        list(made.images),
+        made.objects(),
+        ["disc", "bar"],
+        across=2,
+        titles=["a", "b", "c"],
+        masks=True,
+    )
     assert len(figure.axes) == 4
     boxes = [len(ax.patches) for ax in figure.axes]
     assert boxes == [len(o.labels) for o in made.objects()] + [0]

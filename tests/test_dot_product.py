@@ -69,7 +69,8 @@ def test_equals_torch_in_value_and_gradient(batch, dtype, device):
         pytest.skip("MPS has no float64")
     options = {"dtype": dtype, "device": device, "requires_grad": True}
     inputs = [
-        torch.randn(*batch, *size, **options) for size in [(4, 5), (3, 5), (3, 2)]
+        torch.randn(*batch, *size, **options)
+        for size in [(4, 5), (3, 5), (3, 2)]
     ]
     output, weights = dot_product_attention(*inputs)
     expected = F.scaled_dot_product_attention(*inputs, scale=1.0)
@@ -89,8 +90,18 @@ def test_equals_torch_in_value_and_gradient(batch, dtype, device):
         ([[1.0]], torch.ones(2, 1), torch.ones(2, 1), "query: .*list"),
         (torch.ones(2), torch.ones(2, 2), torch.ones(2, 2), "query: .*2 dim"),
         (torch.ones(1, 2), torch.ones(2, 3), torch.ones(2, 2), "key: .*2, 2"),
-        (torch.ones(1, 2), torch.ones(3, 2), torch.ones(2, 2), "value: .*3, 2"),
-        (torch.ones(2, 1, 2), torch.ones(3, 2), torch.ones(3, 2), "key: .*2, 3"),
+        (
+            torch.ones(1, 2),
+            torch.ones(3, 2),
+            torch.ones(2, 2),
+            "value: .*3, 2",
+        ),
+        (
+            torch.ones(2, 1, 2),
+            torch.ones(3, 2),
+            torch.ones(3, 2),
+            "key: .*2, 3",
+        ),
         (
             torch.ones(1, 2),
             torch.ones(2, 2).long(),

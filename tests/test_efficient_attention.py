@@ -77,7 +77,7 @@ def test_measure_leaves_threads_as_they_were():
     before = torch.get_num_threads()
     costs = lesson.measure({"ones": lambda: torch.ones(9)}, repeats=2)
     assert torch.get_num_threads() == before
-    (name, cost), = costs.items()
+    ((name, cost),) = costs.items()
     assert name == "ones" and cost.peak == 36 and cost.flops == 0
     assert cost.seconds >= 0
     with pytest.raises(ValueError, match="repeats"):
@@ -121,9 +121,15 @@ def test_exponent_finds_the_power(power, factor):
 
 
 @pytest.mark.parametrize(
-    "lengths, amounts", [([1], [1]), ([1, 1], [1, 2]), ([1, 2], [1]),
-                         ([1, 2], [0, 1]), ([0, 2], [1, 1])]
-)  # fmt: skip
+    "lengths, amounts",
+    [
+        ([1], [1]),
+        ([1, 1], [1, 2]),
+        ([1, 2], [1]),
+        ([1, 2], [0, 1]),
+        ([0, 2], [1, 1]),
+    ],
+)
 def test_exponent_refuses(lengths, amounts):
     with pytest.raises(ValueError, match="lengths"):
         lesson.exponent(lengths, amounts)
@@ -151,7 +157,9 @@ def test_any_cut_gives_the_softmax(numbers, cut, seed):
     ]
     running = None
     for j in range(len(numbers)):
-        running = lesson.absorb(running, scores[:, j : j + 1], value[j : j + 1])
+        running = lesson.absorb(
+            running, scores[:, j : j + 1], value[j : j + 1]
+        )
     torch.testing.assert_close(lesson.finish(running), wanted)
     if len(parts) == 2:
         for pair in (parts, parts[::-1]):
@@ -168,7 +176,9 @@ def test_forbidden_keys_leave_no_nan():
     some = lesson.absorb(empty, torch.zeros(2, 3, dtype=DOUBLE), value)
     wanted = value.mean(dim=0).expand(2, 2)
     torch.testing.assert_close(lesson.finish(some), wanted)
-    torch.testing.assert_close(lesson.finish(lesson.merge(some, empty)), wanted)
+    torch.testing.assert_close(
+        lesson.finish(lesson.merge(some, empty)), wanted
+    )
 
 
 # --- tiles -----------------------------------------------------------------------
@@ -176,9 +186,13 @@ def test_forbidden_keys_leave_no_nan():
 
 @settings(max_examples=30)
 @given(
-    st.integers(1, 20), st.integers(1, 20), st.integers(1, 7),
-    st.integers(1, 9), st.booleans(), st.integers(0, 2**20),
-)  # fmt: skip
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.integers(1, 7),
+    st.integers(1, 9),
+    st.booleans(),
+    st.integers(0, 2**20),
+)
 def test_tiles_equal_lesson_02(q, k, rows, columns, masked, seed):
     torch.manual_seed(seed)
     leaves = inputs(2, q, 3, keys=k, values=5)
@@ -240,7 +254,9 @@ def test_any_function_of_places_is_a_rule():
         return (i - j) % 3 == 0
 
     ours = lesson.tiled_attention(*leaves, rule=every_third, tile=(5, 4))
-    theirs, _ = scaled_dot_product_attention(*leaves, rule_mask(every_third, 12))
+    theirs, _ = scaled_dot_product_attention(
+        *leaves, rule_mask(every_third, 12)
+    )
     torch.testing.assert_close(ours, theirs)
 
 
@@ -287,15 +303,23 @@ def test_tiles_refuse_other_shapes(own_errors):
 
 @settings(max_examples=60)
 @given(
-    st.integers(0, 25), st.integers(0, 25), st.integers(0, 6),
-    st.integers(1, 23), st.integers(1, 23),
-)  # fmt: skip
-def test_a_tile_is_known_without_looking(before, after, landmarks, rows, columns):
+    st.integers(0, 25),
+    st.integers(0, 25),
+    st.integers(0, 6),
+    st.integers(1, 23),
+    st.integers(1, 23),
+)
+def test_a_tile_is_known_without_looking(
+    before, after, landmarks, rows, columns
+):
     rule = Window(before, after, landmarks)
     mask = rule_mask(rule, 23)
     for i in range(0, 23, rows):
         for j in range(0, 23, columns):
-            places = slice(i, min(23, i + rows)), slice(j, min(23, j + columns))
+            places = (
+                slice(i, min(23, i + rows)),
+                slice(j, min(23, j + columns)),
+            )
             part, said = mask[places], rule.whole(*places)
             assert said is None or (part.all() if said else not part.any())
 
@@ -325,7 +349,9 @@ def test_tiles_outside_the_window_cost_nothing():
             lambda: lesson.tiled_attention(q, q, q, rule=rule, tile=(64, 64))
         )
 
-    assert flops(Window(63)) == 127 * 64 * 64 * 4 * 8  # two tiles a row, one less
+    assert (
+        flops(Window(63)) == 127 * 64 * 64 * 4 * 8
+    )  # two tiles a row, one less
     assert flops(CAUSAL) > 15 * flops(Window(63))
 
 
@@ -390,9 +416,10 @@ def test_all_heads_is_lesson_04_and_one_is_the_mean():
     wanted = old.project_in.weight[16:32].unflatten(0, (4, 4)).mean(dim=0)
     torch.testing.assert_close(one.project_key.weight, wanted)
     plain = MultiHeadAttention(16, 4, bias=False)
-    assert lesson.GroupedQueryAttention.from_multi_head(
-        plain, 2
-    ).project_key.bias is None
+    assert (
+        lesson.GroupedQueryAttention.from_multi_head(plain, 2).project_key.bias
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -452,9 +479,7 @@ def test_rolling_cache_equals_the_window(length):
     whole = model.new_caches(1, 99)
     torch.testing.assert_close(model(prompt, whole), model(prompt))
     after = rolling.tokens[:, length : length + 1]
-    torch.testing.assert_close(
-        model(after, whole)[:, 0], rolling.logits[:, 1]
-    )
+    torch.testing.assert_close(model(after, whole)[:, 0], rolling.logits[:, 1])
 
 
 def test_decoder_is_causal():
@@ -548,7 +573,9 @@ def test_sizes_give_the_count_in_the_name(size):
 
 def test_formula_counts_our_own_decoder():
     model = lesson.Decoder(50, 32, 4, 3, 2)
-    size = lesson.ModelSize("ours", 3, 32, 4, 2, 8, 128, 50, "here", gated=False)
+    size = lesson.ModelSize(
+        "ours", 3, 32, 4, 2, 8, 128, 50, "here", gated=False
+    )
     matrices = sum(p.numel() for p in model.parameters() if p.dim() == 2)
     assert size.parameters == matrices
     tokens = torch.zeros(1, 7, dtype=torch.long)
@@ -560,7 +587,9 @@ def test_formula_counts_our_own_decoder():
     caches = model.new_caches(1, 7)
     model(tokens[:, :6], caches)
     one = lesson.estimate(size, A100, 7)
-    assert lesson.count_flops(lambda: model(tokens[:, :1], caches)) == one.flops
+    assert (
+        lesson.count_flops(lambda: model(tokens[:, :1], caches)) == one.flops
+    )
 
 
 def test_published_cache_sizes():
@@ -590,32 +619,47 @@ def test_of_an_input_table_only_the_rows_asked_for_are_moved():
 def test_walls():
     reading, writing = lesson.PHASES
     assert lesson.estimate(LLAMA, A100, 8192, phase=reading).wall == "compute"
-    assert lesson.estimate(LLAMA, A100, 8192, phase=writing).wall == "bandwidth"
+    assert (
+        lesson.estimate(LLAMA, A100, 8192, phase=writing).wall == "bandwidth"
+    )
     big = lesson.MODELS["GPT-3 175B"]
     assert lesson.estimate(big, A100, 10).wall == "capacity"
     untiled = lesson.estimate(
-        LLAMA, lesson.ACCELERATORS["NVIDIA H100 80GB SXM"], 8192,
-        phase=reading, tiled=False,
-    )  # fmt: skip
+        LLAMA,
+        lesson.ACCELERATORS["NVIDIA H100 80GB SXM"],
+        8192,
+        phase=reading,
+        tiled=False,
+    )
     assert untiled.wall == "bandwidth"
 
 
 @settings(max_examples=60)
 @given(
-    st.sampled_from(list(lesson.MODELS)), st.integers(1, 10**6),
-    st.integers(1, 1000), st.sampled_from(list(lesson.BYTES)),
-    st.sampled_from(lesson.PHASES), st.booleans(),
-)  # fmt: skip
+    st.sampled_from(list(lesson.MODELS)),
+    st.integers(1, 10**6),
+    st.integers(1, 1000),
+    st.sampled_from(list(lesson.BYTES)),
+    st.sampled_from(lesson.PHASES),
+    st.booleans(),
+)
 def test_more_costs_more(name, context, batch, precision, phase, tiled):
     def ask(context, batch):
         return lesson.estimate(
-            lesson.MODELS[name], A100, context, batch, precision=precision,
-            phase=phase, tiled=tiled,
-        )  # fmt: skip
+            lesson.MODELS[name],
+            A100,
+            context,
+            batch,
+            precision=precision,
+            phase=phase,
+            tiled=tiled,
+        )
 
     here, longer, wider = (
-        ask(context, batch), ask(2 * context, batch), ask(context, 2 * batch)
-    )  # fmt: skip
+        ask(context, batch),
+        ask(2 * context, batch),
+        ask(context, 2 * batch),
+    )
     for more in (longer, wider):
         assert more.flops >= here.flops and more.held >= here.held
         assert more.seconds >= here.seconds
@@ -648,10 +692,17 @@ def test_every_step_of_the_tiles_is_sound(rule, tile):
 
 
 def test_tiles_widget_moves_and_never_keeps_an_old_picture():
-    widget = explore(views.draw_tiles, views.say_tiles, **views.tile_controls())
+    widget = explore(
+        views.draw_tiles, views.say_tiles, **views.tile_controls()
+    )
     said = {widget.caption.value}
-    for name, value in (("step", 1), ("step", 256), ("tile", 16), ("tile", 1),
-                        ("rule", "everything")):  # fmt: skip
+    for name, value in (
+        ("step", 1),
+        ("step", 256),
+        ("tile", 16),
+        ("tile", 1),
+        ("rule", "everything"),
+    ):
         widget.controls[name].value = value
         assert "No picture" not in widget.caption.value
         said.add(widget.caption.value)
@@ -659,7 +710,9 @@ def test_tiles_widget_moves_and_never_keeps_an_old_picture():
 
 
 def test_calculator_at_its_ends():
-    widget = explore(views.draw_costs, views.say_costs, **views.cost_controls())
+    widget = explore(
+        views.draw_costs, views.say_costs, **views.cost_controls()
+    )
     assert "Wall: bandwidth" in widget.still.alt
     for name in ("context", "batch"):
         for end in (0, -1):
@@ -675,8 +728,13 @@ def test_calculator_at_its_ends():
 
 @pytest.mark.parametrize(
     "number, words",
-    [(0, "0 B"), (999, "999 B"), (1e3, "1 kB"), (16.06e9, "16.1 GB"),
-     (5e15, "5e+03 TB")],
-)  # fmt: skip
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1e3, "1 kB"),
+        (16.06e9, "16.1 GB"),
+        (5e15, "5e+03 TB"),
+    ],
+)
 def test_bytes_in_words(number, words):
     assert views.bytes_in_words(number) == words

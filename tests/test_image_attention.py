@@ -1,6 +1,5 @@
 """Lesson 09's module and data: patches, class token, rollout, occlusion."""
 
-
 import pytest
 import torch
 from hypothesis import given
@@ -133,7 +132,10 @@ def test_patch_embedding_is_a_convolution(dtype, device):
 @pytest.mark.parametrize(
     "call, words",
     [
-        (lambda: lesson.patchify(torch.ones(1, 1, 8, 9), 4), "size: .*8 and 9"),
+        (
+            lambda: lesson.patchify(torch.ones(1, 1, 8, 9), 4),
+            "size: .*8 and 9",
+        ),
         (lambda: lesson.patchify(torch.ones(1, 1, 8, 8), 0), "size: .*got 0"),
         (lambda: lesson.patchify(torch.ones(8, 8), 4), "images: .*8, 8"),
         (
@@ -148,7 +150,10 @@ def test_patch_embedding_is_a_convolution(dtype, device):
             lambda: lesson.unpatchify(torch.ones(1, 4, 16), 4, 9, 8),
             "patches: .*9 x 8",
         ),
-        (lambda: small_vit()(torch.ones(1, 1, 8, 12)), "images: .*4 tokens.*6"),
+        (
+            lambda: small_vit()(torch.ones(1, 1, 8, 12)),
+            "images: .*4 tokens.*6",
+        ),
         (lambda: small_vit(heads=3), "heads: .*8.*3"),
         (
             lambda: lesson.mirrored_batches(
@@ -159,7 +164,9 @@ def test_patch_embedding_is_a_convolution(dtype, device):
         (lambda: lesson.rollout(torch.ones(2, 3, 3)), "weights: .*2, 3, 3"),
         (lambda: lesson.rollout(torch.ones(2, 1, 3, 4)), "weights: .*3, 4"),
         (
-            lambda: lesson.occlusion_map(print, torch.ones(1, 8, 8), 0, size=9),
+            lambda: lesson.occlusion_map(
+                print, torch.ones(1, 8, 8), 0, size=9
+            ),
             "size: .*8.*got 9",
         ),
     ],
@@ -204,7 +211,9 @@ def test_vit_shapes_and_weights_that_sum_to_one(device):
     assert model(x).shape == (3, 3)
     weights = model.attention_weights(x)
     assert weights.shape == (2, 3, 2, 5, 5)
-    torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+    torch.testing.assert_close(
+        weights.sum(-1), torch.ones_like(weights[..., 0])
+    )
 
 
 def test_vit_of_no_image():
@@ -292,7 +301,9 @@ def test_batches_show_every_image_once_an_epoch_some_mirrored():
     for pictures, names in seen:
         for picture, name in zip(pictures, names):
             mirrored = not torch.equal(picture, x[name])
-            assert torch.equal(picture.flip(-1) if mirrored else picture, x[name])
+            assert torch.equal(
+                picture.flip(-1) if mirrored else picture, x[name]
+            )
             flips += mirrored
     assert 0 < flips < 12
     again = lesson.mirrored_batches(x, labels, size=4, seed=1)(1)

@@ -165,8 +165,13 @@ def test_merge_wants_one_group_a_token():
 def test_a_pure_head_scores_one_at_its_own_pattern(place):
     n = 7
     weights = torch.zeros(n, n)
-    target = [lambda i: i - 1, lambda i: i + 1, lambda i: i,
-              lambda i: 0, lambda i: n - 1][place]  # fmt: skip
+    target = [
+        lambda i: i - 1,
+        lambda i: i + 1,
+        lambda i: i,
+        lambda i: 0,
+        lambda i: n - 1,
+    ][place]
     for i in range(n):
         weights[i, max(0, min(n - 1, target(i)))] = 1
     scores = ia.pattern_scores(weights)
@@ -242,8 +247,9 @@ def test_flow_equals_networkx_and_is_never_below_rollout(depth, n, seed):
         graph.add_edge("s", (depth, i), capacity=start[i].item())
         for layer in range(depth):
             for j in range(n):
-                graph.add_edge((layer + 1, i), (layer, j),
-                               capacity=a[layer, i, j].item())  # fmt: skip
+                graph.add_edge(
+                    (layer + 1, i), (layer, j), capacity=a[layer, i, j].item()
+                )
     for j in range(n):
         wide = networkx.maximum_flow_value(graph, "s", (0, j))
         assert flow[j] == pytest.approx(wide, abs=1e-4)
@@ -288,8 +294,9 @@ def test_gradient_times_input_is_the_slope_of_shrinking_a_word():
             scaled[row, place] *= 1 + sign * step
             likeness.append((model.sentence(scaled, mask) * aim).sum(-1)[row])
         slope = (likeness[0] - likeness[1]) / (2 * step)
-        torch.testing.assert_close(found[row, place], slope, rtol=1e-4,
-                                   atol=1e-7)  # fmt: skip
+        torch.testing.assert_close(
+            found[row, place], slope, rtol=1e-4, atol=1e-7
+        )
 
 
 def test_leave_one_out_equals_a_loop():
@@ -308,9 +315,11 @@ def test_leave_one_out_equals_a_loop():
             less[row, place] = False
             after = (model.sentence(vectors, less) * aim).sum(-1)[row]
             torch.testing.assert_close(
-                found[row, place], (whole[row] - after).detach(),
-                rtol=1e-4, atol=1e-5,
-            )  # fmt: skip
+                found[row, place],
+                (whole[row] - after).detach(),
+                rtol=1e-4,
+                atol=1e-5,
+            )
 
 
 @given(st.integers(2, 9), st.integers(0, 99))
@@ -351,9 +360,11 @@ def test_head_costs_equal_silencing_by_hand():
         with ia.only_heads(model.attentions, keep):
             less = model.sentence(model.embed(ids), mask)
         torch.testing.assert_close(
-            costs[:, layer, head], (1 - (less * whole).sum(-1)).detach(),
-            rtol=1e-3, atol=1e-5,
-        )  # fmt: skip
+            costs[:, layer, head],
+            (1 - (less * whole).sum(-1)).detach(),
+            rtol=1e-3,
+            atol=1e-5,
+        )
     assert all(a.head_gate is None for a in model.attentions)
 
 
@@ -434,9 +445,13 @@ def test_a_mask_with_holes_is_kept():
 @given(st.integers(0, 99))
 def test_blocks_repeat_and_their_letters_differ(seed):
     tokens, sizes = ia.repeated_blocks(
-        6, torch.Generator().manual_seed(seed), length=20, low=3, high=7,
+        6,
+        torch.Generator().manual_seed(seed),
+        length=20,
+        low=3,
+        high=7,
         letters=9,
-    )  # fmt: skip
+    )
     for row, size in zip(tokens.tolist(), sizes.tolist()):
         assert 3 <= size <= 7 and len(set(row[:size])) == size
         assert all(row[i] == row[i - size] for i in range(size, 20))
@@ -593,9 +608,13 @@ def bad_weights():
         (good, list("ab"), None, "tokens: expected 3"),
         (good, list("abc"), list("ab"), "keys: expected 3"),
         (good, "abc", None, "list of words"),
-        (torch.zeros(1).expand(100, 100, 100, 100), list("abc"), None,
-         "weights: expected at most"),
-    ]  # fmt: skip
+        (
+            torch.zeros(1).expand(100, 100, 100, 100),
+            list("abc"),
+            None,
+            "weights: expected at most",
+        ),
+    ]
 
 
 @pytest.mark.parametrize("weights, tokens, keys, words", bad_weights())

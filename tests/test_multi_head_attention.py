@@ -89,9 +89,13 @@ def test_plain_view_is_something_else():
 
 @pytest.mark.parametrize("heads", [0, -1, 3, 16])
 def test_heads_have_to_divide_dim(heads):
-    with pytest.raises(ValueError, match=f"heads: .*divides dim 8, got {heads}"):
+    with pytest.raises(
+        ValueError, match=f"heads: .*divides dim 8, got {heads}"
+    ):
         split_heads(torch.ones(1, 2, 8), heads)
-    with pytest.raises(ValueError, match=f"heads: .*divides dim 8, got {heads}"):
+    with pytest.raises(
+        ValueError, match=f"heads: .*divides dim 8, got {heads}"
+    ):
         MultiHeadAttention(8, heads)
 
 
@@ -157,8 +161,7 @@ def test_equals_torch_in_value_and_gradient(form, bias, dtype, device):
         # A gradient sums many terms: in bfloat16 it is compared as a whole.
         for result in (fused, output):
             found = torch.autograd.grad(
-                (result * direction).sum(),
-                [*inputs, *ours.parameters()],
+                (result * direction).sum(), [*inputs, *ours.parameters()]
             )
             for mine, torchs in zip(found, wanted):
                 if dtype == torch.bfloat16:
@@ -178,7 +181,9 @@ def test_padding_mask_equals_torchs_key_padding_mask():
 
 def test_weights_travel_to_torch_and_back():
     for bias in (True, False):
-        ours = MultiHeadAttention(8, 2, bias=bias, dropout=0.25).double().eval()
+        ours = (
+            MultiHeadAttention(8, 2, bias=bias, dropout=0.25).double().eval()
+        )
         theirs = ours.to_torch()
         back = MultiHeadAttention.from_torch(theirs)
         assert theirs.batch_first and not theirs.training
@@ -325,7 +330,9 @@ def test_input_that_is_not_contiguous():
 def test_huge_scores_stay_finite():
     layer = MultiHeadAttention(8, 2)
     for need_weights in (False, True):
-        output, _ = layer(1e4 * torch.randn(2, 3, 8), need_weights=need_weights)
+        output, _ = layer(
+            1e4 * torch.randn(2, 3, 8), need_weights=need_weights
+        )
         assert output.isfinite().all()
 
 
@@ -341,16 +348,24 @@ def test_autocast_computes_in_half_precision():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output, _ = layer(x)
     assert output.dtype == torch.bfloat16
-    torch.testing.assert_close(output.float(), layer(x)[0], rtol=0.05, atol=0.05)
+    torch.testing.assert_close(
+        output.float(), layer(x)[0], rtol=0.05, atol=0.05
+    )
 
 
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"query": torch.ones(2, 3, 6)}, r"query: .*length, 8\), got \(2, 3, 6"),
+        (
+            {"query": torch.ones(2, 3, 6)},
+            r"query: .*length, 8\), got \(2, 3, 6",
+        ),
         ({"query": torch.ones(3, 8)}, r"query: .*got \(3, 8\)"),
         ({"query": torch.ones(())}, r"query: .*got \(\)"),
-        ({"query": torch.ones(2, 3, 8).double()}, "query: .*float32, got .*64"),
+        (
+            {"query": torch.ones(2, 3, 8).double()},
+            "query: .*float32, got .*64",
+        ),
         ({"key": torch.ones(1, 4, 8)}, "key: .*query's batch 2, got 1"),
         ({"key": torch.ones(2, 4, 7)}, r"key: .*got \(2, 4, 7\)"),
         ({"key": torch.ones(2, 4, 8).half()}, "key: .*float32, got .*16"),
@@ -421,11 +436,16 @@ def test_drop_drops_a_share_and_keeps_the_mean(p, device):
     assert abs(dropped.mean().item() - 1) < 0.02 / (1 - p) ** 0.5
     dropped.sum().backward()
     assert torch.equal(x.grad, dropped.detach())  # the same places
-    rows, columns = (dropped == 0).double().mean(1), (dropped == 0).double().mean(0)
+    rows, columns = (
+        (dropped == 0).double().mean(1),
+        (dropped == 0).double().mean(0),
+    )
     assert max(rows.std(), columns.std()) < 0.04  # no pattern
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, torch.float32, torch.float64]
+)
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (0, 2), (2, 3, 5)])
 def test_drop_takes_any_shape_and_dtype(shape, dtype):
     x = torch.ones(shape, dtype=dtype)
@@ -531,7 +551,9 @@ def test_head_board_asks_again_when_a_head_is_cut():
 def test_readout_planes_marks_each_answer():
     answers = torch.tensor([[1, 1], [1, 0], [0, 1], [0, 0], [0, 0]])
     readout = torch.randn(5, 2)
-    figure = readout_planes({"one": (readout, answers), "two": (readout, answers)})
+    figure = readout_planes(
+        {"one": (readout, answers), "two": (readout, answers)}
+    )
     assert [len(ax.lines) for ax in figure.axes] == [4, 4]
     shown = [len(line.get_xdata()) for line in figure.axes[0].lines]
     assert shown == [1, 1, 1, 2]

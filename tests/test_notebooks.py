@@ -15,7 +15,9 @@ HEAD = """\
 # %%
 number = 2
 """
-GOOD = HEAD + """
+GOOD = (
+    HEAD
+    + """
 # %% [markdown]
 # Twice.
 
@@ -25,6 +27,7 @@ print(2 * number)
 # %% tags=["solution"]
 print(3 * number)
 """
+)
 
 
 @pytest.fixture
@@ -43,7 +46,11 @@ def test_build_executes_and_stores(folder):
     said = []
     assert notebooks.build("77_why", folder, say=said.append)
     built = notebooks.read_notebook("77_why", folder)
-    assert [c.execution_count for c in built.cells if "outputs" in c] == [1, 2, 3]
+    assert [c.execution_count for c in built.cells if "outputs" in c] == [
+        1,
+        2,
+        3,
+    ]
     assert built.cells[3].outputs[0].text == "4\n"
     assert built.cells[4].metadata["jupyter"] == {
         "source_hidden": True,
@@ -53,9 +60,10 @@ def test_build_executes_and_stores(folder):
     assert notebooks.same_cells("77_why", folder) == []
     assert notebooks.executed("77_why", folder) == []
     text = (folder / "77_why.ipynb").read_text()
-    assert text.endswith("}\n") and "version" not in json.loads(text)[
-        "metadata"
-    ]["language_info"]
+    assert (
+        text.endswith("}\n")
+        and "version" not in json.loads(text)["metadata"]["language_info"]
+    )
 
 
 def test_build_skips_what_has_not_changed(folder):
@@ -98,7 +106,9 @@ def test_inputs_follow_imports_through_modules(folder):
 
 def test_ids_are_stable_and_unique(folder):
     write(folder, GOOD)
-    before = {c.source: c.id for c in notebooks.read_source("77_why", folder).cells}
+    before = {
+        c.source: c.id for c in notebooks.read_source("77_why", folder).cells
+    }
     write(folder, GOOD + "\n# %%\nprint(1)\n\n# %%\nprint(1)\n")
     after = notebooks.read_source("77_why", folder).cells
     ids = [c.id for c in after]
@@ -132,7 +142,9 @@ def test_an_error_inside_a_module_names_the_cells_own_line(folder):
 
 def test_a_kernel_that_dies_is_named(folder):
     write(folder, HEAD + "\n# %%\nimport os\nos._exit(1)\n")
-    with pytest.raises(notebooks.BuildError, match="code cell 2.*\n.*\n.*died"):
+    with pytest.raises(
+        notebooks.BuildError, match="code cell 2.*\n.*\n.*died"
+    ):
         notebooks.build("77_why", folder)
 
 
@@ -296,10 +308,15 @@ def test_house_rules_count(lesson):
 
     said = lesson(notebooks.house_rules, change)
     for words in (
-        "not a question", "no minutes", "no needs", "session.start",
-        "36 lines (30 at most)", "109 characters", "101 words",
+        "not a question",
+        "no minutes",
+        "no needs",
+        "session.start",
+        "36 lines (30 at most)",
+        "109 characters",
+        "101 words",
         "no ## Summary",
-    ):  # fmt: skip
+    ):
         assert words in said
 
 

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 from attn_course import data, training
 from attn_course import recommendation as lesson
 from attn_course.data import ratings
-from attn_course.text_classification import paired_difference
 from attn_course.widgets import recommendation as views
 
 SHOP = lesson.Catalogue()
@@ -244,11 +243,13 @@ def test_split_hides_the_last_two_and_nothing_else(histories):
         assert len(row) >= 3 or valid == test == 0
     long = [row for row in histories if len(row) >= 3]
     assert split.asked("test") == (
-        [r[:-1] for r in long], [r[-1] for r in long],
-    )  # fmt: skip
+        [r[:-1] for r in long],
+        [r[-1] for r in long],
+    )
     assert split.asked("valid") == (
-        [r[:-2] for r in long], [r[-2] for r in long],
-    )  # fmt: skip
+        [r[:-2] for r in long],
+        [r[-2] for r in long],
+    )
 
 
 def test_nothing_of_the_test_reaches_what_is_learned(drawn):
@@ -264,10 +265,15 @@ def test_nothing_of_the_test_reaches_what_is_learned(drawn):
         batches = lesson.history_batches(split.train, size=16)
         training.fit(model, lesson.next_item_loss, batches, steps=3, threads=1)
         asked, _ = split.asked("test")
-        seen.append([
-            lesson.Popularity(split.train, 120).counts, markov.counts,
-            markov.popular, factors.scores(asked), model.scores(asked),
-        ])  # fmt: skip
+        seen.append(
+            [
+                lesson.Popularity(split.train, 120).counts,
+                markov.counts,
+                markov.popular,
+                factors.scores(asked),
+                model.scores(asked),
+            ]
+        )
     assert split.test != lesson.leave_last_out(drawn).test
     for one, two in zip(*seen):
         assert torch.equal(one, two)
@@ -412,9 +418,7 @@ def test_scores_are_the_forwards_last_ones():
 def test_a_longer_history_is_read_from_its_end():
     model = small_model()
     long = [1, 2, 3, 4, 5, 6, 7, 8]
-    torch.testing.assert_close(
-        model.scores([long]), model.scores([long[-6:]])
-    )
+    torch.testing.assert_close(model.scores([long]), model.scores([long[-6:]]))
     advice = lesson.recommend(model, long, 9)
     assert advice.read == long[-6:] and advice.skipped == 2
     assert advice.items == [9]  # all others were seen, old ones too
@@ -526,7 +530,10 @@ def test_long_histories_are_cut_to_stretches_of_all_their_parts():
             lambda: lesson.sample_others([[1, 2]], [3], 9, count=7),
             "count: expected at most 6, .*got 7",
         ),
-        (lambda: lesson.lag_profile(small_model(), [[1]], 2), "histories: .*2"),
+        (
+            lambda: lesson.lag_profile(small_model(), [[1]], 2),
+            "histories: .*2",
+        ),
         (lambda: lesson.lag_profile(small_model(), [[1]], 7), "lags: .*6.*7"),
         (lambda: lesson.recommend(small_model(), [1], 0), "k: .*got 0"),
         (lambda: lesson.recommend(small_model(), [77]), "got 77: an unknown"),
@@ -585,10 +592,12 @@ def test_places_without_ties_equal_sklearns():
     )
     assert ours.hit_rate()[0] == pytest.approx(
         top_k_accuracy_score(
-            torch.tensor(targets).numpy() - 1, scores[:, 1:].numpy(), k=5,
+            torch.tensor(targets).numpy() - 1,
+            scores[:, 1:].numpy(),
+            k=5,
             labels=list(range(20)),
         )
-    )  # fmt: skip
+    )
     for middle, low, high in (ours.hit_rate(), ours.ndcg()):
         assert low < middle < high
 
@@ -618,7 +627,9 @@ def test_sampled_hit_rate_equals_sampling():
     others = lesson.sample_others([[]] * 4000, [60] * 4000, 1000)
     found = lesson.places(scores, [60] * 4000, among=others)
     share = lesson.hits(found).mean().item()
-    assert lesson.sampled_hit_rate([60], 1000) == pytest.approx(share, abs=0.02)
+    assert lesson.sampled_hit_rate([60], 1000) == pytest.approx(
+        share, abs=0.02
+    )
     assert lesson.sampled_hit_rate([1, 10], 1000) == pytest.approx(1)
 
 
@@ -658,8 +669,10 @@ def explorer(people=None):
     return views.HistoryExplorer(
         people or {"Ann": [5, 6, 7, 8], "Ben": [9]},
         lambda history: lesson.recommend(model, history, fallback=popular),
-        SHOP.name, 120, alt="The history of one person.",
-    )  # fmt: skip
+        SHOP.name,
+        120,
+        alt="The history of one person.",
+    )
 
 
 def test_explorer_shows_a_still_picture_and_moves():
@@ -746,10 +759,14 @@ def fitted(split, items, seed, *, steps, lr, most):
     torch.manual_seed(seed)
     model = lesson.SelfAttentive(items, most=most)
     training.fit(
-        model, lesson.next_item_loss,
+        model,
+        lesson.next_item_loss,
         lesson.history_batches(split.train, most=most, seed=seed),
-        steps=steps, lr=lr, warmup=steps // 20, threads=1,
-    )  # fmt: skip
+        steps=steps,
+        lr=lr,
+        warmup=steps // 20,
+        threads=1,
+    )
     return model
 
 
@@ -757,8 +774,11 @@ def follows(model, histories, back, trait, wanted=4):
     """Return how often the advice takes a trait put into histories."""
     new = []
     for row in histories[:300]:
-        fits = (i for i in range(1, SHOP.items + 1)
-                if trait[i] == wanted and i not in row)  # fmt: skip
+        fits = (
+            i
+            for i in range(1, SHOP.items + 1)
+            if trait[i] == wanted and i not in row
+        )
         new.append(lesson.change(row, len(row) - back, next(fits)))
     scores = model.scores(new).scatter(1, lesson.pad(new), -math.inf)
     return (trait[scores.argmax(dim=1)] == wanted).double().mean().item()
@@ -828,8 +848,9 @@ def test_the_real_ratings_verdicts_hold(seed, capsys, table):
     mixed = split._replace(train=lesson.shuffle_histories(split.train, seed))
     blind = lesson.judge(
         fitted(mixed, 1128, seed, **how),
-        lesson.shuffle_histories(histories, seed), targets,
-    )  # fmt: skip
+        lesson.shuffle_histories(histories, seed),
+        targets,
+    )
     factors = rates["semester"]["factors"]
     gap = lesson.mean_interval(found.hits - factors.hits)
     worth = lesson.mean_interval(found.hits - blind.hits)

@@ -35,8 +35,9 @@ def test_returns_to_go_equal_a_loop_and_a_triangle(rewards):
     loop = torch.stack([r[t:].sum() for t in range(len(r))])
     found = lesson.returns_to_go(r)
     torch.testing.assert_close(found, loop)
-    torch.testing.assert_close(found, torch.ones(len(r), len(r)).double()
-                               .triu() @ r)  # fmt: skip
+    torch.testing.assert_close(
+        found, torch.ones(len(r), len(r)).double().triu() @ r
+    )
     torch.testing.assert_close(found[:-1], r[:-1] + found[1:])
 
 
@@ -65,7 +66,9 @@ def test_play_keeps_what_happened(episodes):
     real = steps < episodes.lengths[:, None]
     assert torch.equal(episodes.rewards, real.float())
     assert torch.equal(episodes.returns, episodes.lengths.float())
-    assert not episodes.states[~real].any() and not episodes.actions[~real].any()
+    assert (
+        not episodes.states[~real].any() and not episodes.actions[~real].any()
+    )
     assert episodes.states[:, 0].abs().max() <= 0.05  # CartPole's start
     last = episodes.states[torch.arange(12), episodes.lengths - 1]
     assert (last[:, 2].abs() <= 0.2095).all()  # seen before the fall
@@ -345,8 +348,9 @@ def test_attention_by_kind(window):
 
 
 def film(length=5, asked=20.0):
-    return views.Film(asked, length, [0.5] * length, [0.1] * length,
-                      [1] * length)  # fmt: skip
+    return views.Film(
+        asked, length, [0.5] * length, [0.1] * length, [1] * length
+    )
 
 
 @settings(max_examples=30)
@@ -393,7 +397,9 @@ def test_figures_are_drawn(episodes):
     for figure in (
         views.cart_strips({"one": states[:1], "three": states}, title="t"),
         views.spread_of_returns({"a": episodes}, title="t"),
-        views.asked_curve([10, 900], {"a": rows, "b": rows}, title="t", best=9),
+        views.asked_curve(
+            [10, 900], {"a": rows, "b": rows}, title="t", best=9
+        ),
         views.returns_table({"a": rows[0], "b": rows[1]}, title="t"),
         views.kinds_by_step(torch.full((4, 3), 1 / 12), title="t"),
     ):
@@ -430,5 +436,9 @@ def test_the_lessons_verdicts_hold_with_other_seeds(seed, capsys, monkeypatch):
         for name in ("mean", "low", "reach", "lead"):
             numbers = space[name].items()
             print("   ", name, {k: round(v) for k, v in numbers})
-        print("    greedy", [round(x) for x in space["ends"]],
-              "weight behind", round(space["behind"], 2))  # fmt: skip
+        print(
+            "    greedy",
+            [round(x) for x in space["ends"]],
+            "weight behind",
+            round(space["behind"], 2),
+        )

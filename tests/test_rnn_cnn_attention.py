@@ -58,9 +58,7 @@ def test_convolution_is_torchs_in_value_and_gradient(
     ours = lesson.CausalConv(3, kernel, dilation).to(dtype)
     theirs = ours.to_torch()
     x = torch.randn(2, length, 3, dtype=dtype, requires_grad=True)
-    padded = nn.functional.pad(
-        x.transpose(1, 2), ((kernel - 1) * dilation, 0)
-    )
+    padded = nn.functional.pad(x.transpose(1, 2), ((kernel - 1) * dilation, 0))
     expected = theirs(padded).transpose(1, 2)
     torch.testing.assert_close(ours(x), expected)
     (mine,) = torch.autograd.grad(ours(x).pow(2).sum(), x)
@@ -148,7 +146,9 @@ def test_crossing():
     assert lesson.crossing(lengths, lengths, [2 * n for n in lengths]) is None
     assert lesson.crossing(lengths, [2 * n for n in lengths], lengths) == 128
     wavy = [n * f for n, f in zip(lengths, (2, 0.5, 0.5, 2))]
-    assert lesson.crossing(lengths, wavy, lengths) == pytest.approx(724.08, 1e-4)
+    assert lesson.crossing(lengths, wavy, lengths) == pytest.approx(
+        724.08, 1e-4
+    )
 
 
 def test_median_seconds_takes_turns():
@@ -203,9 +203,14 @@ def test_course_goes_through_its_stages(seconds):
     course = lesson.Course(steps, seconds, stages=(8, 16), exams=10)
     history = training.fit(
         lesson.Reader("attention", lesson.RECALL_TOKENS, 8, 8),
-        lesson.answer_loss, course.batches, steps=500, every=1,
-        evaluate=course.evaluate, until=course.over, threads=1,
-    )  # fmt: skip
+        lesson.answer_loss,
+        course.batches,
+        steps=500,
+        every=1,
+        evaluate=course.evaluate,
+        until=course.over,
+        threads=1,
+    )
     assert history.stopped_early
     assert {d: len(r) for d, r in course.right.items()} == {8: 40, 16: 40}
     assert set(course.seconds) == {8, 16}
@@ -253,13 +258,17 @@ def test_losses_and_answers_ignore_places_without_target():
         (lambda: lesson.Course(), "steps, seconds: .*None and None"),
         (
             lambda: lesson.gru_step(
-                torch.ones(2), torch.ones(3), torch.ones(9, 3), torch.ones(9, 3)
+                torch.ones(2),
+                torch.ones(3),
+                torch.ones(9, 3),
+                torch.ones(9, 3),
             ),
             r"weight_in: expected shape \(9, 2\), got \(9, 3\)",
         ),
         (
-            lambda: lesson.gru(torch.ones(0, 2), torch.ones(6, 2),
-                               torch.ones(6, 2)),
+            lambda: lesson.gru(
+                torch.ones(0, 2), torch.ones(6, 2), torch.ones(6, 2)
+            ),
             "x: expected a length of 1 or more",
         ),
         (lambda: views.ReachLattice("RNN"), "kind: .*'RNN'"),
@@ -267,7 +276,7 @@ def test_losses_and_answers_ignore_places_without_target():
         (lambda: views.ReachLattice(rounds=0), "rounds: .*got 0"),
         (lambda: views.ReachLattice(kernel=1), "kernel: .*got 1"),
     ],
-)  # fmt: skip
+)
 def test_wrong_input_is_named(own_errors, call, said):
     with pytest.raises(ValueError, match=said):
         call()
@@ -276,8 +285,12 @@ def test_wrong_input_is_named(own_errors, call, said):
 # --- the views --------------------------------------------------------------------
 
 
-@given(st.sampled_from(lesson.KINDS), st.integers(0, 23), st.integers(1, 12),
-       st.integers(2, 5))  # fmt: skip
+@given(
+    st.sampled_from(lesson.KINDS),
+    st.integers(0, 23),
+    st.integers(1, 12),
+    st.integers(2, 5),
+)
 def test_the_trail_ends_at_what_is_heard(kind, place, rounds, kernel):
     rows = views.trail(kind, place, rounds, kernel)
     assert len(rows) == rounds + 1 and rows[0] == [place]
@@ -303,15 +316,23 @@ def test_the_browser_computes_the_same():
         subprocess.run(["node", "--version"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no node here: tests/test_browser.py compares instead")
-    code = re.sub(r"^export (default .*)?", "", script("rnn_cnn_attention"),
-                  flags=re.M)  # fmt: skip
-    cases = [(k, p, r, w) for k in lesson.KINDS for p in (0, 5, 23)
-             for r in (1, 3, 12) for w in (2, 3, 5)]  # fmt: skip
+    code = re.sub(
+        r"^export (default .*)?", "", script("rnn_cnn_attention"), flags=re.M
+    )
+    cases = [
+        (k, p, r, w)
+        for k in lesson.KINDS
+        for p in (0, 5, 23)
+        for r in (1, 3, 12)
+        for w in (2, 3, 5)
+    ]
     calls = ",".join(f"heard({k!r},{p},{r},{w})" for k, p, r, w in cases)
     found = subprocess.run(
         ["node", "-e", f"{code};console.log(JSON.stringify([{calls}]))"],
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     assert json.loads(found) == [views.heard(*case) for case in cases]
 
 
@@ -331,15 +352,20 @@ def test_winners_name_ties():
     best = views.winners(views.prices(96, 64, 3))
     assert best["path"] == ["attention"]
     assert best["multiply_adds"] == ["CNN", "dilated CNN"]
-    three = {k: p for k, p in views.prices(96, 64, 3).items() if "CNN" not in k}
+    three = {
+        k: p for k, p in views.prices(96, 64, 3).items() if "CNN" not in k
+    }
     assert views.winners(three)["multiply_adds"] == ["GRU", "attention"]
 
 
 def test_price_table_has_the_formulas_numbers():
     rows = views.price_table(512, 64).splitlines()
     assert [row.split()[0] for row in rows[1:]] == [
-        "GRU", "CNN", "dilated", "attention",
-    ]  # fmt: skip
+        "GRU",
+        "CNN",
+        "dilated",
+        "attention",
+    ]
     assert f"{3 * 512 * 64**2 + 2 * 512**2 * 64:,}" in rows[4]
 
 

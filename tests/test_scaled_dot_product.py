@@ -168,9 +168,7 @@ def test_any_number_of_batch_dimensions(need_weights, batch):
     mask = torch.rand(*batch, 4, 3) < 0.6
     output, _ = attend(*inputs, mask, need_weights=need_weights)
     flat = [x.reshape(-1, *x.shape[-2:]) for x in inputs]
-    rows = [
-        by_loop(*row)[0] for row in zip(*flat, mask.reshape(-1, 4, 3))
-    ]
+    rows = [by_loop(*row)[0] for row in zip(*flat, mask.reshape(-1, 4, 3))]
     torch.testing.assert_close(output, torch.stack(rows).view(*batch, 4, 2))
 
 
@@ -600,7 +598,9 @@ def test_an_infinite_key_that_spoils_one_query_is_named(need_weights):
 
 
 @BOTH
-def test_a_key_hidden_by_its_weight_of_0_is_named_if_keys_are_few(need_weights):
+def test_a_key_hidden_by_its_weight_of_0_is_named_if_keys_are_few(
+    need_weights,
+):
     """The output is finite, the gradient is not."""
     query, key = -torch.ones(2, 2, 4, 8), torch.ones(2, 2, 3, 8)
     key[0, 1, 1, 0] = math.inf
@@ -850,7 +850,9 @@ def test_layer_is_three_projections_and_the_function(device):
 def test_layer_keeps_the_interface_of_the_source_text():
     layer = Attention(hidden_size=6)
     assert isinstance(layer, nn.Module)
-    output = layer(torch.ones(2, 4, 6), torch.ones(2, 3, 6), torch.ones(2, 3, 6))
+    output = layer(
+        torch.ones(2, 4, 6), torch.ones(2, 3, 6), torch.ones(2, 3, 6)
+    )
     assert output.shape == (2, 4, 6)
 
 
@@ -896,7 +898,9 @@ def test_statistics_equal_their_definition():
         lengths.append(gradient.norm())
     assert found.variance == pytest.approx(scores.var().item())
     assert found.entropy == pytest.approx(bits.mean().item())
-    assert found.gradient == pytest.approx(torch.stack(lengths).median().item())
+    assert found.gradient == pytest.approx(
+        torch.stack(lengths).median().item()
+    )
 
 
 def test_a_saturated_softmax_has_little_gradient():
@@ -924,7 +928,9 @@ def test_painter_masks_in_three_ways():
     ours, plain, after = (
         paint(SCORES, PART, mode) for mode in ("before", "plain", "after")
     )
-    torch.testing.assert_close(ours.sum(-1), torch.tensor([1.0, 0, 1]).double())
+    torch.testing.assert_close(
+        ours.sum(-1), torch.tensor([1.0, 0, 1]).double()
+    )
     assert plain[1].isnan().all()
     torch.testing.assert_close(plain[[0, 2]], ours[[0, 2]])
     assert after[0].sum().item() == pytest.approx(0.3348, abs=1e-4)

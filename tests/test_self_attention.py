@@ -149,7 +149,10 @@ def test_relative_kinds_do_not_see_where_a_window_begins(kind, causal):
     """What a word gets from its neighbours moves along with them."""
     layer = layers()[kind].double()
     layer.causal = causal
-    x, padding = torch.randn(LENGTH, DIM).double(), torch.zeros(4, DIM).double()
+    x, padding = (
+        torch.randn(LENGTH, DIM).double(),
+        torch.zeros(4, DIM).double(),
+    )
     late = torch.cat([padding, x])
     window = torch.ones(LENGTH + 4, LENGTH + 4, dtype=torch.bool)
     window[:, :4] = False
@@ -203,7 +206,8 @@ def test_non_contiguous_input(kind):
 def test_bias_equals_torch(batch, dtype, need_weights, device):
     options = {**floats(dtype, device), "requires_grad": True}
     q, k, v = (
-        torch.randn(*batch, *size, **options) for size in [(4, 5), (3, 5), (3, 2)]
+        torch.randn(*batch, *size, **options)
+        for size in [(4, 5), (3, 5), (3, 2)]
     )
     bias = torch.randn(*batch, 4, 3, **options)
     output, weights = attention_with_bias(
@@ -305,7 +309,9 @@ def test_sinusoids_equal_the_formula(length, dim):
 @given(st.integers(0, 30), st.integers(0, 30))
 def test_sinusoids_meet_by_distance_alone(i, j):
     table = sinusoidal_positions(80, DIM)
-    torch.testing.assert_close(table[i] @ table[j], table[i + 9] @ table[j + 9])
+    torch.testing.assert_close(
+        table[i] @ table[j], table[i + 9] @ table[j + 9]
+    )
 
 
 def test_added_positions_are_added():
@@ -378,9 +384,7 @@ def test_rotation_far_away_is_exact_enough_in_bfloat16(device):
 
 
 @settings(max_examples=25)
-@given(
-    q=sizes, k=sizes, farthest=st.integers(0, 4), seed=st.integers(0, 99)
-)
+@given(q=sizes, k=sizes, farthest=st.integers(0, 4), seed=st.integers(0, 99))
 def test_relative_scores_equal_a_loop(q, k, farthest, seed):
     torch.manual_seed(seed)
     query = torch.randn(2, q, 3).double()
@@ -391,9 +395,7 @@ def test_relative_scores_equal_a_loop(q, k, farthest, seed):
         for i in range(q):
             for j in range(k):
                 row = max(-farthest, min(farthest, j - i)) + farthest
-                wanted = sum(
-                    a * c for a, c in zip(query[b, i], table[row])
-                )
+                wanted = sum(a * c for a, c in zip(query[b, i], table[row]))
                 torch.testing.assert_close(found[b, i, j], wanted)
 
 

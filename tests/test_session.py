@@ -39,7 +39,9 @@ def test_device_can_be_chosen(monkeypatch):
         session.device()
 
 
-@pytest.mark.parametrize("value, quick", [("", False), ("0", False), ("1", True)])
+@pytest.mark.parametrize(
+    "value, quick", [("", False), ("0", False), ("1", True)]
+)
 def test_quick(monkeypatch, value, quick):
     monkeypatch.setenv("ATTN_QUICK", value)
     assert session.quick() is quick

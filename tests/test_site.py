@@ -71,7 +71,9 @@ class Visit:
         self.page.on("console", self._console)
         path, _, query = name.partition("?")
         self.page.goto((site / path).as_uri() + f"?{query}" * bool(query))
-        self.page.evaluate("() => window.MathJax?.startup?.promise.then(() => 0)")
+        self.page.evaluate(
+            "() => window.MathJax?.startup?.promise.then(() => 0)"
+        )
 
     def _console(self, message):
         if message.type == "error":
@@ -158,8 +160,12 @@ def test_the_check_of_links_bites(tmp_path):
     )
     broken, followed, external = broken_links({"a.html": tree}, tmp_path)
     assert [line.split(": ")[1] for line in broken] == [
-        "b.html", "#x", "c.png", "https://bad host/", "/etc/passwd",
-    ]  # fmt: skip
+        "b.html",
+        "#x",
+        "c.png",
+        "https://bad host/",
+        "/etc/passwd",
+    ]
     assert (followed, external) == (6, 1)
 
 
@@ -200,7 +206,10 @@ def test_each_lesson_has_its_page_with_its_outputs(pages):
         code = [c for c in notebook.cells if c.cell_type == "code"]
         cells = tree.xpath("//div[contains(@class, 'cell_input')]")
         assert len(cells) == len(code)
-        assert "Run this cell to move the controls." in tree.getroot().text_content()
+        assert (
+            "Run this cell to move the controls."
+            in tree.getroot().text_content()
+        )
 
 
 # What is made --------------------------------------------------------------
@@ -238,7 +247,9 @@ def test_signatures_name_shapes_and_not_modules(pages):
 def test_downloads_are_the_lessons_and_the_zip_repeats(site, tmp_path):
     from docs import build
 
-    stored = {p.name: p for p in (site / "_downloads").rglob("*") if p.is_file()}
+    stored = {
+        p.name: p for p in (site / "_downloads").rglob("*") if p.is_file()
+    }
     for name in NAMES:
         for path in (
             notebooks.FOLDER / f"{name}.ipynb",
@@ -257,12 +268,19 @@ def test_the_zip_holds_a_course_that_can_be_installed(site):
     with zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
         assert archive.testzip() is None
-    for name in ("pyproject.toml", "requirements.txt", "constraints.txt",
-                 "attn_course/session.py", "figures/attention_flow.svg",
-                 *(f"notebooks/{n}.ipynb" for n in NAMES)):  # fmt: skip
+    for name in (
+        "pyproject.toml",
+        "requirements.txt",
+        "constraints.txt",
+        "attn_course/session.py",
+        "figures/attention_flow.svg",
+        *(f"notebooks/{n}.ipynb" for n in NAMES),
+    ):
         assert f"attention-course/{name}" in names
-    stored = {p.relative_to(ROOT).as_posix()
-              for p in (ROOT / "attn_course").rglob("*.gz")}  # fmt: skip
+    stored = {
+        p.relative_to(ROOT).as_posix()
+        for p in (ROOT / "attn_course").rglob("*.gz")
+    }
     assert {f"attention-course/{s}" for s in stored} <= names
 
 
@@ -338,8 +356,12 @@ def test_an_unknown_or_wrongly_named_citation_is_refused():
     from docs import citations
 
     known = citations.entries()
-    for text in ("Nobody et al. (2017)", "Vaswani et al. (2018)",
-                 "Vaswani and Shazeer (2017)", "Hahn et al. (2020)"):  # fmt: skip
+    for text in (
+        "Nobody et al. (2017)",
+        "Vaswani et al. (2018)",
+        "Vaswani and Shazeer (2017)",
+        "Hahn et al. (2020)",
+    ):
         (citation,) = citations.find(text)
         with pytest.raises(LookupError, match="0 entries fit"):
             citations.match(citation, known)
@@ -362,12 +384,22 @@ def test_citations_on_pages_lead_to_their_entries(pages):
 SCAN = "() => axe.run({preload: false, resultTypes: ['violations']})"
 
 KINDS = [
-    "index.html", "lessons/index.html", *(f"lessons/{n}.html" for n in NAMES),
-    "api/index.html", "api/attn_course.scaled_dot_product.html",
-    "api/attn_course.transformer.html", "api/attn_course.checks.engine.html",
-    "glossary.html", "downloads.html", "references.html", "contributing.html",
-    "changelog.html", "teaching/index.html", "search.html", "genindex.html",
-]  # fmt: skip
+    "index.html",
+    "lessons/index.html",
+    *(f"lessons/{n}.html" for n in NAMES),
+    "api/index.html",
+    "api/attn_course.scaled_dot_product.html",
+    "api/attn_course.transformer.html",
+    "api/attn_course.checks.engine.html",
+    "glossary.html",
+    "downloads.html",
+    "references.html",
+    "contributing.html",
+    "changelog.html",
+    "teaching/index.html",
+    "search.html",
+    "genindex.html",
+]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -497,7 +529,9 @@ def test_solutions_are_folded_and_open_on_a_click(site, chrome):
         ("glossary.html", "light", 1280),
     ],
 )
-def test_pictures_of_pages_are_kept_to_look_at(site, chrome, name, theme, width):
+def test_pictures_of_pages_are_kept_to_look_at(
+    site, chrome, name, theme, width
+):
     PICTURES.mkdir(parents=True, exist_ok=True)
     target = PICTURES / f"{Path(name).stem}-{theme}-{width}.png"
     with Visit(chrome, site, name, theme=theme, width=width) as visit:
@@ -526,8 +560,10 @@ def test_pdf_has_bookmarks_inner_links_and_no_path_of_this_machine(
     )
     result = subprocess.run(
         [sys.executable, "-c", code, str(site), str(target)],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert result.stdout.startswith(f"{target.name}: "), result.stderr
     assert not (site / "print.html").exists()
     reader = PdfReader(target)

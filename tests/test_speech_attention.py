@@ -58,10 +58,23 @@ def model(kind="Transformer", **options):
 
 FORMATS = [
     ("WAV", subtype)
-    for subtype in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE",
-                    "ULAW", "ALAW")
-] + [("WAVEX", "PCM_16"), ("RF64", "PCM_24"), ("FLAC", "PCM_16"),
-     ("OGG", "VORBIS"), ("AIFF", "PCM_16")]  # fmt: skip
+    for subtype in (
+        "PCM_U8",
+        "PCM_16",
+        "PCM_24",
+        "PCM_32",
+        "FLOAT",
+        "DOUBLE",
+        "ULAW",
+        "ALAW",
+    )
+] + [
+    ("WAVEX", "PCM_16"),
+    ("RF64", "PCM_24"),
+    ("FLAC", "PCM_16"),
+    ("OGG", "VORBIS"),
+    ("AIFF", "PCM_16"),
+]
 
 
 @pytest.mark.parametrize("kind, subtype", FORMATS)
@@ -115,10 +128,11 @@ BAD = {
     "silent": (sound(np.zeros(4_000)), "silence"),
     "too long": (sound(np.ones(8_000 * 21) / 3), "at most 20 seconds, got 21"),
     "not finite": (
-        sound(np.array([0.1, np.nan, 0.2]), subtype="FLOAT"), "finite",
+        sound(np.array([0.1, np.nan, 0.2]), subtype="FLOAT"),
+        "finite",
     ),
     "slow": (sound(tone(), 100), "1,000 to 400,000 samples a second, got 100"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -159,9 +173,13 @@ def test_frames_are_slices():
 
 def test_mel_filters_equal_the_librarys():
     theirs = audio_utils.mel_filter_bank(
-        num_frequency_bins=129, num_mel_filters=24, min_frequency=60,
-        max_frequency=4_000, sampling_rate=8_000, mel_scale="htk",
-    )  # fmt: skip
+        num_frequency_bins=129,
+        num_mel_filters=24,
+        min_frequency=60,
+        max_frequency=4_000,
+        sampling_rate=8_000,
+        mel_scale="htk",
+    )
     ours = lesson.mel_filters()
     torch.testing.assert_close(ours, torch.from_numpy(theirs.T).float())
     assert (ours.sum(dim=1) > 0).all()
@@ -170,17 +188,24 @@ def test_mel_filters_equal_the_librarys():
 def test_log_mel_equals_the_librarys():
     wave = speech.load_human("en")[3].wave
     decibels = audio_utils.spectrogram(
-        wave.numpy().astype(np.float64), audio_utils.window_function(256),
-        frame_length=256, hop_length=128, power=2.0, center=False,
+        wave.numpy().astype(np.float64),
+        audio_utils.window_function(256),
+        frame_length=256,
+        hop_length=128,
+        power=2.0,
+        center=False,
         mel_filters=lesson.mel_filters().double().numpy().T,
-        log_mel="dB", min_value=1e-10, mel_floor=1e-10,
-    ).T  # fmt: skip
+        log_mel="dB",
+        min_value=1e-10,
+        mel_floor=1e-10,
+    ).T
     expected = 1 + (decibels - decibels.max()) / lesson.DECIBELS
     torch.testing.assert_close(
         lesson.log_mel(wave),
         torch.from_numpy(expected).float().clamp(min=0),
-        rtol=1e-3, atol=1e-3,
-    )  # fmt: skip
+        rtol=1e-3,
+        atol=1e-3,
+    )
 
 
 @given(st.floats(0.05, 20), st.integers(0, 99))
@@ -215,8 +240,14 @@ def test_features_refuse_bad_input(own_errors):
 
 # --- augmentation -----------------------------------------------------------
 
-NOTHING = {"stretch": (1.0, 1.0), "quiet": 0.0, "pitch": 0.0, "colour": 0.0,
-           "noise": False, "band_limit": 0.0}  # fmt: skip
+NOTHING = {
+    "stretch": (1.0, 1.0),
+    "quiet": 0.0,
+    "pitch": 0.0,
+    "colour": 0.0,
+    "noise": False,
+    "band_limit": 0.0,
+}
 
 
 def change(x, lengths, seed=0, **options):
@@ -264,8 +295,14 @@ def test_augmented_features_are_features(seed):
 
 def test_each_change_changes_and_repeats_with_its_seed():
     x, lengths = features()
-    options = {"stretch": (1.3, 1.4), "quiet": 6.0, "pitch": 0.1,
-               "colour": 0.2, "noise": True, "band_limit": 1.0}  # fmt: skip
+    options = {
+        "stretch": (1.3, 1.4),
+        "quiet": 6.0,
+        "pitch": 0.1,
+        "colour": 0.2,
+        "noise": True,
+        "band_limit": 1.0,
+    }
     for name, value in options.items():
         one = change(x, lengths, 5, **{**NOTHING, name: value})
         two = change(x, lengths, 5, **{**NOTHING, name: value})
@@ -390,8 +427,10 @@ def test_three_ways_to_one_ctc_probability(count, target, seed):
     loss = F.ctc_loss(
         theirs.log_softmax(dim=-1)[:, None],
         torch.tensor([target], dtype=torch.int64).view(1, -1),
-        torch.tensor([count]), torch.tensor([len(target)]), reduction="sum",
-    )  # fmt: skip
+        torch.tensor([count]),
+        torch.tensor([len(target)]),
+        reduction="sum",
+    )
     if paths > 0:
         torch.testing.assert_close(-forward.log(), loss)
         (-forward.log()).backward()
@@ -441,9 +480,11 @@ def test_padding_changes_nothing(kind, device):
     for row, length in enumerate(lengths):
         alone = net.encode(x[row : row + 1, :length], lengths[row : row + 1])
         torch.testing.assert_close(
-            memory.states[row, : alone.states.shape[1]], alone.states[0],
-            rtol=1e-4, atol=1e-5,
-        )  # fmt: skip
+            memory.states[row, : alone.states.shape[1]],
+            alone.states[0],
+            rtol=1e-4,
+            atol=1e-5,
+        )
 
 
 @pytest.mark.parametrize("kind", lesson.KINDS)
@@ -489,9 +530,7 @@ def test_a_model_can_learn_three_recordings_by_heart(kind):
     words = vocabulary()
     targets = lesson.make_targets(words, TEXTS)
     net = model(kind, dropout=0.0)
-    batches = lesson.speech_batches(
-        parts, targets, 3, change=None, join=False
-    )
+    batches = lesson.speech_batches(parts, targets, 3, change=None, join=False)
     history = lesson.train(net, batches, steps=250, lr=5e-3)
     assert history.losses[-1] < history.losses[0] / 3
     assert not net.training
@@ -543,7 +582,11 @@ def test_edit_distance_is_a_distance(a, b, c):
 def test_edits_name_what_happened():
     said = "turn on the radio".split()
     assert lesson.edit_counts("turn the radio".split(), said) == (0, 0, 1)
-    assert lesson.edit_counts("turn on on the radio".split(), said) == (0, 1, 0)
+    assert lesson.edit_counts("turn on on the radio".split(), said) == (
+        0,
+        1,
+        0,
+    )
     assert lesson.edit_counts("turn off the radio".split(), said) == (1, 0, 0)
     assert lesson.edit_counts([], said).lost == 4
 
@@ -722,9 +765,11 @@ def test_the_cache_is_never_in_the_repository(monkeypatch):
 def run(arguments, cache):
     return subprocess.run(
         [sys.executable, "-m", "attn_course.speech_attention", *arguments],
-        capture_output=True, text=True, timeout=300,
+        capture_output=True,
+        text=True,
+        timeout=300,
         env={**os.environ, "ATTN_CACHE": str(cache.parent)},
-    )  # fmt: skip
+    )
 
 
 def test_the_program_writes_a_line_per_file(cache, tiny, tmp_path):
@@ -736,8 +781,9 @@ def test_the_program_writes_a_line_per_file(cache, tiny, tmp_path):
     done = run([names[0], names[2]], cache)
     assert done.returncode == 0, done.stderr
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
-        names[0], names[2],
-    ]  # fmt: skip
+        names[0],
+        names[2],
+    ]
     (tmp_path / "text.wav").write_text("no sound")
     bad = str(tmp_path / "text.wav")
     done = run([names[1], bad, names[2]], cache)
@@ -767,9 +813,14 @@ def upload():
 
 def give(view, content, name="me.wav"):
     view.controls["file"].value = (
-        {"name": name, "type": "audio/wav", "size": len(content),
-         "content": memoryview(content), "last_modified": datetime.now()},
-    )  # fmt: skip
+        {
+            "name": name,
+            "type": "audio/wav",
+            "size": len(content),
+            "content": memoryview(content),
+            "last_modified": datetime.now(),
+        },
+    )
 
 
 def test_the_upload_shows_picture_and_transcript(upload):

@@ -256,8 +256,15 @@ def test_female_variants_speak_higher_than_male_ones(roll):
     assert min(female) > 150 > 135 > max(male)
 
 
-OTHERS = {"festival+kal", "festival+ked", "festival+slt", "flite+awb",
-          "flite+kal16", "flite+rms", "flite+slt"}  # fmt: skip
+OTHERS = {
+    "festival+kal",
+    "festival+ked",
+    "festival+slt",
+    "flite+awb",
+    "flite+kal16",
+    "flite+rms",
+    "flite+slt",
+}
 
 
 def test_other_programs_speak_with_seven_voices(splits):

@@ -22,7 +22,9 @@ def test_environment_names_what_is_missing_or_other(tmp_path):
 
 
 def test_environment_without_requirements(tmp_path):
-    with pytest.raises(FileNotFoundError, match="requirements: expected a file"):
+    with pytest.raises(
+        FileNotFoundError, match="requirements: expected a file"
+    ):
         environment(tmp_path / "requirements.txt")
 
 

@@ -62,7 +62,9 @@ def test_snippets_are_as_many_as_the_card_says(parts):
         count = sum(s.source == kind for p in parts.values() for s in p)
         assert f"| {kind.capitalize()} | {count:,} of" in text
     assert total == 23_077
-    clear = [len(lesson.sentiment_task(parts[n])[0]) for n in ("train", "test")]
+    clear = [
+        len(lesson.sentiment_task(parts[n])[0]) for n in ("train", "test")
+    ]
     assert "{:,} training and {:,} test".format(*clear) in text
     news = [s.rating for p in parts.values() for s in p if s.source == "news"]
     near = statistics.mean(abs(rating) < 0.5 for rating in news)
@@ -138,9 +140,11 @@ def test_near_pairs_are_those_that_a_plain_loop_finds(builder, parts):
 def test_build_cleans_what_it_should(builder):
     assert builder.clean(" a  &amp;amp; b @anonymous c") == "a & b c"
     assert builder.key("Don't STOP, co-op!") == "dont stop co op"
-    rows = [("tweets", 1, "1.00", "Good film, this!"),
-            ("tweets", 2, "2.00", "good film THIS"),
-            ("tweets", 3, "0.00", "too short")]  # fmt: skip
+    rows = [
+        ("tweets", 1, "1.00", "Good film, this!"),
+        ("tweets", 2, "2.00", "good film THIS"),
+        ("tweets", 3, "0.00", "too short"),
+    ]
     assert builder.unlike(rows) == rows[:1]
 
 
@@ -160,11 +164,19 @@ def test_the_licence_is_the_packages():
 
 def test_words():
     assert lesson.words("Don't stop: GREAT film!?") == [
-        "don't", "stop", "great", "film", "!", "?",
-    ]  # fmt: skip
+        "don't",
+        "stop",
+        "great",
+        "film",
+        "!",
+        "?",
+    ]
     assert lesson.words("it\u2019s 21st-century \u00e9t\u00e9") == [
-        "it's", "21st", "century", "\u00e9t\u00e9",
-    ]  # fmt: skip
+        "it's",
+        "21st",
+        "century",
+        "\u00e9t\u00e9",
+    ]
     assert lesson.words("") == lesson.words(" ... \n") == []
 
 
@@ -186,8 +198,10 @@ def test_vocabulary():
     assert vocabulary.words == ["a", "b"] and len(vocabulary) == 6
     assert "a" in vocabulary and "c" not in vocabulary
     assert vocabulary.encode(["B c a", "", "a"]).tolist() == [
-        [5, UNKNOWN, 4], [PAD] * 3, [4, PAD, PAD],
-    ]  # fmt: skip
+        [5, UNKNOWN, 4],
+        [PAD] * 3,
+        [4, PAD, PAD],
+    ]
     assert vocabulary.encode([]).shape == (0, 1)
     assert vocabulary.encode(["a " * 10_000]).shape == (1, 64)
     assert vocabulary.encode(["a b a b"], most=3).tolist() == [[4, 5, 4]]
@@ -255,8 +269,10 @@ def test_pooling_equals_a_loop():
     pool = lesson.AttentionPooling(3).double()
     pool.query.data.normal_()
     text = torch.randn(4, 3, dtype=DOUBLE)
-    powers = [math.exp(sum(a * b for a, b in zip(row, pool.query.tolist())))
-              for row in text.tolist()]  # fmt: skip
+    powers = [
+        math.exp(sum(a * b for a, b in zip(row, pool.query.tolist())))
+        for row in text.tolist()
+    ]
     expected = [
         sum(p * row[c] for p, row in zip(powers, text.tolist())) / sum(powers)
         for c in range(3)
@@ -316,7 +332,12 @@ def test_padding_does_not_matter(options, length, more):
         slopes = torch.autograd.grad(
             scores[0].square().sum(), [vectors, *parameters]
         )
-        return scores[0], weights[0, :length], slopes[0][0, :length], slopes[1:]
+        return (
+            scores[0],
+            weights[0, :length],
+            slopes[0][0, :length],
+            slopes[1:],
+        )
 
     for one, two in zip(run(text), run(batch)):
         torch.testing.assert_close(one, two)
@@ -406,7 +427,10 @@ def test_batches_show_every_text_once_an_epoch():
     [
         (lambda: lesson.words(5), "text: expected a string, got int"),
         (lambda: lesson.words(None), "text: .*NoneType"),
-        (lambda: lesson.Vocabulary([]).encode("a b"), "texts: expected a list"),
+        (
+            lambda: lesson.Vocabulary([]).encode("a b"),
+            "texts: expected a list",
+        ),
         (lambda: small_model()("a text"), "tokens: .*got str.*encode"),
         (lambda: small_model()(torch.ones(2, 3)), "tokens: .*float32"),
         (lambda: small_model()(torch.ones(3).long()), r"tokens: .*\(3,\)"),
@@ -541,7 +565,9 @@ def test_delete_top_against_a_loop(count, seed):
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randint(4, 9, (5, 7), generator=generator)
     scores = torch.randn(5, 7, generator=generator)
-    for row, length in enumerate(torch.randint(0, 8, (5,), generator=generator)):
+    for row, length in enumerate(
+        torch.randint(0, 8, (5,), generator=generator)
+    ):
         tokens[row, length:] = PAD
     found = lesson.delete_top(tokens, scores, count)
     for row, marks, left in zip(tokens, scores, found):
@@ -554,7 +580,9 @@ def test_delete_top_against_a_loop(count, seed):
 def test_deletion_losses_by_hand():
     model = small_model()
     tokens = torch.tensor([[5, 6, 7, 0], [8, 9, 0, 0]])
-    scores = torch.tensor([[0.1, 0.9, 0.2, 5.0], [0.3, 0.1, 9.0, 9.0]]).double()
+    scores = torch.tensor(
+        [[0.1, 0.9, 0.2, 5.0], [0.3, 0.1, 9.0, 9.0]]
+    ).double()
     found = lesson.deletion_losses(model, tokens, scores, 1)
     for row, (whole, less) in enumerate([([5, 6, 7], [5, 7]), ([8, 9], [9])]):
         before = model(torch.tensor([whole])).softmax(dim=-1)[0]
@@ -629,8 +657,11 @@ def test_widget_follows_the_text(widget):
     assert "1 of 3 words" in widget.answer.value
     assert 'role="status"' in widget.answer.value
     assert [label for label, _ in widget.drop.options] == [
-        "nothing", "1: bad", "2: plot", "3: here",
-    ]  # fmt: skip
+        "nothing",
+        "1: bad",
+        "2: plot",
+        "3: here",
+    ]
 
 
 def test_widget_leaves_a_word_out_and_comes_back(widget, reader):
@@ -681,8 +712,9 @@ def test_words_are_said_without_colour(reader):
         "b 50, c 30, and 1 more words"
     )
     found = reader("good film")
-    assert all(f"<small>{100 * w:.0f}<" in views.as_html(found)
-               for w in found.weights)  # fmt: skip
+    assert all(
+        f"<small>{100 * w:.0f}<" in views.as_html(found) for w in found.weights
+    )
     assert views.loudest(reader("")) == ""
 
 
@@ -708,7 +740,10 @@ def test_highlight_draws_each_word_with_its_number():
 
 
 def test_tables_write_their_numbers():
-    hits = {"a": torch.tensor([True] * 9 + [False]), "b": torch.ones(10).bool()}
+    hits = {
+        "a": torch.tensor([True] * 9 + [False]),
+        "b": torch.ones(10).bool(),
+    }
     texts = views.accuracy_table(hits, title="t").axes[0].texts
     assert texts[0].get_text().startswith("0.900  [0.596, 0.982]")
     lead = views.difference_table(hits, "b", title="t").axes[0].texts

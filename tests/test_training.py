@@ -46,9 +46,7 @@ def test_same_seed_same_run():
     def losses():
         model = nn.Linear(1, 1)
         nn.init.zeros_(model.weight), nn.init.zeros_(model.bias)
-        return training.fit(
-            model, noisy, lambda _: X, steps=5, seed=7
-        ).losses
+        return training.fit(model, noisy, lambda _: X, steps=5, seed=7).losses
 
     assert losses() == losses()
 
@@ -87,9 +85,7 @@ def test_batches_may_be_an_iterable():
 
 def test_the_learning_rate_rises_and_falls():
     def rates(schedule, warmup=0):
-        return [
-            training._factor(s, 100, schedule, warmup) for s in range(100)
-        ]
+        return [training._factor(s, 100, schedule, warmup) for s in range(100)]
 
     assert rates("constant") == [1.0] * 100
     cosine = rates("cosine", warmup=10)
@@ -245,8 +241,10 @@ training.together([job, job])
 def test_an_interrupt_stops_all():
     with subprocess.Popen(
         [sys.executable, "-c", ENDLESS],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as running:  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
         try:
             for _ in range(2):
                 assert running.stdout.readline() == "at work\n"

@@ -53,11 +53,19 @@ def random(*shape, dtype=torch.float64, grad=True):
     return torch.randn(*shape, dtype=dtype, requires_grad=grad)
 
 
-def theirs_of(kind, first=True, activation="relu", dtype=torch.float64, **more):
+def theirs_of(
+    kind, first=True, activation="relu", dtype=torch.float64, **more
+):
     """Torch's layer with random weights everywhere, norms too."""
     options = {"dropout": 0.0, "batch_first": True, **more}
     layer = kind(
-        12, 3, 20, norm_first=first, activation=activation, dtype=dtype, **options
+        12,
+        3,
+        20,
+        norm_first=first,
+        activation=activation,
+        dtype=dtype,
+        **options,
     )
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -99,8 +107,11 @@ def pairs(ours, theirs):
     """Pair the parameters by hand, not by the module's own list."""
     names = [("attention", "self_attn"), ("norm_attention", "norm1")]
     if isinstance(ours, DecoderLayer):
-        names += [("cross_attention", "multihead_attn"), ("norm_cross", "norm2"),
-                  ("norm_mlp", "norm3")]  # fmt: skip
+        names += [
+            ("cross_attention", "multihead_attn"),
+            ("norm_cross", "norm2"),
+            ("norm_mlp", "norm3"),
+        ]
     else:
         names += [("norm_mlp", "norm2")]
     names += [("mlp.0", "linear1"), ("mlp.3", "linear2")]
@@ -276,7 +287,10 @@ def test_default_hidden_is_four_times_dim():
 
 
 def test_dropout_acts_in_training_only():
-    for layer in (EncoderLayer(8, 2, dropout=0.5), DecoderLayer(8, 2, dropout=0.5)):
+    for layer in (
+        EncoderLayer(8, 2, dropout=0.5),
+        DecoderLayer(8, 2, dropout=0.5),
+    ):
         x = torch.randn(1, 4, 8)
         inputs = (x,) if isinstance(layer, EncoderLayer) else (x, x)
         assert not torch.equal(layer(*inputs)[0], layer(*inputs)[0])
@@ -289,7 +303,10 @@ def test_dropout_acts_in_training_only():
     [
         (lambda: EncoderLayer(8, 3), "heads: .*divides dim 8, got 3"),
         (lambda: DecoderLayer(8, 2, dropout=1.0), "dropout: .*got 1.0"),
-        (lambda: EncoderLayer(8, 2, activation="tanh"), "activation: .*'tanh'"),
+        (
+            lambda: EncoderLayer(8, 2, activation="tanh"),
+            "activation: .*'tanh'",
+        ),
         (lambda: Encoder(0, 8, 2), "layers: expected 1 or more, got 0"),
         (lambda: Decoder(-1, 8, 2), "layers: expected 1 or more, got -1"),
         (lambda: Transformer(5, 5, 7, 1, 1), "dim: expected an even.*got 7"),
@@ -316,7 +333,9 @@ def test_memory_logits_and_weights_have_their_shapes():
     assert logits.shape == (2, 3, 11) and weights is None
     _, weights = model.decode(memory, target, need_weights=True)
     assert weights.shape == (2, 2, 2, 3, 5)
-    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 2, 3).double())
+    torch.testing.assert_close(
+        weights.sum(-1), torch.ones(2, 2, 2, 3).double()
+    )
     assert model.encoder_weights(source).shape == (2, 2, 2, 5, 5)
     assert torch.equal(model(source, target), logits)
 
@@ -330,13 +349,21 @@ def test_memory_logits_and_weights_have_their_shapes():
     st.booleans(),
 )
 @settings(max_examples=20)
-def test_formula_counts_the_parameters(source, target, dim, layers, hidden, first):
+def test_formula_counts_the_parameters(
+    source, target, dim, layers, hidden, first
+):
     for shared in (False, True):
         target = source if shared else target
-        options = {"hidden": hidden, "norm_first": first, "share_embeddings": shared}
+        options = {
+            "hidden": hidden,
+            "norm_first": first,
+            "share_embeddings": shared,
+        }
         model = Transformer(source, target, dim, 2, layers, **options)
         count = sum(p.numel() for p in model.parameters())
-        assert count == count_by_formula(source, target, dim, layers, **options)
+        assert count == count_by_formula(
+            source, target, dim, layers, **options
+        )
 
 
 def test_shared_embeddings_are_one_table():
@@ -440,11 +467,17 @@ def test_empty_batch():
 @pytest.mark.parametrize(
     "wrong, words",
     [
-        (torch.ones(1, 13).long(), r"at most 12 tokens \(max_length\), got 13"),
+        (
+            torch.ones(1, 13).long(),
+            r"at most 12 tokens \(max_length\), got 13",
+        ),
         (torch.ones(1, 10_000).long(), "at most 12 tokens .*got 10000"),
         (torch.tensor([[3, 11]]), "ids from 0 to 10, got 11"),
         (torch.tensor([[3, -1]]), "ids from 0 to 10, got -1"),
-        (torch.ones(3).long(), r"\(batch, length\), got torch.int64 of .*\(3,\)"),
+        (
+            torch.ones(3).long(),
+            r"\(batch, length\), got torch.int64 of .*\(3,\)",
+        ),
         (torch.ones(1, 3), "token ids .*got torch.float32"),
         (torch.ones(1, 3).bool(), "token ids .*got torch.bool"),
         ([[1, 2]], "expected a tensor of token ids, got list"),
@@ -541,7 +574,9 @@ def test_only_parts_that_are_there_can_be_taken_out():
     with pytest.raises(ValueError, match="part: .*'positions'.*got 'heads'"):
         take_out(small(), "heads")
     for part in ("positions", "causal mask"):
-        with pytest.raises(ValueError, match=f"{part}.*Transformer, got Encoder"):
+        with pytest.raises(
+            ValueError, match=f"{part}.*Transformer, got Encoder"
+        ):
             take_out(Encoder(1, 8, 2), part)
 
 
@@ -553,7 +588,9 @@ def test_only_parts_that_are_there_can_be_taken_out():
 )
 def test_smoothed_loss_equals_torchs_and_lesson_05s(size, smoothing, batch, t):
     size += UNKNOWN
-    logits = torch.randn(batch, t, size, dtype=torch.float64, requires_grad=True)
+    logits = torch.randn(
+        batch, t, size, dtype=torch.float64, requires_grad=True
+    )
     expected = torch.randint(0, size, (batch, t))
     expected[0, 0] = END  # at least one that is not padding
     ours = smoothed_loss(logits, expected, smoothing)
@@ -632,9 +669,13 @@ def test_reversals_are_reversed(count, held_out, low, more, letters, seed):
         letters += 5  # otherwise some sums may never be multiples of 5
     generator = torch.Generator().manual_seed(seed)
     source, target, expected = reversals(
-        count, generator, held_out=held_out, low=low, high=low + more,
+        count,
+        generator,
+        held_out=held_out,
+        low=low,
+        high=low + more,
         letters=letters,
-    )  # fmt: skip
+    )
     assert source.shape == target.shape == expected.shape
     assert source.shape == (count, low + more + 1)
     for s, t, e in zip(source.tolist(), target.tolist(), expected.tolist()):
@@ -658,10 +699,14 @@ def test_nothing_held_out_is_ever_trained_on():
     assert not seen & {tuple(row) for row in test.tolist()}
 
 
-@pytest.mark.parametrize("change", [{"count": 0}, {"low": 5, "high": 4}, {"low": 0}])
+@pytest.mark.parametrize(
+    "change", [{"count": 0}, {"low": 5, "high": 4}, {"low": 0}]
+)
 def test_nothing_to_draw_is_refused(change):
     count = change.pop("count", 3)
-    with pytest.raises(ValueError, match="expected 1 or more, and low <= high"):
+    with pytest.raises(
+        ValueError, match="expected 1 or more, and low <= high"
+    ):
         reversals(count, torch.Generator(), **change)
 
 
@@ -670,11 +715,17 @@ def test_nothing_to_draw_is_refused(change):
 )
 def test_too_few_sequences_to_draw_is_named(held_out, length, most):
     """One letter, id 4: the sum is 4, held out never; or 20, always."""
-    with pytest.raises(ValueError, match=f"count: .*at most {most} for held_out"):
+    with pytest.raises(
+        ValueError, match=f"count: .*at most {most} for held_out"
+    ):
         reversals(
-            3, torch.Generator(), held_out=held_out,
-            low=length, high=length, letters=1,
-        )  # fmt: skip
+            3,
+            torch.Generator(),
+            held_out=held_out,
+            low=length,
+            high=length,
+            letters=1,
+        )
 
 
 class Oracle(nn.Module):
@@ -700,7 +751,9 @@ class Oracle(nn.Module):
 
 
 def test_exactly_right_counts_every_letter_and_the_end():
-    source, _, expected = reversals(6, torch.Generator().manual_seed(0), high=9)
+    source, _, expected = reversals(
+        6, torch.Generator().manual_seed(0), high=9
+    )
     assert exactly_right(Oracle(), source, expected).all()
     found = exactly_right(Oracle(slip=True), source, expected)
     assert found.tolist() == [False] + [True] * 5

@@ -50,7 +50,9 @@ def test_counts_are_those_of_the_card():
     card = (FOLDER / "sentences" / "CARD.md").read_text("utf-8")
     for language, row in (("fr", "French"), ("zh", "Chinese")):
         (line,) = [x for x in card.splitlines() if x.startswith(f"| {row} |")]
-        counts = [int(x.replace(",", "")) for x in re.findall(r"\d[\d,]*", line)]
+        counts = [
+            int(x.replace(",", "")) for x in re.findall(r"\d[\d,]*", line)
+        ]
         found = [len(SPLITS[language, s]) for s in ("train", "valid", "test")]
         assert counts == found
 
@@ -59,8 +61,11 @@ def test_licences_of_all_packages_stand_beside(build):
     text = (FOLDER / "sentences" / "LICENSE.txt").read_text("utf-8")
     for package, version, *_ in build.PACKAGES:
         assert f"===== {package} {version} =====" in text
-    for words in ("Redistribution and use", "Permission is hereby granted",
-                  "Apache License"):
+    for words in (
+        "Redistribution and use",
+        "Permission is hereby granted",
+        "Apache License",
+    ):
         assert words in text
 
 
@@ -84,7 +89,9 @@ def test_no_two_parts_share_a_near_pair(language, build):
 @pytest.mark.parametrize("language", sentences.LANGUAGES)
 def test_cleaning_and_splitting_again_changes_nothing(language, build):
     rows = {
-        split: [(p.program, p.source, p.target) for p in SPLITS[language, split]]
+        split: [
+            (p.program, p.source, p.target) for p in SPLITS[language, split]
+        ]
         for split in sentences.SPLITS
     }
     for _, source, target in itertools.chain(*rows.values()):
@@ -130,7 +137,9 @@ def test_load_refuses_other_names():
 def test_byte_pairs_by_hand():
     words = {"save": 5, "saved": 3, "file": 4, "filed": 2}
     assert lesson.byte_pairs(words, 3) == [
-        ("a", "v"), ("av", "e"), ("s", "ave"),
+        ("a", "v"),
+        ("av", "e"),
+        ("s", "ave"),
     ]
     merges = lesson.byte_pairs(words, 99)
     assert all(lesson.segment(word, merges) == [word] for word in words)
@@ -192,7 +201,10 @@ def test_special_ids_and_placeholders(tokenizers):
     tokenizer = tokenizers["fr", "source"]
     assert len(tokenizer) == 1000
     assert tokenizer.pieces([PAD, START, END, UNKNOWN]) == [
-        "<pad>", "<s>", "</s>", "<unk>",
+        "<pad>",
+        "<s>",
+        "</s>",
+        "<unk>",
     ]
     pieces = tokenizer.pieces(tokenizer.encode("Delete{1}now {2}"))
     assert "{1}" in pieces and "{2}" in pieces
@@ -318,7 +330,9 @@ def test_width_1_is_greedy(number):
 
 @settings(max_examples=30)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 1.0]))
-def test_exhaustive_beam_finds_the_best_and_greedy_is_never_above(seed, penalty):
+def test_exhaustive_beam_finds_the_best_and_greedy_is_never_above(
+    seed, penalty
+):
     torch.manual_seed(seed)
     model = Table(2 * torch.randn(6, 6))
     source, longest = torch.tensor([[END]]), 4
@@ -326,7 +340,8 @@ def test_exhaustive_beam_finds_the_best_and_greedy_is_never_above(seed, penalty)
         model, source, longest, width=200, penalty=penalty
     )
     every = [
-        (*start, END) for n in range(longest)
+        (*start, END)
+        for n in range(longest)
         for start in itertools.product((4, 5), repeat=n)
     ] + list(itertools.product((4, 5), repeat=longest))
     best = max(score_of(model, source, t, penalty) for t in every)
@@ -428,11 +443,14 @@ def test_metrics_refuse(metric, own_errors):
             metric(*args)
 
 
-@pytest.mark.parametrize("name, metric", [("BLEU", lesson.bleu),
-                                          ("chrF", lesson.chrf)])
+@pytest.mark.parametrize(
+    "name, metric", [("BLEU", lesson.bleu), ("chrF", lesson.chrf)]
+)
 def test_bootstrap(name, metric):
     worse = [" ".join(r.split()[::-1]) for r in REFERENCES]
-    half = [w if i % 2 else r for i, (w, r) in enumerate(zip(worse, REFERENCES))]
+    half = [
+        w if i % 2 else r for i, (w, r) in enumerate(zip(worse, REFERENCES))
+    ]
     systems = {"worse": worse, "same": worse, "half": half}
     found = lesson.paired_bootstrap(systems, REFERENCES, name, samples=200)
     for system, said in systems.items():
@@ -488,7 +506,9 @@ def test_memory_gives_the_most_similar_sentence():
     ],
 )
 def test_faults(said, number):
-    found = lesson.faults("Delete the file {1}", said, "Supprimer le fichier {1}")
+    found = lesson.faults(
+        "Delete the file {1}", said, "Supprimer le fichier {1}"
+    )
     assert lesson.FAULTS[number] in found
 
 
@@ -536,7 +556,11 @@ def translators(tokenizers):
         found[language] = {}
         for kind, model in zip(KINDS, made):
             history = training.fit(
-                model, loss, lesson.Batches(rows, 16), steps=30, lr=1e-2,
+                model,
+                loss,
+                lesson.Batches(rows, 16),
+                steps=30,
+                lr=1e-2,
                 threads=1,
             )
             assert history.losses[-1] < history.losses[0]
@@ -556,7 +580,9 @@ def test_the_whole_path_in_both_languages(translators, language, kind):
         assert len(said) == 12 and all(isinstance(s, str) for s in said)
         alone = [translator.translate([e], width=width)[0] for e in english]
         limits = [len(translator.encode(e)) for e in english]
-        same = [a == s for a, s, n in zip(alone, said, limits) if len(s) < 2 * n]
+        same = [
+            a == s for a, s, n in zip(alone, said, limits) if len(s) < 2 * n
+        ]
         assert all(same)
         score = lesson.bleu(said, true, language=language)
         assert 0 <= score <= 100
@@ -566,7 +592,10 @@ def test_the_whole_path_in_both_languages(translators, language, kind):
         if kind == "RNN":
             assert found.weights is None
         else:
-            assert found.weights.shape == (len(found.target), len(found.source))
+            assert found.weights.shape == (
+                len(found.target),
+                len(found.source),
+            )
             torch.testing.assert_close(
                 found.weights.sum(-1), torch.ones(len(found.target))
             )
@@ -599,7 +628,9 @@ def test_unknown_characters_are_counted(translators):
 @pytest.fixture(params=sentences.LANGUAGES)
 def desk(request, translators):
     return views.desk(
-        translators[request.param], "Save the file {1}.", language=request.param
+        translators[request.param],
+        "Save the file {1}.",
+        language=request.param,
     )
 
 
@@ -632,14 +663,16 @@ def test_whatever_is_typed_is_answered(desk, typed, words):
         assert words in desk.caption.value
         assert "<b>" not in desk.caption.value
         shown = "image/svg+xml" in desk.picture.value
-        assert shown is (words not in ("at least one word", "at most 60 pieces"))
+        assert shown is (
+            words not in ("at least one word", "at most 60 pieces")
+        )
 
 
 def test_drawing_is_valid_and_speaks(translators):
     from xml.etree import ElementTree
 
     for kind in KINDS:
-        found = translators["zh"][kind].explain("Save <all> & close \"x\"")
+        found = translators["zh"][kind].explain('Save <all> & close "x"')
         drawn = views.alignment(found, "three words here", lines=["a < b"])
         ElementTree.fromstring(drawn.svg)
         assert repr(drawn) == drawn._repr_mimebundle_()["text/plain"]

@@ -53,8 +53,11 @@ def commands():
 
 def test_there_are_workflows():
     assert {path.stem for path in WORKFLOWS} == {
-        "tests", "gpu", "weekly", "site",
-    }  # fmt: skip
+        "tests",
+        "gpu",
+        "weekly",
+        "site",
+    }
 
 
 def test_every_action_is_pinned_by_a_known_commit():
@@ -171,12 +174,14 @@ def test_weekly_report_of_a_good_week(tmp_path, capsys):
 def test_weekly_report_names_what_failed(tmp_path, capsys):
     junit(tmp_path, "tests", CASE.format("a", "<skipped/>"))
     junit(
-        tmp_path, "strict", CASE.format("a", ""),
+        tmp_path,
+        "strict",
+        CASE.format("a", ""),
         CASE.format(
             "cell 3", '<failure message="#x1B[91m5 is not 6#x1B[0m&#10;more"/>'
         ),
         CASE.format("cell 4", '<error message="no kernel"/>'),
-    )  # fmt: skip
+    )
     assert weekly.main([str(tmp_path)]) == 1
     text = (tmp_path / "report.md").read_text("utf-8")
     assert "| Tests of the package | 1 | 1 | 0 |" in text
@@ -227,12 +232,15 @@ def test_colab_first_cell_makes_the_course_importable(tmp_path):
     course = tmp_path / "attention-course" / "attn_course"
     course.mkdir(parents=True)
     (course / "__init__.py").write_text("found = 'the copy'\n")
-    code = "\n".join([*lines, "import attn_course",
-                      "print(attn_course.found)"])  # fmt: skip
+    code = "\n".join(
+        [*lines, "import attn_course", "print(attn_course.found)"]
+    )
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True,
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
         text=True,
-    )  # fmt: skip
+    )
     assert result.stdout == "the copy\n", result.stderr
 
 
@@ -281,8 +289,12 @@ def test_actionlint_bites(tmp_path):
 
 @pytest.mark.site
 def test_workflows_fit_their_schema():
-    passes(BIN / "check-jsonschema", "--builtin-schema",
-           "vendor.github-workflows", *WORKFLOWS)  # fmt: skip
+    passes(
+        BIN / "check-jsonschema",
+        "--builtin-schema",
+        "vendor.github-workflows",
+        *WORKFLOWS,
+    )
 
 
 @pytest.mark.site
@@ -292,14 +304,19 @@ def test_workflows_are_safe():
 
 @pytest.mark.site
 def test_citation_fits_its_schema():
-    passes(BIN / "check-jsonschema", "--builtin-schema",
-           "vendor.citation-file-format", ROOT / "CITATION.cff")  # fmt: skip
+    passes(
+        BIN / "check-jsonschema",
+        "--builtin-schema",
+        "vendor.citation-file-format",
+        ROOT / "CITATION.cff",
+    )
 
 
 @pytest.mark.site
 def test_image():
-    passes(BIN / "hadolint", "--failure-threshold", "warning",
-           ROOT / "Dockerfile")  # fmt: skip
+    passes(
+        BIN / "hadolint", "--failure-threshold", "warning", ROOT / "Dockerfile"
+    )
 
 
 def test_citation_names_the_version_and_the_title():
@@ -319,8 +336,14 @@ def test_changelog_keeps_its_form():
     for version in versions[1:]:
         assert re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", version)
     for part in re.findall(r"^### (.*)$", text, re.M):
-        assert part in ("Added", "Changed", "Deprecated", "Removed", "Fixed",
-                        "Security")  # fmt: skip
+        assert part in (
+            "Added",
+            "Changed",
+            "Deprecated",
+            "Removed",
+            "Fixed",
+            "Security",
+        )
 
 
 def test_npm_lock_names_no_place():

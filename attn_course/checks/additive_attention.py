@@ -39,14 +39,8 @@ def by_hand(answer):
                 [1.7256, 1.5232],
                 "that is the lesson's query [1, 0]: here it is [-1, 1]",
             ),
-            (
-                [1.9281, 1.7256],
-                "that is the query [1, 1]: here it is [-1, 1]",
-            ),
-            (
-                [0.7616, 0.0],
-                "that is the query [-1, 0]: here it is [-1, 1]",
-            ),
+            ([1.9281, 1.7256], "that is the query [1, 1]: here it is [-1, 1]"),
+            ([0.7616, 0.0], "that is the query [-1, 0]: here it is [-1, 1]"),
             (
                 [0.9640, 1.7256],
                 "key 2: -1 + 0 is -1, and tanh(-1) is negative: -0.7616",
@@ -60,10 +54,7 @@ def by_hand(answer):
                 "the second numbers are missing: 1 + 1 for both keys, so add "
                 "tanh(2)",
             ),
-            (
-                [-0.9640, -0.7616],
-                "that is query minus key: add them",
-            ),
+            ([-0.9640, -0.7616], "that is query minus key: add them"),
             (
                 [0.4820, 0.1012],
                 "that is the mean of the two tanh: v = [1, 1] adds them up",
@@ -99,7 +90,13 @@ def _oracle_scores(query, key, w_query, w_key, v):
 
 
 def _case(batch, q, k, d, e, hidden, name):
-    shapes = [(batch, q, d), (batch, k, e), (hidden, d), (hidden, e), (hidden,)]
+    shapes = [
+        (batch, q, d),
+        (batch, k, e),
+        (hidden, d),
+        (hidden, e),
+        (hidden,),
+    ]
     args = (_numbers(*shape, seed=10 + n) for n, shape in enumerate(shapes))
     return Case(tuple(args), name)
 
@@ -186,13 +183,10 @@ def scores(answer):
                 "query and key are bent one by one: add them first, then tanh",
             ),
             Mistake(
-                multiplied,
-                "query and key are multiplied: they must be added",
+                multiplied, "query and key are multiplied: they must be added"
             ),
             Mistake(minus, "the key is subtracted: it must be added"),
-            Mistake(
-                written(bend=torch.sigmoid), "that is sigmoid: take tanh"
-            ),
+            Mistake(written(bend=torch.sigmoid), "that is sigmoid: take tanh"),
             Mistake(written(bend=torch.relu), "that is relu: take tanh"),
             Mistake(
                 lambda *a: right(*a) / math.sqrt(len(a[-1])),
@@ -212,43 +206,40 @@ def scores(answer):
                 "the two matrices are swapped",
             ),
             Mistake(
-                lambda q, k, wq, wk, v: torch.tanh(
-                    q @ wq.mT + k @ wk.mT
-                ) @ v,
+                lambda q, k, wq, wk, v: torch.tanh(q @ wq.mT + k @ wk.mT) @ v,
                 "each query meets only the key at its own place: every query "
                 "must meet every key, [:, :, None] and [:, None]",
             ),
             Mistake(
-                lambda q, k, wq, wk, v: torch.tanh(
-                    (q @ wq.mT)[:, None] + (k @ wk.mT)[:, None]
-                )
-                @ v,
+                lambda q, k, wq, wk, v: (
+                    torch.tanh((q @ wq.mT)[:, None] + (k @ wk.mT)[:, None]) @ v
+                ),
                 "query and key got their extra dimension at the same place: "
                 "the queries need it where the keys stand, [:, :, None]",
             ),
             Mistake(
-                lambda q, k, wq, wk, v: torch.tanh(
-                    (q @ wq.mT)[:, None] + (k @ wk.mT)[None]
-                )
-                @ v,
+                lambda q, k, wq, wk, v: (
+                    torch.tanh((q @ wq.mT)[:, None] + (k @ wk.mT)[None]) @ v
+                ),
                 "those are the lesson's indices for one sequence: with a batch "
                 "in front they must be [:, :, None] and [:, None]",
             ),
             Mistake(
-                lambda q, k, wq, wk, v: torch.tanh(pairs(q, k, wq, wk) * v)
-                .sum(-1),
+                lambda q, k, wq, wk, v: torch.tanh(
+                    pairs(q, k, wq, wk) * v
+                ).sum(-1),
                 "v comes too early: first tanh, then weigh with v",
             ),
             Mistake(
-                lambda q, k, wq, wk, v: torch.tanh(
-                    (q @ wq.mT)[:, :, None] + k[:, None]
-                )
-                @ v,
+                lambda q, k, wq, wk, v: (
+                    torch.tanh((q @ wq.mT)[:, :, None] + k[:, None]) @ v
+                ),
                 "the key is not projected: use w_key too",
             ),
             Mistake(
-                lambda q, k, wq, wk, v: torch.tanh(q[:, :, None] + k[:, None])
-                @ v,
+                lambda q, k, wq, wk, v: (
+                    torch.tanh(q[:, :, None] + k[:, None]) @ v
+                ),
                 "neither is projected: use w_query and w_key",
             ),
             Mistake(
@@ -383,8 +374,9 @@ def teacher(answer):
                 "holds; the loss does not look at what follows END",
             ),
             Mistake(
-                lambda x: torch.cat([torch.ones_like(x[:, :1]), x[:, :-1]], 1)
-                .to(torch.float32),
+                lambda x: torch.cat(
+                    [torch.ones_like(x[:, :1]), x[:, :-1]], 1
+                ).to(torch.float32),
                 "right numbers, but not whole ones: token ids must stay "
                 "integers",
             ),

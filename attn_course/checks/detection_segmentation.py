@@ -14,12 +14,21 @@ def cheapest(answer):
         praise="A with 2, B with 1, C with 3: 1 + 4 + 2, though B would "
         "rather have had object 2",
         mistakes=[
-            (8, "that is cheapest first (and the diagonal): B with 2 for 0, "
-                "and A must pay 6; try all six"),
-            (3, "one object is taken twice: each row's cheapest is not a "
-                "pairing"),
-            (6, "that is each object's cheapest query: is one query used "
-                "twice?"),
+            (
+                8,
+                "that is cheapest first (and the diagonal): B with 2 for 0, "
+                "and A must pay 6; try all six",
+            ),
+            (
+                3,
+                "one object is taken twice: each row's cheapest is not a "
+                "pairing",
+            ),
+            (
+                6,
+                "that is each object's cheapest query: is one query used "
+                "twice?",
+            ),
             (15, "that is the dearest pairing: the cheapest is asked"),
             (12, "one of the six, but not the cheapest"),
             (14, "one of the six, but not the cheapest"),

@@ -30,14 +30,8 @@ def slip(answer):
                 "the weights are the wrong way round: key 1 has the score 1, "
                 "so the larger weight",
             ),
-            (
-                1.4622,
-                "that is only the first value's share: add the second's",
-            ),
-            (
-                1.0756,
-                "that is only the second value's share: add the first's",
-            ),
+            (1.4622, "that is only the first value's share: add the second's"),
+            (1.0756, "that is only the second value's share: add the first's"),
             (6.0, "every value is taken whole: multiply by the weights"),
             (3.0, "that is the plain average: use the weights"),
             (
@@ -151,7 +145,9 @@ def softmax(answer):
                 "these are logarithms of the weights (log_softmax)",
             ),
             Mistake(
-                lambda s, t: 2 ** (s / t) / (2 ** (s / t)).sum(-1, keepdim=True),
+                lambda s, t: (
+                    2 ** (s / t) / (2 ** (s / t)).sum(-1, keepdim=True)
+                ),
                 "it takes powers of 2: take powers of e (torch.exp)",
             ),
             Mistake(
@@ -227,10 +223,9 @@ def lookup(answer):
                 "over the keys, must sum to 1",
             ),
             Mistake(
-                lambda q, k, v: soft((q @ k.T).flatten(), 0).view(
-                    len(q), len(k)
-                )
-                @ v,
+                lambda q, k, v: (
+                    soft((q @ k.T).flatten(), 0).view(len(q), len(k)) @ v
+                ),
                 "the weights of all queries together sum to 1: each row must "
                 "sum to 1 by itself",
             ),
@@ -239,9 +234,7 @@ def lookup(answer):
                 "the weights do not sum to 1: divide by their sum",
             ),
             Mistake(
-                lambda q, k, v: (
-                    (q @ k.T).exp() / (q @ k.T).exp().sum(-1) @ v
-                ),
+                lambda q, k, v: (q @ k.T).exp() / (q @ k.T).exp().sum(-1) @ v,
                 "the sums lost their column: with keepdim=True each row is "
                 "divided by its own sum",
             ),
@@ -250,9 +243,7 @@ def lookup(answer):
                 "the softmax is missing: the scores are used as weights",
             ),
             Mistake(
-                lambda q, k, v: (
-                    q @ k.T / (q @ k.T).sum(-1, keepdim=True) @ v
-                ),
+                lambda q, k, v: q @ k.T / (q @ k.T).sum(-1, keepdim=True) @ v,
                 "it divides the scores by their sum: scores may be negative "
                 "or sum to 0, so take the softmax instead",
             ),

@@ -22,27 +22,37 @@ def caches(answer):
         tolerance=0.5,
         praise="1,600, 320 and 40 MiB: it shrinks with the key heads",
         mistakes=[
-            (times(0.5),
-             "that is half: keys and values are both kept, and 16 bits are 2 "
-             "bytes"),
-            (times(0.25),
-             "that is a quarter: keys *and* values, and 2 bytes each"),
+            (
+                times(0.5),
+                "that is half: keys and values are both kept, and 16 bits are 2 "
+                "bytes",
+            ),
+            (
+                times(0.25),
+                "that is a quarter: keys *and* values, and 2 bytes each",
+            ),
             (times(2), "that is twice as much: 16 bits are 2 bytes"),
             (times(8), "those are bits: 8 of them are a byte"),
             (times(1 / 40), "that is one layer: there are 40"),
             (times(1 / 2048), "that is one token: there are 2,048"),
             (times(2**20), "those are bytes: divide by 2**20"),
-            (times(2**20 / 1e6),
-             "those are millions of bytes: a MiB is 2**20 bytes"),
+            (
+                times(2**20 / 1e6),
+                "those are millions of bytes: a MiB is 2**20 bytes",
+            ),
             (times(1 / 1024), "those are GiB: asked are MiB"),
             (times(1 / 128), "each head keeps 128 numbers"),
             (right[::-1], "the order: first 40 key heads, then 8, then 1"),
-            ([right[0]] * 3,
-             "the cache holds key heads: with 8 of them it is a fifth"),
-            ([right[0], right[0] / 8, right[0] / 40],
-             "with 8 key heads, not with groups of 8: 8 / 40 of the first"),
+            (
+                [right[0]] * 3,
+                "the cache holds key heads: with 8 of them it is a fifth",
+            ),
+            (
+                [right[0], right[0] / 8, right[0] / 40],
+                "with 8 key heads, not with groups of 8: 8 / 40 of the first",
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 # Exercise 2: join -------------------------------------------------------------
@@ -138,10 +148,13 @@ def join(answer):
     """Exercise 2: join the finished outputs of two workers."""
     double = {"dtype": torch.float64}
     small = (
-        torch.tensor([1.0], **double), torch.tensor([1.3679], **double),
-        torch.tensor([[1.5379]], **double), torch.tensor([3.0], **double),
-        torch.tensor([1.3679], **double), torch.tensor([[5.5379]], **double),
-    )  # fmt: skip
+        torch.tensor([1.0], **double),
+        torch.tensor([1.3679], **double),
+        torch.tensor([[1.5379]], **double),
+        torch.tensor([3.0], **double),
+        torch.tensor([1.3679], **double),
+        torch.tensor([[5.5379]], **double),
+    )
     return check(
         answer,
         oracle=_large,
@@ -173,10 +186,7 @@ def join(answer):
                 "the totals l1 and l2 have no say: a worker that saw more "
                 "keys counts more",
             ),
-            Mistake(
-                _not_divided,
-                "it is not divided by the common total",
-            ),
+            Mistake(_not_divided, "it is not divided by the common total"),
             Mistake(
                 _as_unfinished,
                 "the outputs are finished, divided by l already: multiply "
@@ -218,7 +228,7 @@ def join(answer):
             ),
         ],
         praise="whoever saw which keys, and however large the scores",
-    )  # fmt: skip
+    )
 
 
 # Exercise 3: grouped -----------------------------------------------------------
@@ -312,8 +322,7 @@ def grouped(answer):
                 "d, the last size",
             ),
             Mistake(
-                _causal,
-                "a causal mask hides keys: here none is asked for",
+                _causal, "a causal mask hides keys: here none is asked for"
             ),
             Mistake(
                 _grouped(_in_a_row, dim=-2),
@@ -336,9 +345,11 @@ def grouped(answer):
                 "the keys are mixed in place of the values",
             ),
             Mistake(
-                lambda q, k, v: _oracle_grouped(q, k, v)
-                .unflatten(1, (k.shape[1], -1))
-                .mean(dim=2),
+                lambda q, k, v: (
+                    _oracle_grouped(q, k, v)
+                    .unflatten(1, (k.shape[1], -1))
+                    .mean(dim=2)
+                ),
                 "the heads of a group are averaged: keep each",
             ),
         ],

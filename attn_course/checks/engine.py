@@ -40,7 +40,9 @@ class Verdict:
         return f"{self.status}: {self.message}"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        sign = {RIGHT: "&#10004;", WRONG: "&#10008;"}.get(self.status, "&#8230;")
+        sign = {RIGHT: "&#10004;", WRONG: "&#10008;"}.get(
+            self.status, "&#8230;"
+        )
         color = {RIGHT: "#009E73", WRONG: "#D55E00"}.get(self.status, "#888")
         return {
             "text/plain": repr(self),
@@ -148,7 +150,9 @@ def check(
                 answer, oracle, cases, number, mistakes, tolerance, seconds
             )
             if hint:
-                return Verdict(WRONG, f"{hint}{_numbers(case, found, expected)}")
+                return Verdict(
+                    WRONG, f"{hint}{_numbers(case, found, expected)}"
+                )
             if number > 0 and _ignores_input(
                 answer, found, cases, tolerance, seconds
             ):
@@ -197,13 +201,17 @@ def check_value(
     ):
         return Verdict(NOT_ATTEMPTED, "put your answer in place of the dots")
     if callable(answer):
-        return Verdict(WRONG, "expected a value, got a function: call it first")
+        return Verdict(
+            WRONG, "expected a value, got a function: call it first"
+        )
     if isinstance(expected, str):
         same = isinstance(answer, str) and _plain(answer) == _plain(expected)
         if same:
             return Verdict(RIGHT, praise or "yes")
         for wrong, hint in mistakes:
-            if isinstance(answer, str) and _plain(answer) == _plain(str(wrong)):
+            if isinstance(answer, str) and _plain(answer) == _plain(
+                str(wrong)
+            ):
                 return Verdict(WRONG, hint)
         return Verdict(WRONG, f"{answer!r} is not it")
     try:
@@ -233,7 +241,9 @@ def _plain(word: str) -> str:
     return " ".join(word.lower().split())
 
 
-def _run(answer: Callable, args: tuple, kwargs: dict, seconds: float) -> object:
+def _run(
+    answer: Callable, args: tuple, kwargs: dict, seconds: float
+) -> object:
     """Call the answer in a thread that is stopped when its time is up."""
     box: dict[str, object] = {}
 
@@ -278,7 +288,9 @@ def _fresh(value):
 
 def _changed(case: Case, args: tuple, kwargs: dict) -> str:
     """Name the first argument that the answer changed in place."""
-    pairs = [(str(n + 1), a, b) for n, (a, b) in enumerate(zip(case.args, args))]
+    pairs = [
+        (str(n + 1), a, b) for n, (a, b) in enumerate(zip(case.args, args))
+    ]
     pairs += [(name, case.kwargs[name], kwargs[name]) for name in case.kwargs]
     for name, before, after in pairs:
         if isinstance(before, Tensor):
@@ -328,9 +340,7 @@ def _differs(found: object, expected: object, tolerance: float) -> str:
         return f"expected dtype {expected.dtype}, got {found.dtype}"
     whole = not (expected.is_floating_point() or expected.is_complex())
     if whole and (found.is_floating_point() or found.is_complex()):
-        return (
-            f"expected whole numbers ({expected.dtype}), got {found.dtype}"
-        )
+        return f"expected whole numbers ({expected.dtype}), got {found.dtype}"
     one, other = found.detach().double(), expected.detach().double()
     if one.isnan().any() and not other.isnan().any():
         return "the result has NaN in it (not a number): look for 0/0, inf-inf or 0*inf"
@@ -443,9 +453,7 @@ def _describe(case: Case) -> str:
     return "arguments " + ", ".join(shapes)
 
 
-def _describe_error(
-    error: BaseException, answer: Callable, case: Case
-) -> str:
+def _describe_error(error: BaseException, answer: Callable, case: Case) -> str:
     """Name the error, the learner's line, and the case."""
     code = getattr(answer, "__code__", None)
     frames = traceback.extract_tb(error.__traceback__)
@@ -464,7 +472,9 @@ def _describe_error(
 def _sentence(problem: str, case: Case, number: int) -> str:
     if number == 0:
         return problem
-    return f"right for the first case, but not for {_describe(case)}: {problem}"
+    return (
+        f"right for the first case, but not for {_describe(case)}: {problem}"
+    )
 
 
 def _numbers(case: Case, found, expected) -> str:
@@ -480,8 +490,9 @@ def _numbers(case: Case, found, expected) -> str:
         return ""
     if expected.numel() > 9 or found.numel() > 9:
         return ""
-    return f"\nfor {_describe(case)}: expected {_short(expected)}, got " + _short(
-        found
+    return (
+        f"\nfor {_describe(case)}: expected {_short(expected)}, got "
+        + _short(found)
     )
 
 

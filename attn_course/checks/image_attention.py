@@ -14,8 +14,11 @@ def tokens(answer):
         tolerance=0.01,
         praise="14 * 14 patches and the class token: Dosovitskiy et al.'s 197",
         mistakes=[
-            (769, "that is the numbers in one colour patch, plus 1: count "
-                  "patches"),
+            (
+                769,
+                "that is the numbers in one colour patch, plus 1: count "
+                "patches",
+            ),
             (196, "all patches are counted: what stands before them?"),
             (14, "that is one row of patches: how many rows are there?"),
             (15, "that is one row and the class token: count all rows"),
@@ -121,9 +124,11 @@ def patchify(answer):
         ],
         mistakes=[
             Mistake(
-                lambda x, s: x.unfold(2, s, s)
-                .unfold(3, s, s)
-                .reshape(len(x), -1, x.shape[1] * s * s),
+                lambda x, s: (
+                    x.unfold(2, s, s)
+                    .unfold(3, s, s)
+                    .reshape(len(x), -1, x.shape[1] * s * s)
+                ),
                 "colours are not brought into the patch: permute(0, 2, 3, 1, "
                 "4, 5) before the reshape",
             ),
@@ -165,7 +170,9 @@ def patchify(answer):
                 "height into (height // size, size), in this order",
             ),
             Mistake(
-                lambda x, s: _blocks(x, s).permute(0, 2, 4, 1, 3, 5).flatten(3),
+                lambda x, s: (
+                    _blocks(x, s).permute(0, 2, 4, 1, 3, 5).flatten(3)
+                ),
                 "down and across are still two dimensions: flatten them",
             ),
             Mistake(
@@ -206,7 +213,10 @@ def _oracle_rollout(weights):
             for i in range(n)
         ]
         joint = [
-            [sum(mixed[i][m] * joint[m][j] for m in range(n)) for j in range(n)]
+            [
+                sum(mixed[i][m] * joint[m][j] for m in range(n))
+                for j in range(n)
+            ]
             for i in range(n)
         ]
     return torch.stack([torch.stack([*row]) for row in joint])
@@ -245,7 +255,9 @@ def rollout(answer):
         oracle=_oracle_rollout,
         cases=[
             Case((_weights(2, 1, 2),), "two blocks, one head, two tokens"),
-            Case((_weights(3, 2, 3),), "three blocks, two heads, three tokens"),
+            Case(
+                (_weights(3, 2, 3),), "three blocks, two heads, three tokens"
+            ),
             Case((_weights(1, 3, 4),), "one block, three heads, four tokens"),
         ],
         mistakes=[

@@ -13,36 +13,55 @@ def two_words(answer):
         praise="2; without the word with weight 0.8 the answer rises to 6: "
         "much weight, and it held the answer down",
         mistakes=[
-            ([2.0, 4.0, -1.0],
-             "the signs are wrong: what it loses is before minus after"),
-            ([2.0, 0.8, 1.2],
-             "those are weight times value: without a word, the other one's "
-             "weight becomes 1"),
-            ([2.0, 4.0, 1.0],
-             "a sign is wrong: without the first word the answer rises to 6, "
-             "so it loses less than nothing"),
-            ([2.0, -4.0, -1.0],
-             "a sign is wrong: without the second word the answer falls to 1, "
-             "so it does lose something"),
-            ([2.0, -1.0, 4.0],
-             "words and signs are exchanged: without the first word the "
-             "second is alone, and the loss is before minus after"),
-            ([2.0, 6.0, 1.0],
-             "those are the answers that are left: subtract them from 2"),
-            ([2.0, 1.0, -4.0],
-             "the other way round: without the first word, the second is "
-             "alone"),
-            ([2.0, 1.2, 0.8],
-             "those are the other word's parts: its weight becomes 1 when it "
-             "is alone, and the loss is before minus after"),
-            ([3.5, -2.5, 2.5],
-             "that is the plain mean: use the weights 0.8 and 0.2"),
-            ([7.0, 1.0, 6.0],
-             "that is the plain sum: use the weights 0.8 and 0.2"),
-            ([2.0, 0.8, 0.2],
-             "those are the weights: leave the words out"),
+            (
+                [2.0, 4.0, -1.0],
+                "the signs are wrong: what it loses is before minus after",
+            ),
+            (
+                [2.0, 0.8, 1.2],
+                "those are weight times value: without a word, the other one's "
+                "weight becomes 1",
+            ),
+            (
+                [2.0, 4.0, 1.0],
+                "a sign is wrong: without the first word the answer rises to 6, "
+                "so it loses less than nothing",
+            ),
+            (
+                [2.0, -4.0, -1.0],
+                "a sign is wrong: without the second word the answer falls to 1, "
+                "so it does lose something",
+            ),
+            (
+                [2.0, -1.0, 4.0],
+                "words and signs are exchanged: without the first word the "
+                "second is alone, and the loss is before minus after",
+            ),
+            (
+                [2.0, 6.0, 1.0],
+                "those are the answers that are left: subtract them from 2",
+            ),
+            (
+                [2.0, 1.0, -4.0],
+                "the other way round: without the first word, the second is "
+                "alone",
+            ),
+            (
+                [2.0, 1.2, 0.8],
+                "those are the other word's parts: its weight becomes 1 when it "
+                "is alone, and the loss is before minus after",
+            ),
+            (
+                [3.5, -2.5, 2.5],
+                "that is the plain mean: use the weights 0.8 and 0.2",
+            ),
+            (
+                [7.0, 1.0, 6.0],
+                "that is the plain sum: use the weights 0.8 and 0.2",
+            ),
+            ([2.0, 0.8, 0.2], "those are the weights: leave the words out"),
         ],
-    )  # fmt: skip
+    )
 
 
 # Exercise 2 -------------------------------------------------------------------
@@ -75,11 +94,17 @@ def next_score(answer):
     def heads(*shape):
         return torch.rand(*shape, generator=generator).double().softmax(-1)
 
-    small = torch.tensor([[
-        [1.0, 0.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.7, 0.0, 0.0],
-        [0.0, 0.3, 0.1, 0.5, 0.1], [0.2, 0.1, 0.0, 0.3, 0.4],
-        [0.6, 0.1, 0.1, 0.2, 0.0],
-    ]]).double()  # fmt: skip
+    small = torch.tensor(
+        [
+            [
+                [1.0, 0.0, 0.0, 0.0, 0.0],
+                [0.1, 0.2, 0.7, 0.0, 0.0],
+                [0.0, 0.3, 0.1, 0.5, 0.1],
+                [0.2, 0.1, 0.0, 0.3, 0.4],
+                [0.6, 0.1, 0.1, 0.2, 0.0],
+            ]
+        ]
+    ).double()
     return check(
         answer,
         oracle=_oracle_next,
@@ -89,35 +114,51 @@ def next_score(answer):
             Case((heads(5, 5, 5),), "five heads, three words"),
         ],
         mistakes=[
-            Mistake(lambda w: _off(w, 1, 0, 0),
-                    "[CLS] as a query and [SEP] as a next word have got in: "
-                    "leave out the first and the last of the diagonal"),
-            Mistake(lambda w: _off(w, 1, 1, 0),
-                    "[SEP] has got in as the next word of the last word"),
-            Mistake(lambda w: _off(w, 1, 0, 1),
-                    "[CLS] has got in as a query"),
-            Mistake(lambda w: _off(w, -1, 1, 1),
-                    "that is the previous word: query i, key i + 1 is the "
-                    "diagonal above the main one, offset +1"),
-            Mistake(lambda w: _off(w, 0, 1, 1),
-                    "that is the word itself: use the diagonal with offset 1"),
-            Mistake(_shared_out,
-                    "leave the weights as they are: what goes to the marks "
-                    "is not shared out among the words"),
-            Mistake(lambda w: _oracle_next(w) * (w.shape[-1] - 3),
-                    "that is the sum: take the mean"),
-            Mistake(lambda w: _oracle_next(w).mean(),
-                    "one number for each head: take the mean over the "
-                    "diagonal only"),
-            Mistake(lambda w: w[:, 1:-1].amax(dim=-1).mean(dim=-1),
-                    "that is the largest weight, wherever it is: ask for the "
-                    "place of the next word"),
-            Mistake(lambda w: _oracle_next(w) * (w.shape[-1] - 3)
-                    / w.shape[-1],
-                    "divide by the number of pairs, n - 3, not by n"),
+            Mistake(
+                lambda w: _off(w, 1, 0, 0),
+                "[CLS] as a query and [SEP] as a next word have got in: "
+                "leave out the first and the last of the diagonal",
+            ),
+            Mistake(
+                lambda w: _off(w, 1, 1, 0),
+                "[SEP] has got in as the next word of the last word",
+            ),
+            Mistake(lambda w: _off(w, 1, 0, 1), "[CLS] has got in as a query"),
+            Mistake(
+                lambda w: _off(w, -1, 1, 1),
+                "that is the previous word: query i, key i + 1 is the "
+                "diagonal above the main one, offset +1",
+            ),
+            Mistake(
+                lambda w: _off(w, 0, 1, 1),
+                "that is the word itself: use the diagonal with offset 1",
+            ),
+            Mistake(
+                _shared_out,
+                "leave the weights as they are: what goes to the marks "
+                "is not shared out among the words",
+            ),
+            Mistake(
+                lambda w: _oracle_next(w) * (w.shape[-1] - 3),
+                "that is the sum: take the mean",
+            ),
+            Mistake(
+                lambda w: _oracle_next(w).mean(),
+                "one number for each head: take the mean over the "
+                "diagonal only",
+            ),
+            Mistake(
+                lambda w: w[:, 1:-1].amax(dim=-1).mean(dim=-1),
+                "that is the largest weight, wherever it is: ask for the "
+                "place of the next word",
+            ),
+            Mistake(
+                lambda w: _oracle_next(w) * (w.shape[-1] - 3) / w.shape[-1],
+                "divide by the number of pairs, n - 3, not by n",
+            ),
         ],
         praise="words only, and each head by itself",
-    )  # fmt: skip
+    )
 
 
 # Exercise 3 -------------------------------------------------------------------
@@ -149,33 +190,48 @@ def permute(answer):
             Case((rows(3, 3), rows(3, 3)), "three rows of three"),
         ],
         mistakes=[
-            Mistake(lambda w, z: w.gather(-1, z.argsort(-1).argsort(-1)),
-                    "it uses the ranks of the noise, as a scatter would: "
-                    "gather from the places in order, one argsort"),
-            Mistake(lambda w, z: w.gather(
-                -1, z.argsort(-1, descending=True)),
-                "the smallest noise comes first, not the largest"),
-            Mistake(lambda w, z: w.gather(0, z.argsort(0)),
-                    "it mixes the rows: sort along the last dimension"),
-            Mistake(lambda w, z: w[:, z[0].argsort()],
-                    "every row is dealt out like the first: each has noise of "
-                    "its own"),
-            Mistake(lambda w, z: w.sort(-1).values,
-                    "it sorts the weights themselves: use the order of the "
-                    "noise"),
-            Mistake(lambda w, z: w.sort(-1, descending=True).values,
-                    "it sorts the weights themselves: use the order of the "
-                    "noise"),
-            Mistake(lambda w, z: z.gather(-1, w.argsort(-1)),
-                    "it sorts the noise by the weights: the other way round"),
-            Mistake(lambda w, z: w + 0,
-                    "nothing has moved: fetch each row's weights in the "
-                    "order of its noise"),
-            Mistake(lambda w, z: z.sort(-1).values + 0 * w,
-                    "it returns the noise: gather from the weights"),
+            Mistake(
+                lambda w, z: w.gather(-1, z.argsort(-1).argsort(-1)),
+                "it uses the ranks of the noise, as a scatter would: "
+                "gather from the places in order, one argsort",
+            ),
+            Mistake(
+                lambda w, z: w.gather(-1, z.argsort(-1, descending=True)),
+                "the smallest noise comes first, not the largest",
+            ),
+            Mistake(
+                lambda w, z: w.gather(0, z.argsort(0)),
+                "it mixes the rows: sort along the last dimension",
+            ),
+            Mistake(
+                lambda w, z: w[:, z[0].argsort()],
+                "every row is dealt out like the first: each has noise of "
+                "its own",
+            ),
+            Mistake(
+                lambda w, z: w.sort(-1).values,
+                "it sorts the weights themselves: use the order of the noise",
+            ),
+            Mistake(
+                lambda w, z: w.sort(-1, descending=True).values,
+                "it sorts the weights themselves: use the order of the noise",
+            ),
+            Mistake(
+                lambda w, z: z.gather(-1, w.argsort(-1)),
+                "it sorts the noise by the weights: the other way round",
+            ),
+            Mistake(
+                lambda w, z: w + 0,
+                "nothing has moved: fetch each row's weights in the "
+                "order of its noise",
+            ),
+            Mistake(
+                lambda w, z: z.sort(-1).values + 0 * w,
+                "it returns the noise: gather from the weights",
+            ),
         ],
         praise="the same numbers in every row, at other places",
-    )  # fmt: skip
+    )
 
 
 # Exercise 4 -------------------------------------------------------------------
@@ -220,46 +276,72 @@ def targets(answer):
             Case((torch.tensor([4, 4, 9]),), "4 4 9"),
         ],
         mistakes=[
-            Mistake(lambda t: (t[:, None] == t[None, :]).tril(),
-                    "it marks the same token: shift by one, to what followed "
-                    "it"),
-            Mistake(lambda t: (t[:, None] == t[None, :]).tril(-1),
-                    "it marks the same token: shift by one, to what followed "
-                    "it"),
-            Mistake(lambda t: _targets(t, causal=False),
-                    "keys after the query are marked: keep j <= i, with tril"),
-            Mistake(lambda t: _targets(t, roll=True),
-                    "roll has brought the last token round to the first key, "
-                    "which has nothing before it"),
-            Mistake(lambda t: _targets(t, roll=True, causal=False),
-                    "keys after the query are marked, and the last token was "
-                    "rolled round to the first key"),
-            Mistake(lambda t: _targets(t, first=False),
-                    "j = i is allowed: a token may follow its own like at "
-                    "once. tril(), not tril(-1)"),
-            Mistake(lambda t: _shift((t[:, None] == t[None, :]).tril()),
-                    "j = i + 1 is marked: a token looked at itself, and then "
-                    "at what comes next. Shift first, then tril()"),
-            Mistake(lambda t: _shift(t[:, None] == t[None, :]).triu(),
-                    "that is the upper triangle: keep j <= i, with tril()"),
-            Mistake(lambda t: _shift((t[:, None] == t[None, :]).T).T.tril(),
-                    "the rows are shifted, so token i - 1 is compared with "
-                    "token j: shift the columns, the keys"),
-            Mistake(lambda t: (t[:, None] == t[None, :]).roll(1, 0).tril(),
-                    "the rows are shifted, so token i - 1 is compared with "
-                    "token j: shift the columns, the keys"),
-            Mistake(_latest,
-                    "only the last place is marked: mark every place that "
-                    "followed the same token"),
-            Mistake(lambda t: _targets(t).T,
-                    "rows and columns are exchanged: i, the query, is the "
-                    "row"),
-            Mistake(lambda t: _oracle_targets(t).int(),
-                    "give True and False, not numbers"),
-            Mistake(lambda t: torch.nn.functional.pad(
-                (t[:, None] == t[None, 1:]), (0, 1)).tril(),
+            Mistake(
+                lambda t: (t[:, None] == t[None, :]).tril(),
+                "it marks the same token: shift by one, to what followed it",
+            ),
+            Mistake(
+                lambda t: (t[:, None] == t[None, :]).tril(-1),
+                "it marks the same token: shift by one, to what followed it",
+            ),
+            Mistake(
+                lambda t: _targets(t, causal=False),
+                "keys after the query are marked: keep j <= i, with tril",
+            ),
+            Mistake(
+                lambda t: _targets(t, roll=True),
+                "roll has brought the last token round to the first key, "
+                "which has nothing before it",
+            ),
+            Mistake(
+                lambda t: _targets(t, roll=True, causal=False),
+                "keys after the query are marked, and the last token was "
+                "rolled round to the first key",
+            ),
+            Mistake(
+                lambda t: _targets(t, first=False),
+                "j = i is allowed: a token may follow its own like at "
+                "once. tril(), not tril(-1)",
+            ),
+            Mistake(
+                lambda t: _shift((t[:, None] == t[None, :]).tril()),
+                "j = i + 1 is marked: a token looked at itself, and then "
+                "at what comes next. Shift first, then tril()",
+            ),
+            Mistake(
+                lambda t: _shift(t[:, None] == t[None, :]).triu(),
+                "that is the upper triangle: keep j <= i, with tril()",
+            ),
+            Mistake(
+                lambda t: _shift((t[:, None] == t[None, :]).T).T.tril(),
+                "the rows are shifted, so token i - 1 is compared with "
+                "token j: shift the columns, the keys",
+            ),
+            Mistake(
+                lambda t: (t[:, None] == t[None, :]).roll(1, 0).tril(),
+                "the rows are shifted, so token i - 1 is compared with "
+                "token j: shift the columns, the keys",
+            ),
+            Mistake(
+                _latest,
+                "only the last place is marked: mark every place that "
+                "followed the same token",
+            ),
+            Mistake(
+                lambda t: _targets(t).T,
+                "rows and columns are exchanged: i, the query, is the row",
+            ),
+            Mistake(
+                lambda t: _oracle_targets(t).int(),
+                "give True and False, not numbers",
+            ),
+            Mistake(
+                lambda t: torch.nn.functional.pad(
+                    (t[:, None] == t[None, 1:]), (0, 1)
+                ).tril(),
                 "shifted the wrong way: j comes after the same token, so pad "
-                "at the left"),
+                "at the left",
+            ),
         ],
         praise="each row points to what followed the same token",
-    )  # fmt: skip
+    )

@@ -85,7 +85,9 @@ def _oracle_split(x, heads):
     batch, length, dim = x.shape
     size = dim // heads
     rows = [
-        torch.stack([x[:, i, h * size : (h + 1) * size] for i in range(length)])
+        torch.stack(
+            [x[:, i, h * size : (h + 1) * size] for i in range(length)]
+        )
         for h in range(heads)
     ]  # heads tensors (length, batch, size)
     return torch.stack(rows).permute(2, 0, 1, 3)
@@ -157,8 +159,8 @@ def split(answer):
                 "the last dimension first, then transpose",
             ),
             Mistake(
-                lambda x, n: x.unflatten(-1, (n, -1)).transpose(1, 2).flatten(
-                    0, 1
+                lambda x, n: (
+                    x.unflatten(-1, (n, -1)).transpose(1, 2).flatten(0, 1)
                 ),
                 "batch and heads are flattened into one dimension: keep them "
                 "apart",
@@ -320,7 +322,9 @@ def multi_head(answer):
                 "dimensions, (batch, q, dim)",
             ),
             Mistake(
-                whole(lambda x: x.reshape(len(x), x.shape[2], -1), split=_view),
+                whole(
+                    lambda x: x.reshape(len(x), x.shape[2], -1), split=_view
+                ),
                 "the heads are split by a plain view, which mixes tokens: "
                 "cut the last dimension, then transpose",
             ),
@@ -451,9 +455,11 @@ def torch_mask(answer):
                 "it repeats the queries: repeat the sequences, dim=0",
             ),
             Mistake(
-                lambda m, n: torch.zeros(m.shape).masked_fill(
-                    ~m, -math.inf
-                ).repeat_interleave(n, 0),
+                lambda m, n: (
+                    torch.zeros(m.shape)
+                    .masked_fill(~m, -math.inf)
+                    .repeat_interleave(n, 0)
+                ),
                 "a mask of numbers to add would work too, but a boolean one "
                 "is asked for",
             ),

@@ -18,25 +18,33 @@ def metrics(answer):
         mistakes=[
             ([0.5, 2 / 3], "the two are in the other order: HR first"),
             ([2.0, 1.5], "those are sums: divide by the three people"),
-            ([1.0, sum(worth) / 3],
-             "place 12 is not among the first 10: it counts 0 in both"),
-            ([2 / 3, sum(worth) / 3],
-             "place 12 is a miss: its gain is 0 too"),
-            ([2 / 3, 0.75],
-             "divide the gains by all three people, the one who missed too"),
+            (
+                [1.0, sum(worth) / 3],
+                "place 12 is not among the first 10: it counts 0 in both",
+            ),
+            ([2 / 3, sum(worth) / 3], "place 12 is a miss: its gain is 0 too"),
+            (
+                [2 / 3, 0.75],
+                "divide the gains by all three people, the one who missed too",
+            ),
             ([1.0, 0.75], "the third person counts too, with 0"),
-            ([2 / 3, (1 + 1 / 3) / 3],
-             "that is 1 / place: NDCG divides by log2(1 + place)"),
-            ([2 / 3, (1 / math.log2(2) + 1 / math.log2(3)) / 3],
-             "place 3 gives 1 / log2(1 + 3): do not forget the 1 +"),
+            (
+                [2 / 3, (1 + 1 / 3) / 3],
+                "that is 1 / place: NDCG divides by log2(1 + place)",
+            ),
+            (
+                [2 / 3, (1 / math.log2(2) + 1 / math.log2(3)) / 3],
+                "place 3 gives 1 / log2(1 + 3): do not forget the 1 +",
+            ),
             ([1.0, 0.5], "place 12 is a miss: HR@10 counts it 0"),
             ([200 / 3, 50.0], "give shares from 0 to 1, not per cent"),
-            ([2 / 3, (1 / math.log(2) + 1 / math.log(4)) / 3],
-             "that is the natural logarithm: take base 2"),
-            ([20 / 3, 5.0],
-             "do not multiply by 10: HR is a share of people"),
+            (
+                [2 / 3, (1 / math.log(2) + 1 / math.log(4)) / 3],
+                "that is the natural logarithm: take base 2",
+            ),
+            ([20 / 3, 5.0], "do not multiply by 10: HR is a share of people"),
         ],
-    )  # fmt: skip
+    )
 
 
 # Exercise 2: a hit, with ties and what was seen ------------------------------
@@ -52,8 +60,9 @@ def _oracle_hit(scores, target, seen, k):
         ]
         above = sum(score > row[own].item() for score in rivals)
         tied = 1 + sum(score == row[own].item() for score in rivals)
-        inside = [place for place in range(above + 1, above + tied + 1)
-                  if place <= k]  # fmt: skip
+        inside = [
+            place for place in range(above + 1, above + tied + 1) if place <= k
+        ]
         found.append(len(inside) / tied)
     return torch.tensor(found, dtype=torch.float64)
 
@@ -95,8 +104,10 @@ def _unclamped(scores, target, seen, k):
 
 def _by_order(scores, target, seen, k):
     """A sorted order: where equal scores stand in it is an accident."""
-    order = scores.detach().masked_fill(seen, -math.inf).argsort(
-        dim=1, descending=True, stable=True
+    order = (
+        scores.detach()
+        .masked_fill(seen, -math.inf)
+        .argsort(dim=1, descending=True, stable=True)
     )
     return (order[:, :k] == target[:, None]).any(dim=1).double()
 
@@ -142,17 +153,33 @@ def hit(answer):
         oracle=_oracle_hit,
         gradients=False,
         cases=[
-            Case((small, torch.tensor([1]), had, 2),
-                 "one person, the target tied with one other, k = 2"),
+            Case(
+                (small, torch.tensor([1]), had, 2),
+                "one person, the target tied with one other, k = 2",
+            ),
             Case((more, target, seen, 3), "six people, nine items, k = 3"),
-            Case((torch.tensor([[2.0, 2.0, 2.0, 1.0]]).double(),
-                  torch.tensor([2]), none[:1, :4], 2),
-                 "three items tied on the places 1 to 3, k = 2"),
-            Case((torch.ones(3, 7).double(), torch.tensor([0, 3, 6]), none, 2),
-                 "a model that gives every item the same score"),
-            Case((_numbers(4, 20, seed=1), torch.tensor([3, 1, 19, 0]),
-                  torch.zeros(4, 20, dtype=torch.bool), 10),
-                 "no ties, nothing seen, k = 10"),
+            Case(
+                (
+                    torch.tensor([[2.0, 2.0, 2.0, 1.0]]).double(),
+                    torch.tensor([2]),
+                    none[:1, :4],
+                    2,
+                ),
+                "three items tied on the places 1 to 3, k = 2",
+            ),
+            Case(
+                (torch.ones(3, 7).double(), torch.tensor([0, 3, 6]), none, 2),
+                "a model that gives every item the same score",
+            ),
+            Case(
+                (
+                    _numbers(4, 20, seed=1),
+                    torch.tensor([3, 1, 19, 0]),
+                    torch.zeros(4, 20, dtype=torch.bool),
+                    10,
+                ),
+                "no ties, nothing seen, k = 10",
+            ),
         ],
         mistakes=[
             Mistake(
@@ -199,17 +226,14 @@ def hit(answer):
             ),
             Mistake(_hit(shift=1), "one place too many: k places count"),
             Mistake(_hit(shift=-1), "one place too few: place k still counts"),
-            Mistake(
-                _unclamped,
-                "a share of a hit is from 0 to 1: clamp it",
-            ),
+            Mistake(_unclamped, "a share of a hit is from 0 to 1: clamp it"),
             Mistake(
                 lambda *a: _hit()(*a).mean(),
                 "one number per person is asked for: no mean yet",
             ),
         ],
         praise="a model that scores all items alike gets what chance gets",
-    )  # fmt: skip
+    )
 
 
 # Exercise 3: counting pairs --------------------------------------------------
@@ -326,10 +350,7 @@ def count_pairs(answer):
                 _up_to,
                 "all distances up to lag are counted: only lag is asked for",
             ),
-            Mistake(
-                _shares,
-                "those are shares: the counts are asked for",
-            ),
+            Mistake(_shares, "those are shares: the counts are asked for"),
             Mistake(
                 lambda t, n, lag: _oracle_pairs(t, n, lag)[1:, 1:],
                 "the row and column of padding are missing: the table is "
@@ -380,10 +401,11 @@ def last_state(answer):
         oracle=_oracle_last,
         cases=[
             Case((small, tokens), "two items, one place of padding"),
-            Case((_numbers(5, 4, 3), more),
-                 "rows of 4, 1, 2, 0 and 3 items"),
-            Case((_numbers(2, 1, 4), torch.tensor([[3], [0]])),
-                 "one item, and none"),
+            Case((_numbers(5, 4, 3), more), "rows of 4, 1, 2, 0 and 3 items"),
+            Case(
+                (_numbers(2, 1, 4), torch.tensor([[3], [0]])),
+                "one item, and none",
+            ),
         ],
         mistakes=[
             Mistake(
@@ -428,4 +450,4 @@ def last_state(answer):
             ),
         ],
         praise="whatever the padding holds, and nothing for nobody",
-    )  # fmt: skip
+    )

@@ -12,19 +12,27 @@ def paper(answer):
         [6.0, 4.0, 4.0, 1.0],
         praise="the reward of 0 changes nothing: 4 stands twice",
         mistakes=[
-            ([2.0, 2.0, 5.0, 6.0],
-             "those are sums of what has come: add what is still to come"),
-            ([4.0, 4.0, 1.0, 0.0],
-             "a step's own reward counts too: it is still to come"),
+            (
+                [2.0, 2.0, 5.0, 6.0],
+                "those are sums of what has come: add what is still to come",
+            ),
+            (
+                [4.0, 4.0, 1.0, 0.0],
+                "a step's own reward counts too: it is still to come",
+            ),
             ([2.0, 0.0, 3.0, 1.0], "those are the rewards: add them up"),
-            ([6.0, 6.0, 6.0, 6.0],
-             "that is the whole return at every step: leave out what was "
-             "received before"),
-            ([1.0, 4.0, 4.0, 6.0],
-             "right numbers, in the order in which one finds them: turn them "
-             "round"),
+            (
+                [6.0, 6.0, 6.0, 6.0],
+                "that is the whole return at every step: leave out what was "
+                "received before",
+            ),
+            (
+                [1.0, 4.0, 4.0, 6.0],
+                "right numbers, in the order in which one finds them: turn them "
+                "round",
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 def token(answer):
@@ -35,22 +43,32 @@ def token(answer):
         praise="seven steps of three, then the return, then the state",
         mistakes=[
             ([22.0, 22.0], "a token sees itself too: one more"),
-            ([22.0, 24.0],
-             "that counts its own action too: it comes after the state"),
-            ([22.0, 30.0],
-             "the mask is causal: nothing after the token is seen"),
+            (
+                [22.0, 24.0],
+                "that counts its own action too: it comes after the state",
+            ),
+            (
+                [22.0, 30.0],
+                "the mask is causal: nothing after the token is seen",
+            ),
             ([21.0, 22.0], "21 is the return of step 7: the state comes next"),
-            ([23.0, 24.0],
-             "23 is the action of step 7, or the state counted from 1"),
-            ([23.0, 23.0],
-             "counted from 1: from 0 the state's number is one less"),
-            ([19.0, 20.0],
-             "that is step 6: steps are counted from 0, so seven stand before "
-             "step 7"),
+            (
+                [23.0, 24.0],
+                "23 is the action of step 7, or the state counted from 1",
+            ),
+            (
+                [23.0, 23.0],
+                "counted from 1: from 0 the state's number is one less",
+            ),
+            (
+                [19.0, 20.0],
+                "that is step 6: steps are counted from 0, so seven stand before "
+                "step 7",
+            ),
             ([7.0, 8.0], "each step has three tokens"),
             ([15.0, 16.0], "each step has three tokens, not two"),
         ],
-    )  # fmt: skip
+    )
 
 
 # Exercise 3: returns-to-go --------------------------------------------------
@@ -103,10 +121,14 @@ def returns(answer):
         oracle=_oracle_returns,
         cases=[
             Case((small, torch.tensor([3, 4])), "two episodes, one padded"),
-            Case((_numbers(4, 6), torch.tensor([6, 1, 3, 5])),
-                 "four episodes of 6, 1, 3 and 5 steps"),
-            Case((_numbers(3, 3), torch.tensor([2, 3, 1])),
-                 "as many episodes as steps"),
+            Case(
+                (_numbers(4, 6), torch.tensor([6, 1, 3, 5])),
+                "four episodes of 6, 1, 3 and 5 steps",
+            ),
+            Case(
+                (_numbers(3, 3), torch.tensor([2, 3, 1])),
+                "as many episodes as steps",
+            ),
             Case((_numbers(1, 1), torch.tensor([1])), "a single step"),
         ],
         mistakes=[
@@ -240,8 +262,10 @@ def weave(answer):
                 "stack with dim=0 puts the kinds before the episodes, and "
                 "reshape cuts across them: use dim=2",
             ),
-            Mistake(lambda r, s, a: r + s + a,
-                    "the three are added: they should stand side by side"),
+            Mistake(
+                lambda r, s, a: r + s + a,
+                "the three are added: they should stand side by side",
+            ),
         ],
         praise="R0 s0 a0 R1 s1 a1, in every episode",
-    )  # fmt: skip
+    )

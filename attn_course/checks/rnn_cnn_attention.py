@@ -19,26 +19,43 @@ def layers(answer):
         [50, 5, 1],
         praise="two places a layer; powers of three; all at once",
         mistakes=[
-            *(([part, 5, 1], "a kernel of 3 reaches two places back, not "
-               "three: one of the three is the place itself")
-              for part in (34, 33, 100 / 3)),
-            ([51, 5, 1], "one too many: 50 layers of two places each reach "
-             "back 100"),
-            ([100, 5, 1], "that is one place a layer, a kernel of 2: a kernel "
-             "of 3 reaches two back"),
+            *(
+                (
+                    [part, 5, 1],
+                    "a kernel of 3 reaches two places back, not "
+                    "three: one of the three is the place itself",
+                )
+                for part in (34, 33, 100 / 3)
+            ),
+            (
+                [51, 5, 1],
+                "one too many: 50 layers of two places each reach back 100",
+            ),
+            (
+                [100, 5, 1],
+                "that is one place a layer, a kernel of 2: a kernel "
+                "of 3 reaches two back",
+            ),
             ([101, 5, 1], "those are the cell steps of an RNN"),
             ([50, 4, 1], "three to the fourth is 81: not yet more than 100"),
-            *(([50, part, 1], "layers come whole: round up")
-              for part in (4.2, 4.19, math.log(100, 3), math.log(101, 3))),
-            ([50, 7, 1], "that is base 2: with kernel 3 the dilations are 1, "
-             "3, 9, ..."),
+            *(
+                ([50, part, 1], "layers come whole: round up")
+                for part in (4.2, 4.19, math.log(100, 3), math.log(101, 3))
+            ),
+            (
+                [50, 7, 1],
+                "that is base 2: with kernel 3 the dilations are 1, 3, 9, ...",
+            ),
             ([50, 6, 1], "one too many: five layers see 243 places"),
-            ([50, 5, 100], "attention has no distance: every place asks every "
-             "other in one layer"),
+            (
+                [50, 5, 100],
+                "attention has no distance: every place asks every "
+                "other in one layer",
+            ),
             ([50, 5, 0], "attention needs one layer to ask at all"),
             ([5, 50, 1], "the other way round: dilation makes it shorter"),
         ],
-    )  # fmt: skip
+    )
 
 
 def crossing(answer):
@@ -48,16 +65,22 @@ def crossing(answer):
         768,
         praise="n = 1.5 d, half as long again as the dimension",
         mistakes=[
-            (512, "n = d comes from the orders alone, n^2 d and n d^2: count "
-             "the constants too"),
-            (1536, "either query, key and value are left out, or scores and "
-             "mixture are counted once: attention is 3 n d^2 + 2 n^2 d"),
+            (
+                512,
+                "n = d comes from the orders alone, n^2 d and n d^2: count "
+                "the constants too",
+            ),
+            (
+                1536,
+                "either query, key and value are left out, or scores and "
+                "mixture are counted once: attention is 3 n d^2 + 2 n^2 d",
+            ),
             (384, "3 n d^2 are left: divide by 2 d, not by 4 d"),
             (96, "that is the length for d = 64, as above: here d is 512"),
             (1.5, "that is n / d: multiply by 512"),
             (768 * 512, "divide by d once more"),
         ],
-    )  # fmt: skip
+    )
 
 
 # Exercise 3: a dilated causal convolution -----------------------------------
@@ -105,12 +128,18 @@ def conv(answer):
         oracle=_oracle_conv,
         cases=[
             Case((x, swap.double(), 1), "three places, kernel 2, dilation 1"),
-            Case((_numbers(9, 3, seed=1), _numbers(3, 3, 2, seed=2), 2),
-                 "nine places, kernel 3, dilation 2"),
-            Case((_numbers(6, 2, seed=3), _numbers(3, 2, 2, seed=4), 3),
-                 "a kernel that reaches beyond the start"),
-            Case((_numbers(5, 2, seed=5), _numbers(1, 2, 4, seed=6), 2),
-                 "kernel 1"),
+            Case(
+                (_numbers(9, 3, seed=1), _numbers(3, 3, 2, seed=2), 2),
+                "nine places, kernel 3, dilation 2",
+            ),
+            Case(
+                (_numbers(6, 2, seed=3), _numbers(3, 2, 2, seed=4), 3),
+                "a kernel that reaches beyond the start",
+            ),
+            Case(
+                (_numbers(5, 2, seed=5), _numbers(1, 2, 4, seed=6), 2),
+                "kernel 1",
+            ),
         ],
         mistakes=[
             Mistake(
@@ -128,8 +157,11 @@ def conv(answer):
             ),
             *(
                 Mistake(
-                    _conv(lambda t, j, k, s, n, odd=odd:
-                          t + (j - (k - odd) // 2) * s),
+                    _conv(
+                        lambda t, j, k, s, n, odd=odd: (
+                            t + (j - (k - odd) // 2) * s
+                        )
+                    ),
                     "the kernel stands in the middle, so half of it looks "
                     "ahead: put all the zeros in front",
                 )
@@ -159,7 +191,7 @@ def conv(answer):
             ),
         ],
         praise="zeros in front, and the oldest place first",
-    )  # fmt: skip
+    )
 
 
 # Exercise 4: a step of a GRU ------------------------------------------------
@@ -175,9 +207,7 @@ def _oracle_step(x, h, w, u):
     new = []
     for i in range(size):
         r = torch.sigmoid((w[i] * x).sum() + (u[i] * h).sum())
-        z = torch.sigmoid(
-            (w[size + i] * x).sum() + (u[size + i] * h).sum()
-        )
+        z = torch.sigmoid((w[size + i] * x).sum() + (u[size + i] * h).sum())
         last = 2 * size + i
         n = torch.tanh((w[last] * x).sum() + r * (u[last] * h).sum())
         new.append((1 - z) * n + z * h[i])
@@ -205,8 +235,12 @@ def step(answer):
         torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.5, 1.0]]).double(),
         torch.tensor([[0.5], [2.0], [-1.0]]).double(),
     )
-    more = (_numbers(3, seed=1), _numbers(4, seed=2),
-            _numbers(12, 3, seed=3), _numbers(12, 4, seed=4))  # fmt: skip
+    more = (
+        _numbers(3, seed=1),
+        _numbers(4, seed=2),
+        _numbers(12, 3, seed=3),
+        _numbers(12, 4, seed=4),
+    )
     zero = (more[0], 0 * more[1], *more[2:])
     return check(
         answer,
@@ -223,8 +257,11 @@ def step(answer):
                 "to the new one",
             ),
             Mistake(
-                _step(candidate=lambda a, b, r, h, u:
-                      a + u[2 * len(h):] @ (r * h)),
+                _step(
+                    candidate=lambda a, b, r, h, u: (
+                        a + u[2 * len(h) :] @ (r * h)
+                    )
+                ),
                 "r multiplies the state before the matrix, as in Cho et al.: "
                 "torch multiplies the product, r * (U_n h)",
             ),
@@ -260,4 +297,4 @@ def step(answer):
             ),
         ],
         praise="as nn.GRUCell has it",
-    )  # fmt: skip
+    )

@@ -24,10 +24,7 @@ def by_hand(answer):
                 e(1) / (e(1) + 1),
                 "that divides the scores by d: divide by its square root",
             ),
-            (
-                e(8) / (e(8) + 1),
-                "that multiplies by sqrt(d): divide by it",
-            ),
+            (e(8) / (e(8) + 1), "that multiplies by sqrt(d): divide by it"),
             (
                 e(4 / math.sqrt(2)) / (e(4 / math.sqrt(2)) + 1),
                 "that divides by sqrt(2), as if d were the number of keys "
@@ -149,19 +146,25 @@ def softmax(answer):
                 "it sums over dim=0: each row must sum to 1, dim=-1",
             ),
             Mistake(
-                lambda s: e(s - s.amax(-1, keepdim=True))
-                / e(s - s.amax(-1, keepdim=True)).sum(),
+                lambda s: (
+                    e(s - s.amax(-1, keepdim=True))
+                    / e(s - s.amax(-1, keepdim=True)).sum()
+                ),
                 "it sums over all rows: each row must sum to 1, dim=-1",
             ),
             Mistake(
-                lambda s: e(s - s.amax(-1, keepdim=True))
-                / e(s).sum(-1, keepdim=True),
+                lambda s: (
+                    e(s - s.amax(-1, keepdim=True))
+                    / e(s).sum(-1, keepdim=True)
+                ),
                 "it shifts above the line only: the sum below it must be of "
                 "the shifted powers too",
             ),
             Mistake(
-                lambda s: e(s - s.amax(-1, keepdim=True))
-                / e(s - s.amax(-1, keepdim=True)).sum(-1),
+                lambda s: (
+                    e(s - s.amax(-1, keepdim=True))
+                    / e(s - s.amax(-1, keepdim=True)).sum(-1)
+                ),
                 "the sums have lost their dimension and are stretched along "
                 "the wrong one: sum(dim=-1, keepdim=True)",
             ),
@@ -271,8 +274,10 @@ def mask(answer):
                 "0, so j < length, not j <= length",
             ),
             Mistake(
-                lambda n, m: causal(n, m)
-                & ~(torch.arange(m) < (m - n)[:, None])[:, None, :],
+                lambda n, m: (
+                    causal(n, m)
+                    & ~(torch.arange(m) < (m - n)[:, None])[:, None, :]
+                ),
                 "it hides the first tokens: padding stands at the end",
             ),
             Mistake(
@@ -378,7 +383,8 @@ def attention(answer):
     far = (
         torch.tensor([[[1.0, 1.0], [-1.0, -1.0]]], dtype=torch.float64),
         torch.tensor(
-            [[[-1500.0] * 2, [-1499.5] * 2, [-1499.0] * 2]], dtype=torch.float64
+            [[[-1500.0] * 2, [-1499.5] * 2, [-1499.0] * 2]],
+            dtype=torch.float64,
         )
         * math.sqrt(2),
         torch.tensor([[[1.0], [2.0], [4.0]]], dtype=torch.float64),
@@ -407,10 +413,9 @@ def attention(answer):
             ),
             *(
                 Mistake(
-                    lambda q, k, v, m, low=low, end=end: end(
-                        soft(score(q, k).masked_fill(~m, low)), m
-                    )
-                    @ v,
+                    lambda q, k, v, m, low=low, end=end: (
+                        end(soft(score(q, k).masked_fill(~m, low)), m) @ v
+                    ),
                     "forbidden scores get a low number, as -20 or -1000, "
                     "which is a score like any other: allowed ones may lie "
                     "below it; fill with -inf or the lowest finite number",
@@ -420,10 +425,9 @@ def attention(answer):
             ),
             *(
                 Mistake(
-                    lambda q, k, v, m, way=way, end=end: way(
-                        score(q, k), m, end
-                    )
-                    @ v,
+                    lambda q, k, v, m, way=way, end=end: (
+                        way(score(q, k), m, end) @ v
+                    ),
                     "it raises e to the scores as they are, which overflows "
                     "or leaves 0 / 0: subtract the largest allowed score "
                     "first, or use torch.softmax",
@@ -462,10 +466,10 @@ def attention(answer):
                 "where it is False (~mask)",
             ),
             Mistake(
-                lambda q, k, v, m: soft(
-                    score(q, k).masked_fill(~m, -1e9)
-                ).masked_fill(m, 0.0)
-                @ v,
+                lambda q, k, v, m: (
+                    soft(score(q, k).masked_fill(~m, -1e9)).masked_fill(m, 0.0)
+                    @ v
+                ),
                 "the second fill is the wrong way round: it puts 0 where the "
                 "mask is True; use ~mask there too",
             ),
@@ -478,17 +482,14 @@ def attention(answer):
                 "it divides by d: divide by its square root",
             ),
             *slips(
-                lambda q, k, m, row: row(
-                    q @ k.mT * math.sqrt(q.shape[-1]), m
-                ),
+                lambda q, k, m, row: row(q @ k.mT * math.sqrt(q.shape[-1]), m),
                 "it multiplies by sqrt(d): divide by it",
             ),
             *(
                 Mistake(
-                    lambda q, k, v, m, end=end: end(
-                        soft(score(q, k).masked_fill(~m, -1e9), -2), m
-                    )
-                    @ v,
+                    lambda q, k, v, m, end=end: (
+                        end(soft(score(q, k).masked_fill(~m, -1e9), -2), m) @ v
+                    ),
                     "the softmax runs over the queries: use dim=-1, the keys",
                 )
                 for end in (lambda w, m: w, lambda w, m: w * m)
@@ -521,28 +522,29 @@ def attention(answer):
                 "it divides by d: divide by its square root",
             ),
             Mistake(
-                lambda q, k, v, m: good(
-                    q @ k.mT * math.sqrt(q.shape[-1]), m
-                )
-                @ v,
+                lambda q, k, v, m: (
+                    good(q @ k.mT * math.sqrt(q.shape[-1]), m) @ v
+                ),
                 "it multiplies by sqrt(d): divide by it",
             ),
             Mistake(
-                lambda q, k, v, m: good(q @ k.mT / math.sqrt(k.shape[-2]), m)
-                @ v,
+                lambda q, k, v, m: (
+                    good(q @ k.mT / math.sqrt(k.shape[-2]), m) @ v
+                ),
                 "it divides by the square root of the number of keys: d is "
                 "the size of a query, query.shape[-1]",
             ),
             Mistake(
-                lambda q, k, v, m: good(q @ k.mT, m)
-                / math.sqrt(q.shape[-1])
-                @ v,
+                lambda q, k, v, m: (
+                    good(q @ k.mT, m) / math.sqrt(q.shape[-1]) @ v
+                ),
                 "it divides the weights by sqrt(d), after the softmax: "
                 "divide the scores",
             ),
             Mistake(
-                lambda q, k, v, m: soft(score(q, k).masked_fill(~m, -inf), -2)
-                @ v,
+                lambda q, k, v, m: (
+                    soft(score(q, k).masked_fill(~m, -inf), -2) @ v
+                ),
                 "the softmax runs over the queries: use dim=-1, the keys",
             ),
             Mistake(

@@ -117,61 +117,74 @@ def causal_self_attention(answer) -> Verdict:
         ],
         mistakes=[
             Mistake(
-                _project(lambda q, k, v: _softmax(q @ k.T / root(k.shape[1])) @ v),
+                _project(
+                    lambda q, k, v: _softmax(q @ k.T / root(k.shape[1])) @ v
+                ),
                 "every word sees the later words: the causal mask is missing",
             ),
             Mistake(
                 _project(
-                    lambda q, k, v: _softmax(
-                        (q @ k.T / root(k.shape[1])).masked_fill(
-                            _allowed(len(q)), -math.inf
+                    lambda q, k, v: (
+                        _softmax(
+                            (q @ k.T / root(k.shape[1])).masked_fill(
+                                _allowed(len(q)), -math.inf
+                            )
                         )
+                        @ v
                     )
-                    @ v
                 ),
                 "the mask is the wrong way round: it hides the past and the "
                 "word itself; mark the later words with triu(1)",
             ),
             Mistake(
                 _project(
-                    lambda q, k, v: _softmax(
-                        (q @ k.T / root(k.shape[1])).masked_fill(
-                            _allowed(len(q)).T, -math.inf
+                    lambda q, k, v: (
+                        _softmax(
+                            (q @ k.T / root(k.shape[1])).masked_fill(
+                                _allowed(len(q)).T, -math.inf
+                            )
                         )
+                        @ v
                     )
-                    @ v
                 ),
                 "the mask hides the word itself: use triu(1), not triu()",
             ),
             Mistake(
                 _project(
-                    lambda q, k, v: _softmax(
-                        (q @ k.T / root(k.shape[1])).masked_fill(
-                            ~_allowed(len(q)).T, -math.inf
+                    lambda q, k, v: (
+                        _softmax(
+                            (q @ k.T / root(k.shape[1])).masked_fill(
+                                ~_allowed(len(q)).T, -math.inf
+                            )
                         )
+                        @ v
                     )
-                    @ v
                 ),
                 "the mask is the wrong way round: it hides the earlier words "
                 "and shows the later ones",
             ),
             Mistake(
                 _project(
-                    lambda q, k, v: _softmax(
-                        (q @ k.T / root(k.shape[1])).masked_fill(
-                            ~_allowed(len(q)), 0.0
+                    lambda q, k, v: (
+                        _softmax(
+                            (q @ k.T / root(k.shape[1])).masked_fill(
+                                ~_allowed(len(q)), 0.0
+                            )
                         )
+                        @ v
                     )
-                    @ v
                 ),
                 "a score of 0 still gets weight: fill with -inf",
             ),
             Mistake(
                 _project(
                     lambda q, k, v: (
-                        _softmax(q @ k.T / root(k.shape[1])) * _allowed(len(q))
+                        (
+                            _softmax(q @ k.T / root(k.shape[1]))
+                            * _allowed(len(q))
+                        )
+                        @ v
                     )
-                    @ v
                 ),
                 "the mask comes after the softmax, so the rows no longer sum "
                 "to 1: mask the scores, before it",
@@ -190,27 +203,35 @@ def causal_self_attention(answer) -> Verdict:
                 "it divides by size: divide by its square root",
             ),
             Mistake(
-                lambda x, q, k, v: _causal((x @ q) @ (x @ k).T / root(x.shape[1]))
-                @ (x @ v),
+                lambda x, q, k, v: (
+                    _causal((x @ q) @ (x @ k).T / root(x.shape[1])) @ (x @ v)
+                ),
                 "it divides by sqrt(dim), the size of the words: use the size "
                 "of the keys",
             ),
             Mistake(
-                lambda x, q, k, v: _causal((x @ q) @ (x @ k).T / root(len(x)))
-                @ (x @ v),
+                lambda x, q, k, v: (
+                    _causal((x @ q) @ (x @ k).T / root(len(x))) @ (x @ v)
+                ),
                 "it divides by sqrt(length): use the size of the keys",
             ),
             Mistake(
-                _project(lambda q, k, v: _causal(q @ k.T / root(k.shape[1]), 0) @ v),
+                _project(
+                    lambda q, k, v: _causal(q @ k.T / root(k.shape[1]), 0) @ v
+                ),
                 "the softmax runs over the queries: use dim=-1, the keys",
             ),
             Mistake(
-                _project(lambda q, k, v: _causal(k @ q.T / root(k.shape[1])) @ v),
+                _project(
+                    lambda q, k, v: _causal(k @ q.T / root(k.shape[1])) @ v
+                ),
                 "query and key are swapped: queries stand on the rows, "
                 "Q @ K.T",
             ),
             Mistake(
-                _project(lambda q, k, v: _causal(q @ k.T / root(k.shape[1])) @ k),
+                _project(
+                    lambda q, k, v: _causal(q @ k.T / root(k.shape[1])) @ k
+                ),
                 "it mixes the keys: mix the values",
             ),
             Mistake(
@@ -218,13 +239,16 @@ def causal_self_attention(answer) -> Verdict:
                 "these are the weights: multiply them with the values",
             ),
             Mistake(
-                lambda x, q, k, v: _causal(x @ x.T / root(k.shape[1])) @ (x @ v),
+                lambda x, q, k, v: (
+                    _causal(x @ x.T / root(k.shape[1])) @ (x @ v)
+                ),
                 "it compares the words themselves: compare their queries with "
                 "their keys",
             ),
             Mistake(
-                lambda x, q, k, v: _causal((x @ q) @ (x @ k).T / root(k.shape[1]))
-                @ x,
+                lambda x, q, k, v: (
+                    _causal((x @ q) @ (x @ k).T / root(k.shape[1])) @ x
+                ),
                 "it mixes the words themselves: mix their values, x @ W_v",
             ),
         ],
@@ -344,7 +368,9 @@ def alibi(answer) -> Verdict:
             ),
             Mistake(
                 lambda s, m: _softmax(
-                    (s - m * _behind(s)).masked_fill(_behind(s) <= 0, -math.inf)
+                    (s - m * _behind(s)).masked_fill(
+                        _behind(s) <= 0, -math.inf
+                    )
                 ),
                 "the mask hides the word itself: it may attend to itself",
             ),
@@ -391,10 +417,7 @@ def _unstacked(x):
     angle = _angle(x)
     a, b = x[:, 0::2], x[:, 1::2]
     return torch.cat(
-        [
-            a * angle.cos() - b * angle.sin(),
-            a * angle.sin() + b * angle.cos(),
-        ],
+        [a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()],
         dim=-1,
     )
 
@@ -499,10 +522,7 @@ def rotation(answer) -> Verdict:
                 _signs_lost,
                 "the first number needs a minus: a cos t - b sin t",
             ),
-            Mistake(
-                _swapped,
-                "the two numbers of each pair are swapped",
-            ),
+            Mistake(_swapped, "the two numbers of each pair are swapped"),
             Mistake(
                 _sheared,
                 "a pair has to be turned as a whole: both new numbers use "

@@ -19,7 +19,10 @@ def tokens(answer):
             (124, "those are the frames: one token holds four"),
             (125, "a window must fit whole: the last starts at 16,000 - 256"),
             (123, "those are frames, and the first one is forgotten"),
-            (31.25, "a window must fit whole: the last starts at 16,000 - 256"),
+            (
+                31.25,
+                "a window must fit whole: the last starts at 16,000 - 256",
+            ),
             (30.75, "the first frame is forgotten: 1 + (16000 - 256) // 128"),
             (62, "two convolutions of stride 2 follow: halve twice"),
             (15.5, "halve twice, not three times"),
@@ -89,7 +92,8 @@ def collapse(answer):
             ),
             Mistake(
                 lambda path: [
-                    s for i, s in enumerate(path)
+                    s
+                    for i, s in enumerate(path)
                     if s != 0 and i > 0 and path[i - 1] != s
                 ],
                 "a path that starts with a word loses it: the first symbol "
@@ -156,8 +160,10 @@ def word_errors(answer):
             Case((["the", "radio", "turn"], SPOKEN), "words in another order"),
             Case(([], SPOKEN), "nothing written"),
             Case((["one", "two"], []), "nothing said"),
-            Case((["six", "six", "six", "one"], ["six", "one", "six"]),
-                 "words that repeat"),
+            Case(
+                (["six", "six", "six", "one"], ["six", "one", "six"]),
+                "words that repeat",
+            ),
             Case((["two", "four"], ["one", "two", "three"]), "few in common"),
         ],
         mistakes=[
@@ -189,8 +195,10 @@ def word_errors(answer):
                 "matters, and so do added words",
             ),
             Mistake(
-                lambda a, b: max(len(a), len(b))
-                - sum(min(a.count(word), b.count(word)) for word in set(a)),
+                lambda a, b: (
+                    max(len(a), len(b))
+                    - sum(min(a.count(word), b.count(word)) for word in set(a))
+                ),
                 "it compares bags of words: the order matters",
             ),
             Mistake(
@@ -206,12 +214,10 @@ def word_errors(answer):
                 "it counts characters: compare whole words",
             ),
             Mistake(
-                lambda a, b: _table(a, b, add=0),
-                "an added word costs 1 too",
+                lambda a, b: _table(a, b, add=0), "an added word costs 1 too"
             ),
             Mistake(
-                lambda a, b: _table(a, b, lose=0),
-                "a lost word costs 1 too",
+                lambda a, b: _table(a, b, lose=0), "a lost word costs 1 too"
             ),
         ],
         praise="the edit distance; divided by the number of true words it is "
@@ -260,8 +266,10 @@ def forward_share(answer):
             Case((ahead,), "three words over four tokens"),
             Case((_weights(6, 9, 1),), "six words over nine tokens"),
             Case((_weights(9, 5, 2),), "nine words over five tokens"),
-            Case((_rows([[0.6, 0.2, 0.2, 0], [0.6, 0, 0, 0.4]]),),
-                 "a mean that moves where the middle does not"),
+            Case(
+                (_rows([[0.6, 0.2, 0.2, 0], [0.6, 0, 0, 0.4]]),),
+                "a mean that moves where the middle does not",
+            ),
             Case((_rows([[0.5, 0.5], [0.5, 0.5]]),), "a step that stands"),
             Case((torch.eye(5).double(),), "a perfect diagonal"),
             Case((torch.eye(5).double().flip(0),), "a diagonal run backwards"),
@@ -291,8 +299,9 @@ def forward_share(answer):
                 "that is how many steps go forward: divide by all steps",
             ),
             Mistake(
-                lambda w: (_centres(w).diff() > 0).double().sum().item()
-                / len(w),
+                lambda w: (
+                    (_centres(w).diff() > 0).double().sum().item() / len(w)
+                ),
                 "there is one step fewer than words",
             ),
             Mistake(

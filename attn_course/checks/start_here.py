@@ -33,12 +33,15 @@ def product_shape(answer):
             ([5, 3], "the batch of 2 stays: there are 2 such products"),
             ([2, 8, 8], "the 8s are summed over, so they vanish"),
             ([2, 5, 8], "the columns are the second matrix's: not 8"),
-            ([2, 3, 5], "rows come from the first matrix, columns from the "
-                        "second: the other way round"),
+            (
+                [2, 3, 5],
+                "rows come from the first matrix, columns from the "
+                "second: the other way round",
+            ),
             ([2, 8, 3], "the rows are the first matrix's: not 8"),
             ([4, 5, 3], "the batch is shared, not multiplied"),
         ],
-    )  # fmt: skip
+    )
 
 
 def _oracle(x):

@@ -18,38 +18,59 @@ def weights(answer):
         praise="e / (e + 2) and twice 1 / (e + 2): only differences of "
         "scores count",
         mistakes=[
-            ([0.5, 0.25, 0.25],
-             "those are the scores divided by their sum: raise e to each "
-             "score first"),
+            (
+                [0.5, 0.25, 0.25],
+                "those are the scores divided by their sum: raise e to each "
+                "score first",
+            ),
             ([ee, e, e], "those are the powers: divide by their sum"),
-            ([e, 1.0, 1.0],
-             "those are the powers, divided by e: divide by their sum"),
+            (
+                [e, 1.0, 1.0],
+                "those are the powers, divided by e: divide by their sum",
+            ),
             ([0.58, 0.21, 0.21], "nearly: give three digits"),
             ([57.61, 21.19, 21.19], "give shares, from 0 to 1"),
             ([57.6, 21.2, 21.2], "give shares, from 0 to 1"),
-            ([e / (e + 2), 1 / (e + 2), 1 / (e + 2), 0.0],
-             "right, but give the three words only, not the padding"),
-            ([x / (ee + 2 * e + 1) for x in (ee, e, e, 1.0)],
-             "the padding, score 0, has got a share: it is masked"),
+            (
+                [e / (e + 2), 1 / (e + 2), 1 / (e + 2), 0.0],
+                "right, but give the three words only, not the padding",
+            ),
+            (
+                [x / (ee + 2 * e + 1) for x in (ee, e, e, 1.0)],
+                "the padding, score 0, has got a share: it is masked",
+            ),
             ([2.0, 1.0, 1.0], "those are the scores: take their softmax"),
-            ([1 / 3, 1 / 3, 1 / 3],
-             "that is mean pooling: the scores are not equal"),
+            (
+                [1 / 3, 1 / 3, 1 / 3],
+                "that is mean pooling: the scores are not equal",
+            ),
             ([1.0, 0.0, 0.0], "soft, not hard: no word gets weight 0"),
-            ([x / (ee + 2 * e + 1) for x in (ee, e, e)],
-             "the padding, score 0, has got a share: it is masked"),
-            ([e / (e + 2 * e**0.5), e**0.5 / (e + 2 * e**0.5),
-              e**0.5 / (e + 2 * e**0.5)],
-             "the scores are halved: the lesson's pooling divides by nothing"),
-            ([math.exp(2 / 2**0.5) / (math.exp(2 / 2**0.5)
-                                      + 2 * math.exp(1 / 2**0.5)),
-              math.exp(1 / 2**0.5) / (math.exp(2 / 2**0.5)
-                                      + 2 * math.exp(1 / 2**0.5)),
-              math.exp(1 / 2**0.5) / (math.exp(2 / 2**0.5)
-                                      + 2 * math.exp(1 / 2**0.5))],
-             "the scores are divided by the root of 2: the lesson's pooling "
-             "divides by nothing"),
+            (
+                [x / (ee + 2 * e + 1) for x in (ee, e, e)],
+                "the padding, score 0, has got a share: it is masked",
+            ),
+            (
+                [
+                    e / (e + 2 * e**0.5),
+                    e**0.5 / (e + 2 * e**0.5),
+                    e**0.5 / (e + 2 * e**0.5),
+                ],
+                "the scores are halved: the lesson's pooling divides by nothing",
+            ),
+            (
+                [
+                    math.exp(2 / 2**0.5)
+                    / (math.exp(2 / 2**0.5) + 2 * math.exp(1 / 2**0.5)),
+                    math.exp(1 / 2**0.5)
+                    / (math.exp(2 / 2**0.5) + 2 * math.exp(1 / 2**0.5)),
+                    math.exp(1 / 2**0.5)
+                    / (math.exp(2 / 2**0.5) + 2 * math.exp(1 / 2**0.5)),
+                ],
+                "the scores are divided by the root of 2: the lesson's pooling "
+                "divides by nothing",
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 # Exercise 2: pooling --------------------------------------------------------
@@ -129,15 +150,26 @@ def pool(answer):
         answer,
         oracle=_oracle_pool,
         cases=[
-            Case((small, torch.tensor([[True, True, False]]), query),
-                 "the hand example, and one padded place"),
-            Case((_numbers(3, 5, 4), _mask(5, 2, 3), _numbers(4)),
-                 "three texts of 5, 2 and 3 words"),
-            Case((_numbers(2, 1, 3), _mask(1, 1), _numbers(3)),
-                 "two texts of one word"),
-            Case((_numbers(4, 4, 4, seed=3), _mask(1, 4, 2, 4),
-                  2 * _numbers(4, seed=5)),
-                 "as many texts as words as numbers"),
+            Case(
+                (small, torch.tensor([[True, True, False]]), query),
+                "the hand example, and one padded place",
+            ),
+            Case(
+                (_numbers(3, 5, 4), _mask(5, 2, 3), _numbers(4)),
+                "three texts of 5, 2 and 3 words",
+            ),
+            Case(
+                (_numbers(2, 1, 3), _mask(1, 1), _numbers(3)),
+                "two texts of one word",
+            ),
+            Case(
+                (
+                    _numbers(4, 4, 4, seed=3),
+                    _mask(1, 4, 2, 4),
+                    2 * _numbers(4, seed=5),
+                ),
+                "as many texts as words as numbers",
+            ),
         ],
         mistakes=[
             Mistake(
@@ -170,8 +202,7 @@ def pool(answer):
                 "fill the scores with -inf",
             ),
             Mistake(
-                _powers,
-                "the powers are not divided by their sum: use softmax",
+                _powers, "the powers are not divided by their sum: use softmax"
             ),
             Mistake(
                 lambda s, m, q: _all_rows(s, m, q).sum(dim=-1),
@@ -196,8 +227,7 @@ def pool(answer):
                 lambda s, m, q: _pool(scale=1 / math.sqrt(s.shape[-1]))(
                     s, m, q
                 ),
-                "the scores are divided by the root of dim: here they are "
-                "not",
+                "the scores are divided by the root of dim: here they are not",
             ),
             Mistake(
                 lambda s, m, q: _pool()(s, m, q) * s.shape[1],
@@ -211,7 +241,7 @@ def pool(answer):
             ),
         ],
         praise="by hand, and whatever stands in the padding",
-    )  # fmt: skip
+    )
 
 
 # Exercise 3: deletion -------------------------------------------------------
@@ -348,8 +378,7 @@ def delete(answer):
                 "has scores of its own",
             ),
             Mistake(
-                _unknown,
-                "the words become UNKNOWN: take them out instead",
+                _unknown, "the words become UNKNOWN: take them out instead"
             ),
             Mistake(
                 _sorted,
@@ -407,33 +436,55 @@ def lead(answer):
         praise="0.03, and at least 0.0095: above 0, though each model's own "
         "interval is about 0.05 wide",
         mistakes=[
-            ([mean, mean + 1.96 * spread / math.sqrt(n)],
-             "that is the upper bound: asked is the lower"),
-            ([mean, mean - spread / math.sqrt(n)],
-             "that is one standard error: 95 % take 1.96 of them"),
-            ([mean, mean - unpaired],
-             "those are the errors of two separate test sets: here both read "
-             "the same texts, so use the deviation of the differences"),
-            ([mean, mean - 1.96 * spread / n],
-             "divide by the square root of 1000"),
-            ([mean, mean - 1.96 * spread],
-             "that is how far single texts lie apart: divide by the root of "
-             "1000"),
-            ([-mean, -mean - 1.96 * spread / math.sqrt(n)],
-             "the sign is wrong: the first is right more often"),
-            ([110 / n, 110 / n - 1.96 * spread / math.sqrt(n)],
-             "a text that only the second gets right counts -1: subtract"),
-            ([30 / 110, 30 / 110 - 1.96 * 0.0917],
-             "divide by all 1,000 texts, not by the 110 that differ"),
-            ([30.0, 30.0 - 1.96 * spread * math.sqrt(n)],
-             "those are texts: give shares, from 0 to 1"),
+            (
+                [mean, mean + 1.96 * spread / math.sqrt(n)],
+                "that is the upper bound: asked is the lower",
+            ),
+            (
+                [mean, mean - spread / math.sqrt(n)],
+                "that is one standard error: 95 % take 1.96 of them",
+            ),
+            (
+                [mean, mean - unpaired],
+                "those are the errors of two separate test sets: here both read "
+                "the same texts, so use the deviation of the differences",
+            ),
+            (
+                [mean, mean - 1.96 * spread / n],
+                "divide by the square root of 1000",
+            ),
+            (
+                [mean, mean - 1.96 * spread],
+                "that is how far single texts lie apart: divide by the root of "
+                "1000",
+            ),
+            (
+                [-mean, -mean - 1.96 * spread / math.sqrt(n)],
+                "the sign is wrong: the first is right more often",
+            ),
+            (
+                [110 / n, 110 / n - 1.96 * spread / math.sqrt(n)],
+                "a text that only the second gets right counts -1: subtract",
+            ),
+            (
+                [30 / 110, 30 / 110 - 1.96 * 0.0917],
+                "divide by all 1,000 texts, not by the 110 that differ",
+            ),
+            (
+                [30.0, 30.0 - 1.96 * spread * math.sqrt(n)],
+                "those are texts: give shares, from 0 to 1",
+            ),
             ([30.0, 9.5], "those are texts: give shares, from 0 to 1"),
             ([3.0, 0.95], "that is in per cent: give shares, from 0 to 1"),
-            ([mean, 1.96 * spread / math.sqrt(n)],
-             "the second is half the interval's width: subtract it from the "
-             "lead"),
+            (
+                [mean, 1.96 * spread / math.sqrt(n)],
+                "the second is half the interval's width: subtract it from the "
+                "lead",
+            ),
             ([low, mean], "the lead first, then the bound"),
-            ([mean, mean - 1.645 * spread / math.sqrt(n)],
-             "1.645 leaves 5 % below: for 95 % in the middle take 1.96"),
+            (
+                [mean, mean - 1.645 * spread / math.sqrt(n)],
+                "1.645 leaves 5 % below: for 95 % in the middle take 1.96",
+            ),
         ],
-    )  # fmt: skip
+    )

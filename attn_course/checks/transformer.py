@@ -43,10 +43,7 @@ def layer_size(answer):
             ),
             (16640, "that is the attention alone: MLP and norms are missing"),
             (33088, "that is the MLP alone: attention and norms are missing"),
-            (
-                49984 + 16640,
-                "that has two attentions, as a decoder layer",
-            ),
+            (49984 + 16640, "that has two attentions, as a decoder layer"),
             (
                 66752,
                 "that is a decoder layer: here is one attention and two norms",
@@ -262,16 +259,19 @@ def decoder_layer(answer):
                 "cross reads the first x: it must read what self-attention "
                 "has made of it",
             ),
-            Mistake(layer(bare(0), pre(1), pre(2)), missing.format("attention")),
-            Mistake(layer(pre(0), bare(1), pre(2)), missing.format("cross part")),
+            Mistake(
+                layer(bare(0), pre(1), pre(2)), missing.format("attention")
+            ),
+            Mistake(
+                layer(pre(0), bare(1), pre(2)), missing.format("cross part")
+            ),
             Mistake(layer(pre(0), pre(1), bare(2)), missing.format("MLP")),
             Mistake(
                 only_first_sum,
                 "there is one sum at the end: each part needs its own",
             ),
             Mistake(
-                memory_normed,
-                "the memory comes normed already: norm x only",
+                memory_normed, "the memory comes normed already: norm x only"
             ),
             Mistake(
                 cross_unnormed,
@@ -295,7 +295,11 @@ def decoder_layer(answer):
             ),
             Mistake(
                 lambda x, m, a, c, f, n: f(
-                    n[2](layer(pre(0), pre(1), lambda y, *_: y)(x, m, a, c, f, n))
+                    n[2](
+                        layer(pre(0), pre(1), lambda y, *_: y)(
+                            x, m, a, c, f, n
+                        )
+                    )
                 ),
                 missing.format("MLP"),
             ),
@@ -352,8 +356,10 @@ def decoder_input(answer):
         cases=[
             Case((rows[:1],), "9 8 7 END PAD"),
             Case((rows,), "four rows of different length"),
-            Case((torch.tensor([[7, 2, 0, 0], [4, 9, 5, 2]]),), "7 END PAD "
-                 "PAD and 4 9 5 END"),
+            Case(
+                (torch.tensor([[7, 2, 0, 0], [4, 9, 5, 2]]),),
+                "7 END PAD PAD and 4 9 5 END",
+            ),
             Case((torch.tensor([[5, 2]]),), "5 END"),
         ],
         mistakes=[
@@ -401,8 +407,7 @@ def decoder_input(answer):
                 "roll brings the last token there)",
             ),
             Mistake(
-                lambda x: joined(x, first=2),
-                "START is the id 1; 2 is END",
+                lambda x: joined(x, first=2), "START is the id 1; 2 is END"
             ),
             Mistake(
                 lambda x: without_end(joined(x, first=2)),
@@ -478,8 +483,7 @@ def decoder_mask(answer):
                 "the future is not hidden: causal_mask is needed too",
             ),
             Mistake(
-                keys,
-                "the future is not hidden: causal_mask is needed too",
+                keys, "the future is not hidden: causal_mask is needed too"
             ),
             Mistake(
                 lambda x: queries(x) & causal(x),
@@ -583,10 +587,7 @@ def smooth(answer):
                 "a row does not sum to 1: the right class gets its share of "
                 "the smoothing too (0.925)",
             ),
-            Mistake(
-                lambda e, c, s: hot(e, c),
-                "the smoothing is not used",
-            ),
+            Mistake(lambda e, c, s: hot(e, c), "the smoothing is not used"),
             Mistake(
                 lambda e, c, s: hot(e, c) + s / c,
                 "a row sums to more than 1: take the smoothing away from the "

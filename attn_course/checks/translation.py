@@ -25,8 +25,11 @@ def third_merge(answer):
         mistakes=[
             ("en", "that is the first merge: after it, count again"),
             ("pen", "that is the second merge, of p and en"),
-            ("pe", "as frequent as e+n at first, but e+n is first in "
-                   "alphabetical order; and that is merge 1"),
+            (
+                "pe",
+                "as frequent as e+n at first, but e+n is first in "
+                "alphabetical order; and that is merge 1",
+            ),
             ("open", "o+pen is seen 7 times: another pair is seen more often"),
             ("op", "o+p was seen 7 times: another pair is seen more often"),
             ("ne", "n+e was seen 3 times, before the first merge"),
@@ -34,8 +37,11 @@ def third_merge(answer):
             ("am", "a+m is seen 5 times: another pair is seen more often"),
             ("me", "m+e is seen 5 times: another pair is seen more often"),
             ("pene", "pen+e is seen 3 times: another pair is seen more often"),
-            ("ened", "after the second merge en is a part of pen, so e+d is "
-                     "not joined to it yet"),
+            (
+                "ened",
+                "after the second merge en is a part of pen, so e+d is "
+                "not joined to it yet",
+            ),
             ("ned", "after the first merge that n is a part of en"),
         ],
     )
@@ -49,33 +55,59 @@ def small_bleu(answer):
         tolerance=0.03,
         praise="sqrt(3/4 * 2/3), and no penalty: it is not too short",
         mistakes=[
-            (81.65, "'the' counts 2 times: it must be clipped to the 1 time "
-                    "that the reference has it"),
-            (70.83, "that is the plain mean: take the geometric mean, the "
-                    "root of the product"),
-            (71.65, "that is with hypothesis and reference the wrong way "
-                    "round"),
+            (
+                81.65,
+                "'the' counts 2 times: it must be clipped to the 1 time "
+                "that the reference has it",
+            ),
+            (
+                70.83,
+                "that is the plain mean: take the geometric mean, the "
+                "root of the product",
+            ),
+            (
+                71.65,
+                "that is with hypothesis and reference the wrong way round",
+            ),
             (50.0, "that is the product: take its square root"),
             (0.7071, "right, as a share: give it of 100"),
             (0.5, "that is the product: take its square root, times 100"),
             (71.0, "nearly: give two digits after the point"),
             (70.0, "nearly: give two digits after the point"),
-            (100.0, "'the' may count only as often as the reference has it, "
-                    "and 'the the' is no pair of the reference"),
-            (61.24, "two of the three pairs are in the reference: 'save the' "
-                    "and 'the file'"),
-            (75.0, "that is the share of single words: use pairs of words "
-                   "too"),
+            (
+                100.0,
+                "'the' may count only as often as the reference has it, "
+                "and 'the the' is no pair of the reference",
+            ),
+            (
+                61.24,
+                "two of the three pairs are in the reference: 'save the' "
+                "and 'the file'",
+            ),
+            (
+                75.0,
+                "that is the share of single words: use pairs of words too",
+            ),
             (66.67, "that is the share of pairs: use single words too"),
             (66.7, "that is the share of pairs: use single words too"),
-            (81.6, "'the' counts 2 times: it must be clipped to the 1 time "
-                   "that the reference has it"),
-            (55.07, "the penalty is for what is too short: this is not "
-                    "shorter"),
-            (50.67, "the penalty is for what is too short: this is not "
-                    "shorter"),
-            (90.79, "what is longer than the reference gets no factor: it is "
-                    "never above 1"),
+            (
+                81.6,
+                "'the' counts 2 times: it must be clipped to the 1 time "
+                "that the reference has it",
+            ),
+            (
+                55.07,
+                "the penalty is for what is too short: this is not shorter",
+            ),
+            (
+                50.67,
+                "the penalty is for what is too short: this is not shorter",
+            ),
+            (
+                90.79,
+                "what is longer than the reference gets no factor: it is "
+                "never above 1",
+            ),
         ],
     )
 
@@ -119,8 +151,12 @@ def shift(answer):
                 "it is, since its first token comes after START",
             ),
             Mistake(
-                lambda t: (shifted(START)(t)[0].masked_fill(
-                    shifted(START)(t)[0] == END, PAD), t),
+                lambda t: (
+                    shifted(START)(t)[0].masked_fill(
+                        shifted(START)(t)[0] == END, PAD
+                    ),
+                    t,
+                ),
                 "that is lesson 06's: here END stays in what is read, as "
                 "every other token does",
             ),
@@ -151,8 +187,9 @@ def shift(answer):
                 "nothing comes after it",
             ),
             Mistake(
-                shifted(PAD), "it starts with padding, which counts as "
-                "nothing: start with START (1)"
+                shifted(PAD),
+                "it starts with padding, which counts as "
+                "nothing: start with START (1)",
             ),
             Mistake(shifted(END), "it starts with END (2): use START (1)"),
         ],
@@ -235,14 +272,15 @@ def beam_step(answer):
                 "topk looks into each row by itself: flatten the sums first",
             ),
             Mistake(
-                lambda t, s: tuple(
-                    (t[:, None] + s).flatten().topk(len(t))
-                ),
+                lambda t, s: tuple((t[:, None] + s).flatten().topk(len(t))),
                 "topk gives the sums and their places in the flattened row: "
                 "take the places apart with // and %",
             ),
             Mistake(
-                lambda t, s: (flat(t, s) / s.shape[1], flat(t, s) % s.shape[1]),
+                lambda t, s: (
+                    flat(t, s) / s.shape[1],
+                    flat(t, s) % s.shape[1],
+                ),
                 "/ gives fractions: // gives the whole number below",
             ),
             Mistake(

@@ -27,7 +27,9 @@ def read(name: str) -> bytes:
     folder = resources.files(__name__)
     known = json.loads(folder.joinpath("checksums.json").read_text("utf-8"))
     if name not in known:
-        raise ValueError(f"name: expected one of {sorted(known)}, got {name!r}")
+        raise ValueError(
+            f"name: expected one of {sorted(known)}, got {name!r}"
+        )
     restore = (
         f"Restore it with: git checkout -- attn_course/data/{name}, or "
         "install the course again."

@@ -29,9 +29,12 @@ LONGEST = 40  # characters that the reader takes; its training had 30
 END_LABEL = "end"
 SCALE = "(dark: weight 0; bright: weight 1)"
 # The course's font has no Chinese: the characters of dates, as they sound.
-SOUNDS = dict(zip("年月日星期一二三四五六七八九十周", (
-    "nián yuè rì xīng qī yī èr sān sì wǔ liù qī bā jiǔ shí zhōu".split()
-)))  # fmt: skip
+SOUNDS = dict(
+    zip(
+        "年月日星期一二三四五六七八九十周",
+        ("nián yuè rì xīng qī yī èr sān sì wǔ liù qī bā jiǔ shí zhōu".split()),
+    )
+)
 
 
 class Reading(NamedTuple):

@@ -42,9 +42,12 @@ def draw_objects(
         if masks:
             mask = objects.masks[number].float()
             ax.contourf(
-                mask.cpu().numpy(), levels=[0.5, 1.5], colors=[color],
-                alpha=0.55, extent=(0, width, 0, height),
-            )  # fmt: skip
+                mask.cpu().numpy(),
+                levels=[0.5, 1.5],
+                colors=[color],
+                alpha=0.55,
+                extent=(0, width, 0, height),
+            )
         if boxes:
             _draw_box(ax, objects.boxes[number], color)
             score = objects.scores
@@ -53,10 +56,15 @@ def draw_objects(
                 words += f" {score[number]:.2f}"
             x, y = objects.boxes[number, :2].tolist()
             name = ax.text(
-                max(x, 0), max(y, 5), words, fontsize=6, color="white",
-                va="bottom", clip_on=True,
+                max(x, 0),
+                max(y, 5),
+                words,
+                fontsize=6,
+                color="white",
+                va="bottom",
+                clip_on=True,
                 bbox={"facecolor": color, "pad": 0.6, "linewidth": 0},
-            )  # fmt: skip
+            )
             name.set_in_layout(False)  # a long name moves no picture
 
 
@@ -93,16 +101,23 @@ def two_boxes(
     """Draw two boxes on squared paper, and the hull around both."""
     figure, ax = plotting.figure(3.6, 2.6)
     hull = [
-        min(first[0], second[0]), min(first[1], second[1]),
-        max(first[2], second[2]), max(first[3], second[3]),
-    ]  # fmt: skip
+        min(first[0], second[0]),
+        min(first[1], second[1]),
+        max(first[2], second[2]),
+        max(first[3], second[3]),
+    ]
     _draw_box(ax, hull, "#888888", "--")
     named = (("first", first, "left"), ("second", second, "right"))
     for (name, box, side), color in zip(named, plotting.COLORS):
         ax.add_patch(
-            Rectangle(box[:2], box[2] - box[0], box[3] - box[1],
-                      color=color, alpha=0.45)
-        )  # fmt: skip
+            Rectangle(
+                box[:2],
+                box[2] - box[0],
+                box[3] - box[1],
+                color=color,
+                alpha=0.45,
+            )
+        )
         at = box[0] if side == "left" else box[2]
         ax.text(at, box[1], f" {name} ", ha=side, va="top", fontsize=9)
     ax.set(
@@ -149,9 +164,15 @@ def cost_table(
             ax.text(column, row, words, ha="center", va="center", fontsize=9)
     for row, column in pairs:
         ax.add_patch(
-            Rectangle((column - 0.46, row - 0.44), 0.92, 0.88, fill=False,
-                      edgecolor=plotting.COLORS[1], linewidth=2.5)
-        )  # fmt: skip
+            Rectangle(
+                (column - 0.46, row - 0.44),
+                0.92,
+                0.88,
+                fill=False,
+                edgecolor=plotting.COLORS[1],
+                linewidth=2.5,
+            )
+        )
     ax.set_xticks(range(len(objects)), objects)
     ax.set_yticks(range(len(queries)), queries)
     ax.tick_params(length=0, labelsize=8)
@@ -166,12 +187,14 @@ def pairing_explorer(cost: Tensor) -> Explorer:
     objects = [f"object {number}" for number in (1, 2, 3)]
     controls = {
         f"c{row}{column}": ipywidgets.IntSlider(
-            int(cost[row, column]), 0, 20,
+            int(cost[row, column]),
+            0,
+            20,
             description=f"{'ABC'[row]} with {column + 1}",
             layout={"width": "31%"},
         )
         for row, column in itertools.product(range(3), range(3))
-    }  # fmt: skip
+    }
 
     def table(values: Mapping[str, int]) -> Tensor:
         return torch.tensor([float(v) for v in values.values()]).view(3, 3)
@@ -218,9 +241,14 @@ def interval_table(
         color = plotting.COLORS[row % len(plotting.COLORS)]
         ax.plot([low, high], [row, row], color=color, lw=3)
         ax.plot(score, row, "o", color="black")
-        ax.text(1.01, row, f"{score:.3f}  [{low:.3f}, {high:.3f}]",
-                va="center", fontsize=8,
-                transform=ax.get_yaxis_transform())  # fmt: skip
+        ax.text(
+            1.01,
+            row,
+            f"{score:.3f}  [{low:.3f}, {high:.3f}]",
+            va="center",
+            fontsize=8,
+            transform=ax.get_yaxis_transform(),
+        )
     for line in lines:
         ax.axvline(line, color="#888888", lw=1, ls=":")
     ax.set(
@@ -245,14 +273,23 @@ def bar_pairs(
     figure, ax = plotting.figure(6.8, 2.9)
     width = 0.8 / len(series)
     for number, (name, values) in enumerate(series.items()):
-        places = [g + (number - (len(series) - 1) / 2) * width
-                  for g in range(len(groups))]  # fmt: skip
-        ax.bar(places, values, width * 0.92, label=name,
-               color=plotting.COLORS[number],
-               hatch=("", "//", "..")[number % 3], alpha=0.85)  # fmt: skip
+        places = [
+            g + (number - (len(series) - 1) / 2) * width
+            for g in range(len(groups))
+        ]
+        ax.bar(
+            places,
+            values,
+            width * 0.92,
+            label=name,
+            color=plotting.COLORS[number],
+            hatch=("", "//", "..")[number % 3],
+            alpha=0.85,
+        )
         for place, value in zip(places, values):
-            ax.text(place, value + 0.01, f"{value:.2f}", ha="center",
-                    fontsize=8)  # fmt: skip
+            ax.text(
+                place, value + 0.01, f"{value:.2f}", ha="center", fontsize=8
+            )
     ax.set_xticks(range(len(groups)), groups)
     ax.set(ylabel=ylabel, title=title)
     if len(series) > 1:
@@ -280,9 +317,11 @@ def attention_grid(
         width: in inches.
     """
     figure, axes = plotting.figure(
-        width, width / (most + 1) * len(pictures) * 1.12, len(pictures),
+        width,
+        width / (most + 1) * len(pictures) * 1.12,
+        len(pictures),
         most + 1,
-    )  # fmt: skip
+    )
     rows = [axes] if len(pictures) == 1 else axes
     for row, picture, found, heats in zip(rows, pictures, objects, weights):
         for ax in row:
@@ -310,16 +349,24 @@ def query_places(
     for query, ax in enumerate(axes.flat):
         mine = number == query
         ax.scatter(
-            *centres[mine].T.tolist(), s=2, alpha=0.5,
+            *centres[mine].T.tolist(),
+            s=2,
+            alpha=0.5,
             color=plotting.COLORS[query % len(plotting.COLORS)],
-        )  # fmt: skip
+        )
         mean = size[mine].mean().sqrt() if bool(mine.any()) else 0
         ax.set_title(
             f"query {query}: {int(mine.sum())} boxes, {mean:.0f} px",
-            fontsize=7, loc="center",
-        )  # fmt: skip
-        ax.set(xlim=(0, side), ylim=(side, 0), xticks=[], yticks=[],
-               aspect="equal")  # fmt: skip
+            fontsize=7,
+            loc="center",
+        )
+        ax.set(
+            xlim=(0, side),
+            ylim=(side, 0),
+            xticks=[],
+            yticks=[],
+            aspect="equal",
+        )
         ax.spines[:].set_visible(True)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
@@ -381,6 +428,13 @@ def _draw_box(
 ) -> None:
     x0, y0, x1, y1 = (float(x) for x in box)
     ax.add_patch(
-        Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color,
-                  linewidth=1.6, linestyle=style)
-    )  # fmt: skip
+        Rectangle(
+            (x0, y0),
+            x1 - x0,
+            y1 - y0,
+            fill=False,
+            edgecolor=color,
+            linewidth=1.6,
+            linestyle=style,
+        )
+    )

@@ -33,7 +33,8 @@ class QueryPlane(StillPicture, anywidget.AnyWidget):
             ValueError: if a shape does not fit, or there are more than 5 keys.
         """
         query, key, value = (
-            torch.as_tensor(x, dtype=torch.float64) for x in (query, key, value)
+            torch.as_tensor(x, dtype=torch.float64)
+            for x in (query, key, value)
         )
         if query.shape != (2,):
             raise ValueError(

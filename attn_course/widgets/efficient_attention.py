@@ -85,21 +85,28 @@ def draw_tiles(rule: str, tile: int, step: int) -> Figure:
     for number, (rows, columns) in enumerate(state["visited"], 1):
         now = number == state["step"]
         done = number < state["step"]
-        ax.add_patch(_box(
-            rows, columns,
-            facecolor="#D55E00" if now else "#0072B2" if done else "none",
-            alpha=0.75 if now else 0.35 if done else 0.8,
-            edgecolor="black", hatch="//" if now else None, lw=0.8,
-        ))  # fmt: skip
+        ax.add_patch(
+            _box(
+                rows,
+                columns,
+                facecolor="#D55E00" if now else "#0072B2" if done else "none",
+                alpha=0.75 if now else 0.35 if done else 0.8,
+                edgecolor="black",
+                hatch="//" if now else None,
+                lw=0.8,
+            )
+        )
     for rows, columns in state["left out"]:
         x = (columns.start + columns.stop - 1) / 2
         y = (rows.start + rows.stop - 1) / 2
         ax.text(x, y, "\u00d7", ha="center", va="center", color="#777777")
     ax.set(
-        xlabel="key", ylabel="query", xticks=[0, LENGTH - 1],
+        xlabel="key",
+        ylabel="query",
+        xticks=[0, LENGTH - 1],
         yticks=[0, LENGTH - 1],
         title=f"tile {state['step']} of {len(state['visited'])}",
-    )  # fmt: skip
+    )
     last = state["visited"][state["step"] - 1][0].stop - 1
     lines = [
         f"hatched: the tile in memory, {tile} x {tile}",
@@ -114,8 +121,9 @@ def draw_tiles(rule: str, tile: int, step: int) -> Figure:
         "",
         f"scores held: {min(tile, LENGTH) ** 2} of {LENGTH**2}",
     ]
-    side.text(0, 0.95, "\n".join(lines), va="top", fontsize=10,
-              linespacing=1.35)  # fmt: skip
+    side.text(
+        0, 0.95, "\n".join(lines), va="top", fontsize=10, linespacing=1.35
+    )
     side.set_axis_off()
     return figure
 
@@ -185,14 +193,24 @@ def bytes_in_words(number: float) -> str:
 
 
 def ask(
-    model: str, device: str, context: int, batch: int, precision: str,
-    phase: str, tiled: bool,
-) -> Estimate:  # fmt: skip
+    model: str,
+    device: str,
+    context: int,
+    batch: int,
+    precision: str,
+    phase: str,
+    tiled: bool,
+) -> Estimate:
     """Call :func:`estimate` with what the controls say."""
     return estimate(
-        MODELS[model], ACCELERATORS[device], context, batch,
-        precision=precision, phase=phase, tiled=tiled,
-    )  # fmt: skip
+        MODELS[model],
+        ACCELERATORS[device],
+        context,
+        batch,
+        precision=precision,
+        phase=phase,
+        tiled=tiled,
+    )
 
 
 def draw_costs(**chosen) -> Figure:
@@ -209,15 +227,20 @@ def draw_costs(**chosen) -> Figure:
     right = max(1e5, found.intensity * 2)
     ridge = top / device.bandwidth
     roof.plot(
-        [left, ridge, right], [left * device.bandwidth, top, top], color="black"
+        [left, ridge, right],
+        [left * device.bandwidth, top, top],
+        color="black",
     )
     reached = min(top, found.intensity * device.bandwidth)
     roof.plot(found.intensity, reached, "o", color="#D55E00", markersize=9)
     roof.axvline(ridge, color="#bbbbbb", linestyle=":")
     roof.set(
-        xscale="log", yscale="log", xlabel="FLOPs per byte moved",
-        ylabel="FLOP/s, at best", title=f"Wall: {found.wall}",
-    )  # fmt: skip
+        xscale="log",
+        yscale="log",
+        xlabel="FLOPs per byte moved",
+        ylabel="FLOP/s, at best",
+        title=f"Wall: {found.wall}",
+    )
     roof.minorticks_off()
     for axis in (roof.xaxis, roof.yaxis):
         axis.get_major_locator().set_params(numticks=5)
@@ -231,20 +254,36 @@ def draw_costs(**chosen) -> Figure:
     for (name, size), color, hatch in zip(
         parts.items(), plotting.COLORS, (None, "//", "..")
     ):
-        bars.barh([0], [size / 1e9], left=start, color=color, hatch=hatch,
-                  label=f"{name} {bytes_in_words(size)}",
-                  edgecolor="white")  # fmt: skip
+        bars.barh(
+            [0],
+            [size / 1e9],
+            left=start,
+            color=color,
+            hatch=hatch,
+            label=f"{name} {bytes_in_words(size)}",
+            edgecolor="white",
+        )
         start += size / 1e9
-    bars.axvline(device.memory / 1e9, color="black", linestyle="--",
-                 label=f"room {bytes_in_words(device.memory)}")  # fmt: skip
+    bars.axvline(
+        device.memory / 1e9,
+        color="black",
+        linestyle="--",
+        label=f"room {bytes_in_words(device.memory)}",
+    )
     bars.text(
-        0.02, 0.5,
+        0.02,
+        0.5,
         f"{found.flops:.3g} FLOPs, {bytes_in_words(found.moved)} moved:\n"
         f"{found.intensity:.3g} FLOPs per byte, ridge {ridge:.0f}",
-        transform=bars.transAxes, fontsize=9,
-    )  # fmt: skip
-    bars.set(ylim=(-0.6, 2.4), yticks=[], xlabel="GB",
-             title=f"{1000 * found.seconds:.4g} ms at the least")  # fmt: skip
+        transform=bars.transAxes,
+        fontsize=9,
+    )
+    bars.set(
+        ylim=(-0.6, 2.4),
+        yticks=[],
+        xlabel="GB",
+        title=f"{1000 * found.seconds:.4g} ms at the least",
+    )
     bars.legend(fontsize=8, loc="upper left", ncols=2)
     return figure
 
@@ -297,7 +336,9 @@ def cost_controls() -> dict[str, ipywidgets.Widget]:
         "phase": ipywidgets.Dropdown(
             options=list(PHASES), value=PHASES[1], description="phase"
         ),
-        "tiled": ipywidgets.Checkbox(value=True, description="tiled attention"),
+        "tiled": ipywidgets.Checkbox(
+            value=True, description="tiled attention"
+        ),
     }
 
 

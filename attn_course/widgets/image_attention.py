@@ -24,8 +24,9 @@ def over_image(ax: Axes, picture: Tensor, heat: Tensor | None = None) -> None:
     ax.imshow(picture.cpu().numpy(), cmap="gray", extent=where)
     if heat is not None:
         heat = (heat / heat.max().clamp(min=1e-12)).cpu().numpy()
-        ax.imshow(heat, plotting.WEIGHTS_MAP, alpha=0.6, extent=where,
-                  vmin=0, vmax=1)  # fmt: skip
+        ax.imshow(
+            heat, plotting.WEIGHTS_MAP, alpha=0.6, extent=where, vmin=0, vmax=1
+        )
     ax.set_axis_off()
 
 
@@ -67,13 +68,18 @@ def cost_maps(
         margin = (len(picture) - stride * len(cost)) / 2
         ends = (margin, len(picture) - margin)
         below.imshow(
-            cost.cpu().numpy(), cmap="PuOr_r", vmin=-1, vmax=1,
+            cost.cpu().numpy(),
+            cmap="PuOr_r",
+            vmin=-1,
+            vmax=1,
             extent=(*ends, *reversed(ends)),
-        )  # fmt: skip
-        below.set_title(f"costs up to {cost.max():.2f}", fontsize=8,
-                        loc="center")  # fmt: skip
-        below.set(xticks=[], yticks=[], xlim=above.get_xlim(),
-                  ylim=above.get_ylim())  # fmt: skip
+        )
+        below.set_title(
+            f"costs up to {cost.max():.2f}", fontsize=8, loc="center"
+        )
+        below.set(
+            xticks=[], yticks=[], xlim=above.get_xlim(), ylim=above.get_ylim()
+        )
         below.spines[:].set(visible=True, color="0.8")
     return figure
 
@@ -103,8 +109,14 @@ def interval_table(
         ax.plot([low, high], [row, row], color=plotting.COLORS[row], lw=3)
         ax.plot(share, row, plotting.MARKERS[row], color="black")
         words = f"{share:.3f}  [{low:.3f}, {high:.3f}]"
-        ax.text(1.01, row, words, va="center", fontsize=8,
-                transform=ax.get_yaxis_transform())  # fmt: skip
+        ax.text(
+            1.01,
+            row,
+            words,
+            va="center",
+            fontsize=8,
+            transform=ax.get_yaxis_transform(),
+        )
     ax.axvline(line, color="#888888", lw=1, ls=":")
     ax.set(
         yticks=range(len(right)),
@@ -120,8 +132,13 @@ def spread(values: Mapping[str, Tensor], *, xlabel: str, title: str) -> Figure:
     """Draw a box for each name: quarters and middle, 5 % to 95 %."""
     figure, ax = plotting.figure(6.4, 2.4)
     numbers = [value.cpu().numpy() for value in values.values()]
-    ax.boxplot(numbers, orientation="horizontal", tick_labels=list(values),
-               whis=(5, 95), showfliers=False)  # fmt: skip
+    ax.boxplot(
+        numbers,
+        orientation="horizontal",
+        tick_labels=list(values),
+        whis=(5, 95),
+        showfliers=False,
+    )
     ax.axvline(0, color="#888888", lw=1)
     ax.invert_yaxis()
     ax.set(xlim=(-1, 1), xlabel=xlabel, title=title)

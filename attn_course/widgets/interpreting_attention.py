@@ -29,7 +29,9 @@ NAMED = 3  # keys that a sentence or a table's row names
 
 def pack(weights: Float[Tensor, "*shape"]) -> bytes:
     """Write each weight from 0 to 1 as one byte, 0 to 255."""
-    return (weights.clamp(0, 1) * 255).round().to(torch.uint8).numpy().tobytes()
+    return (
+        (weights.clamp(0, 1) * 255).round().to(torch.uint8).numpy().tobytes()
+    )
 
 
 def top_keys(
@@ -195,7 +197,7 @@ class AttentionViewer(StillPicture, anywidget.AnyWidget):
             for word, looks in self.table
         )
         bundle["text/html"] += (
-            '<details><summary>The same as a table</summary><table><tr><th '
+            "<details><summary>The same as a table</summary><table><tr><th "
             'scope="col">word</th><th scope="col">looks most at</th></tr>'
             f"{rows}</table></details>"
         )
@@ -235,15 +237,21 @@ def still_figure(
         for column in range(heads):
             y, x = row * (q + gap), column * (k + gap)
             sheet[y : y + q, x : x + k] = weights[row, column]
-    shown = {"cmap": plotting.WEIGHTS_MAP, "vmin": 0, "vmax": 1,
-             "interpolation": "nearest"}  # fmt: skip
+    shown = {
+        "cmap": plotting.WEIGHTS_MAP,
+        "vmin": 0,
+        "vmax": 1,
+        "interpolation": "nearest",
+    }
     left.imshow(sheet.numpy(), **shown)
     box = (head * (k + gap) - 0.5, layer * (q + gap) - 0.5)
     left.add_patch(_frame(box, k, q))
-    left.set_xticks([(k - 1) / 2 + (k + gap) * n for n in range(heads)],
-                    range(heads))  # fmt: skip
-    left.set_yticks([(q - 1) / 2 + (q + gap) * n for n in range(layers)],
-                    range(layers))  # fmt: skip
+    left.set_xticks(
+        [(k - 1) / 2 + (k + gap) * n for n in range(heads)], range(heads)
+    )
+    left.set_yticks(
+        [(q - 1) / 2 + (q + gap) * n for n in range(layers)], range(layers)
+    )
     left.set(xlabel="head", ylabel="layer", title="all heads")
     right.imshow(weights[layer, head].numpy(), **shown)
     right.add_patch(_frame((-0.5, query - 0.5), k, 1))
@@ -261,8 +269,9 @@ def still_figure(
 def _frame(corner: tuple[float, float], width: float, height: float):
     from matplotlib.patches import Rectangle
 
-    return Rectangle(corner, width, height, fill=False, lw=2.5,
-                     edgecolor=plotting.COLORS[4])  # fmt: skip
+    return Rectangle(
+        corner, width, height, fill=False, lw=2.5, edgecolor=plotting.COLORS[4]
+    )
 
 
 # Other figures ---------------------------------------------------------------
@@ -272,9 +281,7 @@ def head_maps(
     scores: Mapping[str, Float[Tensor, "layers heads"]], *, title: str
 ) -> Figure:
     """Draw a score of every head, one map each; the best head is framed."""
-    fig, axes = plotting.figure(
-        2.9 * len(scores) + 0.4, 2.6, cols=len(scores)
-    )
+    fig, axes = plotting.figure(2.9 * len(scores) + 0.4, 2.6, cols=len(scores))
     axes = [axes] if len(scores) == 1 else axes
     for ax, (name, score) in zip(axes, scores.items()):
         score = score.double().numpy()
@@ -314,7 +321,10 @@ def moment(
 
 
 def bars(
-    values: Mapping[str, float], *, xlabel: str, title: str,
+    values: Mapping[str, float],
+    *,
+    xlabel: str,
+    title: str,
     line: float | None = None,
 ) -> Figure:
     """Draw one bar for each name, its number beside it."""
@@ -323,8 +333,9 @@ def bars(
     ax.barh(places, list(values.values()), height=0.6)
     most = max(values.values())
     for place, value in zip(places, values.values()):
-        ax.text(value + 0.01 * most, place, f"{value:.2f}", va="center",
-                fontsize=9)  # fmt: skip
+        ax.text(
+            value + 0.01 * most, place, f"{value:.2f}", va="center", fontsize=9
+        )
     if line is not None:
         ax.axvline(line, color="0.3", lw=1, ls=":")
     ax.set_yticks(places, list(values))

@@ -82,7 +82,8 @@ def head_board(
 
 def readout_planes(
     clouds: Mapping[
-        str, tuple[Float[Tensor, "n 2"], Int[Tensor, "n 2"] | Bool[Tensor, "n 2"]]
+        str,
+        tuple[Float[Tensor, "n 2"], Int[Tensor, "n 2"] | Bool[Tensor, "n 2"]],
     ],
 ) -> Figure:
     """Draw two numbers of a readout against each other, one panel a cloud.

@@ -68,9 +68,13 @@ def back_figure(
     names = [f"{name} (-{len(names) - i})" for i, name in enumerate(names)]
     heads = [f"head {i}" for i in range(1, len(weights) + 1)]
     figure = plotting.weights_heatmap(
-        weights[:, -last:], heads, names[-last:], title=title,
-        numbers=len(names[-last:]) <= 12, ax=_wide(len(names[-last:])),
-    )  # fmt: skip
+        weights[:, -last:],
+        heads,
+        names[-last:],
+        title=title,
+        numbers=len(names[-last:]) <= 12,
+        ax=_wide(len(names[-last:])),
+    )
     figure.axes[0].tick_params(axis="x", rotation=90)
     figure.axes[0].set(xlabel="", ylabel="")
     return figure
@@ -95,9 +99,7 @@ def back_table(names: Sequence[str], weights, last: int = 12) -> str:
 
 
 def tell(
-    now: Advice,
-    name: Callable[[int], str],
-    before: Advice | None = None,
+    now: Advice, name: Callable[[int], str], before: Advice | None = None
 ) -> list[str]:
     """Say in sentences what a model recommends, and what a change did."""
     said = []
@@ -181,9 +183,11 @@ KEEP, OUT, ONLY, NONE = "keep", "take out", "keep only it", "empty history"
 
 def _slider(description: str, options: Sequence) -> ipywidgets.Widget:
     return ipywidgets.SelectionSlider(
-        options=options, description=description,
-        style={"description_width": "initial"}, layout={"width": "32em"},
-    )  # fmt: skip
+        options=options,
+        description=description,
+        style={"description_width": "initial"},
+        layout={"width": "32em"},
+    )
 
 
 class HistoryExplorer(StillPicture, ipywidgets.VBox):
@@ -258,9 +262,10 @@ class HistoryExplorer(StillPicture, ipywidgets.VBox):
         now = self._ask(self.history()[0])
         best = ", ".join(map(self._name, now.items[:2]))
         figure = back_figure(
-            [self._name(item) for item in now.read], now.weights[0],
+            [self._name(item) for item in now.read],
+            now.weights[0],
             title=f"Recommended: {best}, ...",
-        )  # fmt: skip
+        )
         return plotting.picture(figure, alt)
 
     def _new_person(self, _: object = None) -> None:

@@ -41,15 +41,22 @@ def draw_cart(ax: Axes, state: Sequence[float], title: str = "") -> None:
         patches.Rectangle((place - 0.3, -0.12), 0.6, 0.24, color="0.25")
     )
     x, y = pole_top(place, angle)
-    ax.plot([place, x], [0, y], color=plotting.COLORS[1], lw=3,
-            solid_capstyle="round")  # fmt: skip
+    ax.plot(
+        [place, x],
+        [0, y],
+        color=plotting.COLORS[1],
+        lw=3,
+        solid_capstyle="round",
+    )
     ax.set(xlim=(-EDGE - 0.5, EDGE + 0.5), ylim=(-0.4, 1.2), aspect="equal")
     ax.set_axis_off()
     ax.set_title(title, fontsize=9, loc="center")
 
 
 def cart_strips(
-    films: Mapping[str, Float[Tensor, "_ 4"]], *, frames: int = 6,
+    films: Mapping[str, Float[Tensor, "_ 4"]],
+    *,
+    frames: int = 6,
     title: str = "",
 ) -> Figure:
     """Draw episodes as strips of still pictures, from first to last step.
@@ -86,8 +93,14 @@ def spread_of_returns(parts: Mapping[str, Episodes], *, title: str) -> Figure:
     random = torch.Generator().manual_seed(0)
     for row, (name, part) in enumerate(parts.items()):
         height = row + 0.5 * (torch.rand(len(part), generator=random) - 0.5)
-        ax.plot(part.returns, height, ".", ms=3, alpha=0.6,
-                color=plotting.COLORS[row])  # fmt: skip
+        ax.plot(
+            part.returns,
+            height,
+            ".",
+            ms=3,
+            alpha=0.6,
+            color=plotting.COLORS[row],
+        )
     names = [f"{name} ({len(part)})" for name, part in parts.items()]
     ax.set_yticks(range(len(parts)), names)
     ax.invert_yaxis()
@@ -121,12 +134,20 @@ def asked_curve(
     }
     fig, ax = plotting.figure(7.0, 4.0)
     most = max(asked)
-    ax.plot([0, min(most, LONGEST), most], [0, min(most, LONGEST),
-            min(most, LONGEST)], color="0.8", lw=5, zorder=0)  # fmt: skip
+    ax.plot(
+        [0, min(most, LONGEST), most],
+        [0, min(most, LONGEST), min(most, LONGEST)],
+        color="0.8",
+        lw=5,
+        zorder=0,
+    )
     plotting.curves(
-        means, xlabel="return asked for", ylabel="return got", title=title,
+        means,
+        xlabel="return asked for",
+        ylabel="return got",
+        title=title,
         ax=ax,
-    )  # fmt: skip
+    )
     step = 0.012 * most
     for number, rows in enumerate(returns.values()):
         color = plotting.COLORS[number % len(plotting.COLORS)]
@@ -137,8 +158,14 @@ def asked_curve(
             ax.plot(aside, row, ".", ms=3, alpha=0.4, color=color)
     if best is not None:
         ax.axhline(best, color="0.4", ls=":", lw=1)
-        ax.text(most, best + 6, "the best it ever saw", ha="right",
-                fontsize=8, color="0.3")  # fmt: skip
+        ax.text(
+            most,
+            best + 6,
+            "the best it ever saw",
+            ha="right",
+            fontsize=8,
+            color="0.3",
+        )
     return fig
 
 
@@ -152,34 +179,52 @@ def returns_table(
         color = plotting.COLORS[row % len(plotting.COLORS)]
         ax.plot([low, high], [row, row], color=color, lw=4, alpha=0.5)
         ax.plot(mean, row, plotting.MARKERS[row % 7], color=color)
-        ax.text(LONGEST + 25, row, f"{mean:5.0f}  [{low:.0f}, {high:.0f}]",
-                va="center", family="DejaVu Sans Mono", fontsize=9)  # fmt: skip
+        ax.text(
+            LONGEST + 25,
+            row,
+            f"{mean:5.0f}  [{low:.0f}, {high:.0f}]",
+            va="center",
+            family="DejaVu Sans Mono",
+            fontsize=9,
+        )
     ax.set_yticks(range(len(returns)), list(returns))
     ax.invert_yaxis()
-    ax.set(xlim=(0, LONGEST + 10), title=title,
-           xlabel="mean return, with 95 % interval")  # fmt: skip
+    ax.set(
+        xlim=(0, LONGEST + 10),
+        title=title,
+        xlabel="mean return, with 95 % interval",
+    )
     return fig
 
 
-def kinds_by_step(
-    weights: Float[Tensor, "steps 3"], *, title: str
-) -> Figure:
+def kinds_by_step(weights: Float[Tensor, "steps 3"], *, title: str) -> Figure:
     """Draw attention weights by steps back, a bar part for each kind."""
     fig, ax = plotting.figure(6.5, 2.8)
     back = range(len(weights))
     under = torch.zeros(len(weights), dtype=weights.dtype)
     hatches = ("", "//", "..")
     for number, kind in enumerate(KINDS):
-        ax.bar(back, weights[:, number], bottom=under, label=kind,
-               color=plotting.COLORS[number], hatch=hatches[number],
-               edgecolor="white", width=0.85)  # fmt: skip
+        ax.bar(
+            back,
+            weights[:, number],
+            bottom=under,
+            label=kind,
+            color=plotting.COLORS[number],
+            hatch=hatches[number],
+            edgecolor="white",
+            width=0.85,
+        )
         under = under + weights[:, number]
     ax.axhline(1 / len(weights), color="0.3", ls=":", lw=1)
-    ax.set(xlabel="steps back (0: the decision's own step)",
-           ylabel="weight", title=title)  # fmt: skip
+    ax.set(
+        xlabel="steps back (0: the decision's own step)",
+        ylabel="weight",
+        title=title,
+    )
     ax.set_xticks(list(back))
-    ax.legend(ncols=3, fontsize=8, loc="upper center",
-              bbox_to_anchor=(0.5, -0.22))  # fmt: skip
+    ax.legend(
+        ncols=3, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.22)
+    )
     return fig
 
 
@@ -196,9 +241,7 @@ class Film(NamedTuple):
     actions: list[int]
 
 
-def films(
-    asked: Sequence[float], played: Sequence[Episodes]
-) -> list[Film]:
+def films(asked: Sequence[float], played: Sequence[Episodes]) -> list[Film]:
     """Choose from each set of episodes the one with the middle return."""
     chosen = []
     for wanted, episodes in zip(asked, played, strict=True):
@@ -254,9 +297,10 @@ class CartPlayer(StillPicture, anywidget.AnyWidget):
             )
         number = min(max(number, 0), len(films) - 1)
         super().__init__(
-            films=[film._asdict() for film in films], number=number,
+            films=[film._asdict() for film in films],
+            number=number,
             said=sentence(films[number], 0),
-        )  # fmt: skip
+        )
         self.still = plotting.picture(self._draw(films), alt)
 
     @traitlets.validate("number")
@@ -279,9 +323,14 @@ class CartPlayer(StillPicture, anywidget.AnyWidget):
         for film in (films[i] for i in few.tolist()):
             zeros = torch.zeros(film.got)
             strips[f"asked {film.asked:g}"] = torch.stack(
-                [torch.tensor(film.places), zeros,
-                 torch.tensor(film.angles), zeros], dim=1,
-            )  # fmt: skip
+                [
+                    torch.tensor(film.places),
+                    zeros,
+                    torch.tensor(film.angles),
+                    zeros,
+                ],
+                dim=1,
+            )
         return cart_strips(strips, frames=5)
 
 

@@ -19,9 +19,7 @@ MOST_ROUNDS, MOST_KERNEL = 12, 5
 # Who hears whom ------------------------------------------------------------
 
 
-def heard(
-    kind: str, place: int, rounds: int, kernel: int = 3
-) -> list[int]:
+def heard(kind: str, place: int, rounds: int, kernel: int = 3) -> list[int]:
     """List the inputs that a place hears after some rounds, first to last.
 
     A round is a layer; of the GRU, a cell step.
@@ -33,7 +31,9 @@ def heard(
     ]
 
 
-def trail(kind: str, place: int, rounds: int, kernel: int = 3) -> list[list[int]]:
+def trail(
+    kind: str, place: int, rounds: int, kernel: int = 3
+) -> list[list[int]]:
     """List, from the output down, which places of each row take part.
 
     Row 0 is ``place`` itself; row r holds the places that are heard after r
@@ -108,18 +108,23 @@ class ReachLattice(StillPicture, anywidget.AnyWidget):
         """
         if kind not in KINDS:
             raise ValueError(f"kind: expected one of {KINDS}, got {kind!r}")
-        limits = {"place": (place, 0, PLACES - 1),
-                  "rounds": (rounds, 1, MOST_ROUNDS),
-                  "kernel": (kernel, 2, MOST_KERNEL)}  # fmt: skip
+        limits = {
+            "place": (place, 0, PLACES - 1),
+            "rounds": (rounds, 1, MOST_ROUNDS),
+            "kernel": (kernel, 2, MOST_KERNEL),
+        }
         for name, (number, low, high) in limits.items():
             if not low <= number <= high:
                 raise ValueError(
                     f"{name}: expected {low} to {high}, got {number}"
                 )
         super().__init__(
-            kind=kind, place=place, rounds=rounds, kernel=kernel,
+            kind=kind,
+            place=place,
+            rounds=rounds,
+            kernel=kernel,
             result=heard(kind, place, rounds, kernel),
-        )  # fmt: skip
+        )
         self.still = self._draw()
 
     @traitlets.validate("place", "rounds", "kernel")
@@ -140,8 +145,13 @@ class ReachLattice(StillPicture, anywidget.AnyWidget):
             y = len(rows) - 1 - back
             on = set(row)
             for j in range(PLACES):
-                ax.plot(j, y, "o" if j in on else ".", ms=9 if j in on else 3,
-                        color="#0072B2" if j in on else "#888888")  # fmt: skip
+                ax.plot(
+                    j,
+                    y,
+                    "o" if j in on else ".",
+                    ms=9 if j in on else 3,
+                    color="#0072B2" if j in on else "#888888",
+                )
             if back + 1 < len(rows):
                 depth = self.rounds - 1 - back
                 for i in row:
@@ -149,8 +159,12 @@ class ReachLattice(StillPicture, anywidget.AnyWidget):
                         ax.plot([i, j], [y, y - 1], color="#0072B2", lw=0.5)
         what = "cell step" if self.kind == "GRU" else "layer"
         labels = ["inputs", *(f"{what} {r}" for r in range(1, len(rows)))]
-        ax.set(yticks=range(len(rows)), yticklabels=labels, xlabel="place",
-               title="What one place can have heard")  # fmt: skip
+        ax.set(
+            yticks=range(len(rows)),
+            yticklabels=labels,
+            xlabel="place",
+            title="What one place can have heard",
+        )
         return plotting.picture(figure, said)
 
 
@@ -159,7 +173,11 @@ class ReachLattice(StillPicture, anywidget.AnyWidget):
 
 def _rounded(number: float) -> str:
     """Write a large number with three digits and a word."""
-    for size, word in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million")):
+    for size, word in (
+        (1e12, " trillion"),
+        (1e9, " billion"),
+        (1e6, " million"),
+    ):
         if number >= size:
             return f"{number / size:.3g}{word}"
     return f"{number:,.0f}"
@@ -193,13 +211,27 @@ def draw_prices(length: int, dim: int, kernel: int) -> Figure:
     figure, axes = plotting.figure(9.4, 2.6, cols=4)
     for ax, (title, numbers) in zip(axes, panels.items()):
         for row, number in enumerate(numbers):
-            ax.barh(row, number, left=0.5, color=plotting.COLORS[row],
-                    hatch="//" if number == min(numbers) else "")  # fmt: skip
-            ax.text(number * 1.15 + 0.6, row, _rounded(number), va="center",
-                    fontsize=8)  # fmt: skip
+            ax.barh(
+                row,
+                number,
+                left=0.5,
+                color=plotting.COLORS[row],
+                hatch="//" if number == min(numbers) else "",
+            )
+            ax.text(
+                number * 1.15 + 0.6,
+                row,
+                _rounded(number),
+                va="center",
+                fontsize=8,
+            )
         ax.set_xscale("log")
-        ax.set(xlim=(0.5, max(numbers) ** 1.75 + 60), ylim=(3.6, -0.6),
-               yticks=range(4), yticklabels=[])  # fmt: skip
+        ax.set(
+            xlim=(0.5, max(numbers) ** 1.75 + 60),
+            ylim=(3.6, -0.6),
+            yticks=range(4),
+            yticklabels=[],
+        )
         ax.set_xticks([])
         ax.minorticks_off()
         ax.set_title(title, fontsize=9)
@@ -269,8 +301,15 @@ def time_curves(
     """
     curves = {k: (lengths, [1000 * s for s in v]) for k, v in seconds.items()}
     _, ax = plotting.figure(7.2, 4.0)
-    plotting.curves(curves, xlabel="length", ylabel="milliseconds", title=title,
-                    logx=True, logy=True, ax=ax)  # fmt: skip
+    plotting.curves(
+        curves,
+        xlabel="length",
+        ylabel="milliseconds",
+        title=title,
+        logx=True,
+        logy=True,
+        ax=ax,
+    )
     notes = []
     for kind, at in crossings.items():
         if at is None:
@@ -281,8 +320,15 @@ def time_curves(
             continue
         notes.append(f"slower than {kind}: from {at:,.0f}")
         ax.axvline(at, color="#888888", lw=1, ls=":")
-        ax.text(at, ax.get_ylim()[1], f"{at:,.0f} ", rotation=90, fontsize=8,
-                va="top", ha="right")  # fmt: skip
+        ax.text(
+            at,
+            ax.get_ylim()[1],
+            f"{at:,.0f} ",
+            rotation=90,
+            fontsize=8,
+            va="top",
+            ha="right",
+        )
     last = {k: v[-1] for k, v in seconds.items()}
     ends = ", ".join(f"{k} {1000 * s:.3g} ms" for k, s in last.items())
     ax.set_xticks(list(lengths), [f"{n:,}" for n in lengths])
@@ -290,8 +336,10 @@ def time_curves(
     figure = ax.figure
     figure.supxlabel(
         "attention is " + ";\n".join(notes) + f"\nat {lengths[-1]:,}: {ends}",
-        fontsize=8, x=0.02, ha="left",
-    )  # fmt: skip
+        fontsize=8,
+        x=0.02,
+        ha="left",
+    )
     return figure
 
 
@@ -321,30 +369,50 @@ def share_table(
             hits = cells[name]
             share = hits.double().mean().item()
             low, high = wilson_interval(int(hits.sum()), len(hits))
-            ax.text(column, row, f"{share:.3f}", ha="center", va="bottom",
-                    fontsize=10, weight="bold" if low > chance else "normal")
-            ax.text(column, row + 0.04, f"{low:.3f} to {high:.3f}",
-                    ha="center", va="top", fontsize=7)
+            ax.text(
+                column,
+                row,
+                f"{share:.3f}",
+                ha="center",
+                va="bottom",
+                fontsize=10,
+                weight="bold" if low > chance else "normal",
+            )
+            ax.text(
+                column,
+                row + 0.04,
+                f"{low:.3f} to {high:.3f}",
+                ha="center",
+                va="top",
+                fontsize=7,
+            )
             tint = max(0.0, (share - chance) / (1 - chance))
-            ax.axhspan(row - 0.5, row + 0.5, (column) / len(names),
-                       (column + 1) / len(names), color="#56B4E9",
-                       alpha=0.55 * tint, lw=0)  # fmt: skip
+            ax.axhspan(
+                row - 0.5,
+                row + 0.5,
+                (column) / len(names),
+                (column + 1) / len(names),
+                color="#56B4E9",
+                alpha=0.55 * tint,
+                lw=0,
+            )
     ax.set(
-        xlim=(-0.5, len(names) - 0.5), ylim=(len(right) - 0.5, -0.5),
-        xticks=range(len(names)), xticklabels=[str(n) for n in names],
-        yticks=range(len(right)), yticklabels=list(right),
+        xlim=(-0.5, len(names) - 0.5),
+        ylim=(len(right) - 0.5, -0.5),
+        xticks=range(len(names)),
+        xticklabels=[str(n) for n in names],
+        yticks=range(len(right)),
+        yticklabels=list(right),
         xlabel=f"{columns}; chance {chance:.3g}"
         + (f"\n{note}" if note else ""),
         title=title,
-    )  # fmt: skip
+    )
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return figure
 
 
-def decay_curves(
-    sizes: Mapping[str, Sequence[float]], title: str
-) -> Figure:
+def decay_curves(sizes: Mapping[str, Sequence[float]], title: str) -> Figure:
     """Draw how much of an input arrives, against its distance."""
     curves = {k: (range(len(v)), v) for k, v in sizes.items()}
     figure = plotting.curves(

@@ -66,7 +66,9 @@ class MaskPainter(StillPicture, anywidget.AnyWidget):
         mask = causal_mask(len(words)) if mask is None else mask
         mask = torch.as_tensor(mask)
         if mask.dtype != torch.bool:
-            raise ValueError(f"mask: expected True and False, got {mask.dtype}")
+            raise ValueError(
+                f"mask: expected True and False, got {mask.dtype}"
+            )
         for name, tensor in (("scores", scores), ("mask", mask)):
             if tuple(tensor.shape) != shape:
                 raise ValueError(
@@ -97,7 +99,9 @@ class MaskPainter(StillPicture, anywidget.AnyWidget):
             title="Weights; × is forbidden",
             numbers=False,
         )
-        for row, column in torch.cartesian_prod(*[torch.arange(len(mask))] * 2):
+        for row, column in torch.cartesian_prod(
+            *[torch.arange(len(mask))] * 2
+        ):
             weight, allowed = weights[row, column].item(), mask[row, column]
             figure.axes[0].text(
                 column,

@@ -70,12 +70,7 @@ def draw(method: str, a: int, b: int) -> Figure:
     for other in range(0, LAST + 1, 5):
         ax.plot(places - other, scores[other], color="#bbbbbb", linewidth=1)
     ax.plot([], [], color="#bbbbbb", label="A at 0, 5, 10, ...")
-    ax.plot(
-        places - a,
-        scores[a],
-        color=plotting.COLORS[0],
-        label=f"A at {a}",
-    )
+    ax.plot(places - a, scores[a], color=plotting.COLORS[0], label=f"A at {a}")
     ax.plot(
         [b - a],
         [scores[a, b]],

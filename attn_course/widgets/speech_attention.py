@@ -61,23 +61,29 @@ def feature_steps(wave: Tensor) -> Figure:
     decibels = 10 * torch.log10(power.clamp(min=1e-10))
     end = len(power) * FRAME_SECONDS
     axes[1].imshow(
-        decibels.T.numpy(), plotting.WEIGHTS_MAP, origin="lower",
-        aspect="auto", extent=(0, end, 0, RATE / 2000),
+        decibels.T.numpy(),
+        plotting.WEIGHTS_MAP,
+        origin="lower",
+        aspect="auto",
+        extent=(0, end, 0, RATE / 2000),
         vmin=float(decibels.max()) - 50,
-    )  # fmt: skip
+    )
     axes[1].set(ylabel="kHz", title="power, in decibels: 129 frequencies")
     _heard(axes[2], log_mel(wave))
-    axes[2].set(title=f"log-mel: {BANDS} bands, from 0 to 1",
-                xlabel="time, s")  # fmt: skip
+    axes[2].set(title=f"log-mel: {BANDS} bands, from 0 to 1", xlabel="time, s")
     return figure
 
 
 def _heard(ax: Axes, features: Tensor) -> None:
     ax.imshow(
-        features.T.cpu().numpy(), plotting.WEIGHTS_MAP, origin="lower",
-        aspect="auto", extent=(0, len(features) * FRAME_SECONDS, 0, BANDS),
-        vmin=0, vmax=1,
-    )  # fmt: skip
+        features.T.cpu().numpy(),
+        plotting.WEIGHTS_MAP,
+        origin="lower",
+        aspect="auto",
+        extent=(0, len(features) * FRAME_SECONDS, 0, BANDS),
+        vmin=0,
+        vmax=1,
+    )
     ax.set(ylabel="mel band")
 
 
@@ -86,8 +92,14 @@ def _mark(ax: Axes, starts: Sequence[float], words: Sequence[str]) -> None:
     for number, start in enumerate(starts):
         ax.axvline(start, color="white", lw=1.2, ls="--")
         if number < len(words):
-            ax.text(start, 1.02, words[number], fontsize=8, ha="left",
-                    transform=ax.get_xaxis_transform())  # fmt: skip
+            ax.text(
+                start,
+                1.02,
+                words[number],
+                fontsize=8,
+                ha="left",
+                transform=ax.get_xaxis_transform(),
+            )
 
 
 def spectrogram(
@@ -132,15 +144,29 @@ def listening(
     count = max(1, len(words))
     if len(words):
         below.imshow(
-            weights.cpu().numpy(), plotting.WEIGHTS_MAP, aspect="auto",
-            extent=(0, end, len(words) - 0.5, -0.5), vmin=0, vmax=1,
-        )  # fmt: skip
+            weights.cpu().numpy(),
+            plotting.WEIGHTS_MAP,
+            aspect="auto",
+            extent=(0, end, len(words) - 0.5, -0.5),
+            vmin=0,
+            vmax=1,
+        )
     for row, start in enumerate(starts):
-        below.plot([start, start], [row - 0.5, row + 0.5], color="white",
-                   lw=2, ls="--")  # fmt: skip
+        below.plot(
+            [start, start],
+            [row - 0.5, row + 0.5],
+            color="white",
+            lw=2,
+            ls="--",
+        )
     if bright is not None and len(words):
-        below.axhspan(bright - 0.5, bright + 0.5, fill=False,
-                      edgecolor=plotting.COLORS[1], lw=2)  # fmt: skip
+        below.axhspan(
+            bright - 0.5,
+            bright + 0.5,
+            fill=False,
+            edgecolor=plotting.COLORS[1],
+            lw=2,
+        )
         heat = weights[bright].repeat_interleave(4)[: len(features)].cpu()
         at = torch.arange(len(heat)) * FRAME_SECONDS
         above.plot(at.numpy(), BANDS * heat.numpy(), color="white", lw=1.5)
@@ -173,8 +199,9 @@ def scrub_explorer(
 
     def draw(recording: int, word: int) -> Figure:
         one, features, words, weights, row = look(recording, word)
-        return listening(features, words, weights, starts=one.starts,
-                         bright=row)  # fmt: skip
+        return listening(
+            features, words, weights, starts=one.starts, bright=row
+        )
 
     def alt(recording: int, word: int) -> str:
         one, _, words, weights, row = look(recording, word)
@@ -233,7 +260,9 @@ def recording_explorer(recogniser: Recogniser):
         return f"{name}, {seconds:.1f} seconds. It heard: {said}."
 
     upload = ipywidgets.FileUpload(
-        accept=".wav,audio/*", multiple=False,
-        description="Upload a .wav", layout={"width": "14em"},
-    )  # fmt: skip
+        accept=".wav,audio/*",
+        multiple=False,
+        description="Upload a .wav",
+        layout={"width": "14em"},
+    )
     return explore(draw, alt, file=upload)

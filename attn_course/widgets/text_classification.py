@@ -78,8 +78,13 @@ def highlight(
         y += 1.1
         most = max([abs(x) for x in numbers], default=0) or 1.0
         for line in lines:
-            _draw_line(ax, y, [words[i] for i in line],
-                       [numbers[i] for i in line], most)  # fmt: skip
+            _draw_line(
+                ax,
+                y,
+                [words[i] for i in line],
+                [numbers[i] for i in line],
+                most,
+            )
             y += 1.35
     ax.set(xlim=(-0.5, across + 0.5), ylim=(high, 0), title=title)
     ax.set_axis_off()
@@ -99,17 +104,43 @@ def _draw_line(
         color = ABOVE if number >= 0 else BELOW
         part = abs(number) / most
         ax.add_patch(
-            Rectangle((x - 0.2, y), wide + 0.4, 0.72, color=color,
-                      alpha=0.45 * part, lw=0)  # fmt: skip
+            Rectangle(
+                (x - 0.2, y),
+                wide + 0.4,
+                0.72,
+                color=color,
+                alpha=0.45 * part,
+                lw=0,
+            )
         )
-        ax.plot([x, x + wide], [y + 0.74] * 2, color=color,
-                lw=0.4 + 3.2 * part, solid_capstyle="butt",
-                ls="-" if number >= 0 else (0, (2, 1)))  # fmt: skip
+        ax.plot(
+            [x, x + wide],
+            [y + 0.74] * 2,
+            color=color,
+            lw=0.4 + 3.2 * part,
+            solid_capstyle="butt",
+            ls="-" if number >= 0 else (0, (2, 1)),
+        )
         middle = x + wide / 2
-        ax.text(middle, y + 0.36, word, fontsize=9, ha="center", va="center",
-                family="DejaVu Sans Mono", parse_math=False)  # fmt: skip
-        ax.text(middle, y + 1.0, f"{100 * number:.0f}", fontsize=6.5,
-                ha="center", va="center", color="#333333")  # fmt: skip
+        ax.text(
+            middle,
+            y + 0.36,
+            word,
+            fontsize=9,
+            ha="center",
+            va="center",
+            family="DejaVu Sans Mono",
+            parse_math=False,
+        )
+        ax.text(
+            middle,
+            y + 1.0,
+            f"{100 * number:.0f}",
+            fontsize=6.5,
+            ha="center",
+            va="center",
+            color="#333333",
+        )
         x += wide + 1
 
 
@@ -141,8 +172,14 @@ def interval_rows(
         ax.plot(middle, row, marker, color="black")
         texts = [_rounded(x, digits) for x in (middle, low, high)]
         said = f"{texts[0]}  [{texts[1]}, {texts[2]}]"
-        ax.text(1.02, row, said, va="center", fontsize=8,
-                transform=ax.get_yaxis_transform())  # fmt: skip
+        ax.text(
+            1.02,
+            row,
+            said,
+            va="center",
+            fontsize=8,
+            transform=ax.get_yaxis_transform(),
+        )
     if line is not None:
         ax.axvline(line, color="#888888", lw=1, ls=":")
     ax.locator_params(axis="x", nbins=6)
@@ -226,15 +263,22 @@ def deletion_curves(
         for name, by in drops.items()
     }
     figure = plotting.curves(
-        curves, xlabel="words deleted", ylabel="loss of probability",
+        curves,
+        xlabel="words deleted",
+        ylabel="loss of probability",
         title=title,
-    )  # fmt: skip
+    )
     ax = figure.axes[0]
     for number, by in enumerate(drops.values()):
         for count, losses in by.items():
             _, low, high = mean_interval(losses)
-            ax.plot([count, count], [low, high], lw=2.5, alpha=0.6,
-                    color=plotting.COLORS[number])  # fmt: skip
+            ax.plot(
+                [count, count],
+                [low, high],
+                lw=2.5,
+                alpha=0.6,
+                color=plotting.COLORS[number],
+            )
     ax.set_xticks(list(next(iter(drops.values()))))
     ax.legend(fontsize=8)
     return figure
@@ -289,7 +333,7 @@ def as_html(reading: Reading) -> str:
             f"background:rgba(0,114,178,{0.45 * part:.2f});"
             f'border-bottom:{0.5 + 4 * part:.1f}px solid #0072B2">'
             f"{html.escape(word)}</span><br>"
-            f'<small>{100 * weight:.0f}</small></span>'
+            f"<small>{100 * weight:.0f}</small></span>"
         )
     return "".join(parts)
 
@@ -369,9 +413,12 @@ class TextReader(StillPicture, ipywidgets.VBox):
         self._readers = dict(readers)
         wide = {"description_width": "initial"}
         self.text = ipywidgets.Textarea(
-            value=text, description="text", rows=3, style=wide,
+            value=text,
+            description="text",
+            rows=3,
+            style=wide,
             layout={"width": "95%"},
-        )  # fmt: skip
+        )
         self.model = ipywidgets.Dropdown(
             options=list(readers), description="model", style=wide
         )

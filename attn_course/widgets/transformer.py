@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from attn_course import plotting
-from attn_course.additive_attention import END, START, Characters, greedy
+from attn_course.additive_attention import START, Characters, greedy
 from attn_course.transformer import Transformer
 from attn_course.widgets import Explorer, explore
 
@@ -184,7 +184,9 @@ def ablation_table(
         ax.barh(row, exact, color=color, height=0.6)
         ax.text(exact + 0.02, row, f"{exact:.3f}", va="center", fontsize=9)
         for place, key in ((-0.62, "loss"), (-0.3, "tokens")):
-            ax.text(place, row, f"{measured[key]:.3f}", va="center", fontsize=9)
+            ax.text(
+                place, row, f"{measured[key]:.3f}", va="center", fontsize=9
+            )
         ax.text(-0.7, row, name, va="center", ha="right", fontsize=9)
     heads = ((-0.62, "loss"), (-0.3, "next tokens\nright"))
     for place, text in (*heads, (0.0, "whole sequences right, writing alone")):
@@ -202,7 +204,12 @@ def architecture(model: Transformer) -> Figure:
     left = _Tower(ax, 2.2, "source tokens", model.source_embedding)
     left.layer(
         [
-            ("attention", "self-attention", first.attention, first.norm_attention),
+            (
+                "attention",
+                "self-attention",
+                first.attention,
+                first.norm_attention,
+            ),
             ("MLP", "MLP", first.mlp, first.norm_mlp),
         ],
         first.norm_first,
@@ -210,18 +217,28 @@ def architecture(model: Transformer) -> Figure:
     )
     left.box("norm", "norm", encoder.norm)
     first = decoder.layers[0]
-    right = _Tower(ax, 7.0, "target tokens, one step behind", model.target_embedding)
+    right = _Tower(
+        ax, 7.0, "target tokens, one step behind", model.target_embedding
+    )
     cross = right.layer(
         [
-            ("attention", "causal self-attention", first.attention,
-             first.norm_attention),
-            ("attention", "cross-attention", first.cross_attention,
-             first.norm_cross),
+            (
+                "attention",
+                "causal self-attention",
+                first.attention,
+                first.norm_attention,
+            ),
+            (
+                "attention",
+                "cross-attention",
+                first.cross_attention,
+                first.norm_cross,
+            ),
             ("MLP", "MLP", first.mlp, first.norm_mlp),
         ],
         first.norm_first,
         len(decoder.layers),
-    )[1]  # fmt: skip
+    )[1]
     right.box("norm", "norm", decoder.norm)
     right.box("ends", "output layer", model.output)
     right.label("scores of the next token")
@@ -231,8 +248,14 @@ def architecture(model: Transformer) -> Figure:
     ax.annotate(
         "", (5.55, cross), (4.55, cross), arrowprops={"arrowstyle": "->"}
     )
-    ax.text(3.4, top + 0.1, "memory: keys and values", fontsize=8,
-            ha="center", style="italic")  # fmt: skip
+    ax.text(
+        3.4,
+        top + 0.1,
+        "memory: keys and values",
+        fontsize=8,
+        ha="center",
+        style="italic",
+    )
     count = sum(p.numel() for p in model.parameters())
     ax.set(
         xlim=(0, 9.6),
@@ -264,9 +287,13 @@ class _Tower:
         self.ax.add_patch(box)
         middle = low + high / 2
         self.ax.text(
-            self.x, middle, f"{text}: {count:,}",
-            ha="center", va="center", fontsize=8,
-        )  # fmt: skip
+            self.x,
+            middle,
+            f"{text}: {count:,}",
+            ha="center",
+            va="center",
+            fontsize=8,
+        )
         self._up(low + high, low + high + 0.2)
         self.y = low + high + 0.2
         return middle
@@ -274,9 +301,14 @@ class _Tower:
     def plus(self, text: str = "") -> None:
         """Draw a sum, with the name of what comes in from the side."""
         self.ax.text(
-            self.x, self.y + 0.11, "+", ha="center", va="center", fontsize=9,
+            self.x,
+            self.y + 0.11,
+            "+",
+            ha="center",
+            va="center",
+            fontsize=9,
             bbox={"boxstyle": "circle,pad=0.12", "fc": "white", "lw": 0.8},
-        )  # fmt: skip
+        )
         if text:
             self.ax.text(
                 self.x + 0.3, self.y + 0.11, text, va="center", fontsize=8
@@ -298,15 +330,20 @@ class _Tower:
             self.ax.plot(
                 [self.x, side, side, self.x - 0.2],
                 [start, start, end, end],
-                color=plotting.COLORS[1], lw=1.2,
-            )  # fmt: skip
+                color=plotting.COLORS[1],
+                lw=1.2,
+            )
             self.plus()
             if not norm_first:
                 self.box("norm", "norm", norm)
         frame = plotting.plt.Rectangle(
-            (self.x - 1.8, bottom), 3.6, self.y - bottom - 0.08,
-            fill=False, ls=":", lw=0.9,
-        )  # fmt: skip
+            (self.x - 1.8, bottom),
+            3.6,
+            self.y - bottom - 0.08,
+            fill=False,
+            ls=":",
+            lw=0.9,
+        )
         self.ax.add_patch(frame)
         self.ax.text(
             self.x + 1.88, (bottom + self.y) / 2, f"x {times}", fontsize=9
@@ -315,8 +352,9 @@ class _Tower:
         return middles
 
     def label(self, text: str) -> None:
-        self.ax.text(self.x, self.y, text, ha="center", fontsize=8,
-                     style="italic")  # fmt: skip
+        self.ax.text(
+            self.x, self.y, text, ha="center", fontsize=8, style="italic"
+        )
         self.y += 0.25
 
     def _up(self, low: float, high: float) -> None:

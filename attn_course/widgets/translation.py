@@ -170,8 +170,12 @@ class Desk(Explorer):
                 style=style,
             ),
             "width": ipywidgets.IntSlider(
-                value=4, min=1, max=8, description="beam width",
-                continuous_update=False, style=style,
+                value=4,
+                min=1,
+                max=8,
+                description="beam width",
+                continuous_update=False,
+                style=style,
             ),
         }
         # _render, below, stands for both functions.
@@ -215,8 +219,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]):
     from IPython.display import HTML
 
     cells = [
-        "".join(f"<{tag} style='text-align:left'>{html.escape(c)}</{tag}>"
-                for c in row)
+        "".join(
+            f"<{tag} style='text-align:left'>{html.escape(c)}</{tag}>"
+            for c in row
+        )
         for tag, row in [("th", header), *(("td", row) for row in rows)]
     ]
     body = "".join(f"<tr>{row}</tr>" for row in cells)
@@ -233,9 +239,7 @@ def intervals(
         title: the finding.
     """
     names = list(next(iter(panels.values())))
-    fig, axes = plotting.figure(
-        8.0, 0.9 + 0.36 * len(names), cols=len(panels)
-    )
+    fig, axes = plotting.figure(8.0, 0.9 + 0.36 * len(names), cols=len(panels))
     axes = [axes] if len(panels) == 1 else list(axes)
     for number, (ax, (metric, found)) in enumerate(zip(axes, panels.items())):
         for row, name in enumerate(names):
@@ -243,7 +247,11 @@ def intervals(
             ax.plot([seen.low, seen.high], [row, row], color="black", zorder=1)
             ax.plot(seen.score, row, "o", color=plotting.COLORS[0])
             ax.annotate(
-                str(seen), (seen.high, row), (5, 0), va="center", fontsize=8,
+                str(seen),
+                (seen.high, row),
+                (5, 0),
+                va="center",
+                fontsize=8,
                 textcoords="offset points",
             )
         low = min(0.0, *(x.low for x in found.values()))
@@ -264,8 +272,12 @@ def sheet(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Figure:
     fig, ax = plotting.figure(7.6, 0.3 * (len(rows) + 1))
     ax.axis("off")
     drawn = ax.table(
-        [*rows], colLabels=[*header], bbox=[0, 0, 1, 1], edges="horizontal",
-        cellLoc="right", colLoc="right",
+        [*rows],
+        colLabels=[*header],
+        bbox=[0, 0, 1, 1],
+        edges="horizontal",
+        cellLoc="right",
+        colLoc="right",
     )
     drawn.auto_set_font_size(False)
     drawn.set_fontsize(9)

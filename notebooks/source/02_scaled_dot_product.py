@@ -210,7 +210,7 @@ for (field, title), ax in zip(titles.items(), panels):
     plotting.curves(
         series, xlabel="d", ylabel=field, title=title, logx=True,
         logy=field != "entropy", ax=ax,
-    )  # fmt: skip
+    )
 plotting.show(
     figure,
     alt="Three panels against d from 2 to 4096. Unscaled, the variance of "
@@ -409,7 +409,7 @@ def learn(exponent, seed, steps=120, lr=1.0, adam=False, spread=1 / 16):
         optimizer=kind(model.parameters(), lr=lr), schedule="constant",
         evaluate=evaluate, label=f"d^{exponent}, seed {seed}", threads=1,
         clip=None,
-    )  # fmt: skip
+    )
 
 # %%
 steps = 40 if session.quick() else 120
@@ -448,7 +448,7 @@ for exponent, name in {0.0: "unscaled", 0.5: "/ sqrt(d)", 1.0: "/ d"}.items():
 figure = plotting.curves(
     curve, xlabel="step", ylabel="accuracy, mean of 3 seeds",
     title="At rate 1 only the square root learns in 120 steps",
-)  # fmt: skip
+)
 plotting.show(
     figure,
     alt="Accuracy against training steps. Divided by sqrt(d) it rises above "

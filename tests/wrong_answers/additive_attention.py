@@ -20,7 +20,9 @@ def linear_scores(query, key, w_query, w_key, v):
 
 
 def einsum_scores(query, key, w_query, w_key, v):
-    return torch.einsum("bqkh,h->bqk", meet(query, key, w_query, w_key).tanh(), v)
+    return torch.einsum(
+        "bqkh,h->bqk", meet(query, key, w_query, w_key).tanh(), v
+    )
 
 
 def repeated_scores(query, key, w_query, w_key, v):
@@ -104,10 +106,7 @@ WRONG = {
         ([0.5, 0.5], "not it"),
     ],
     "scores": [
-        (
-            lambda q, k, a, b, v: meet(q, k, a, b) @ v,
-            "tanh is missing",
-        ),
+        (lambda q, k, a, b, v: meet(q, k, a, b) @ v, "tanh is missing"),
         (
             lambda *a: linear_scores(*a).softmax(-1),
             "these are weights: return",
@@ -123,10 +122,7 @@ WRONG = {
             "take the sum",
         ),
         (lambda q, k, a, b, v: meet(q, k, a, b).tanh(), "v is not used"),
-        (
-            lambda q, k, a, b, v: meet(q, k, a, b).tanh() * v,
-            "not summed",
-        ),
+        (lambda q, k, a, b, v: meet(q, k, a, b).tanh() * v, "not summed"),
         (
             lambda q, k, a, b, v: meet(q, k, a, b).tanh() @ v[:, None],
             "one dimension too many",
@@ -137,31 +133,27 @@ WRONG = {
         ),
         (
             lambda q, k, a, b, v: (
-                (q @ a.T).tanh()[:, :, None] + (k @ b.T).tanh()[:, None]
-            )
-            @ v,
+                ((q @ a.T).tanh()[:, :, None] + (k @ b.T).tanh()[:, None]) @ v
+            ),
             "one by one",
         ),
         (
-            lambda q, k, a, b, v: torch.tanh(
-                (q @ a.T)[:, :, None] * (k @ b.T)[:, None]
-            )
-            @ v,
+            lambda q, k, a, b, v: (
+                torch.tanh((q @ a.T)[:, :, None] * (k @ b.T)[:, None]) @ v
+            ),
             "must be added",
         ),
         (lambda q, k, a, b, v: linear_scores(q, k, a, -b, v), "subtracted"),
-        (
-            lambda q, k, a, b, v: meet(q, k, a, b).sigmoid() @ v,
-            "sigmoid",
-        ),
+        (lambda q, k, a, b, v: meet(q, k, a, b).sigmoid() @ v, "sigmoid"),
         (lambda q, k, a, b, v: meet(q, k, a, b).relu() @ v, "relu"),
         (
             lambda *a: linear_scores(*a) / math.sqrt(len(a[-1])),
             "nothing is divided",
         ),
         (
-            lambda q, k, a, b, v: ((q @ a)[:, :, None] + (k @ b)[:, None]).tanh()
-            @ v,
+            lambda q, k, a, b, v: (
+                ((q @ a)[:, :, None] + (k @ b)[:, None]).tanh() @ v
+            ),
             "wrong way round",
         ),
         (
@@ -176,17 +168,15 @@ WRONG = {
         (in_place_scores, "in place"),
         (first_shape_only, "on all sizes 4"),
         (
-            lambda q, k, a, b, v: torch.tanh(
-                (q @ a.T)[:, None, :] + (k @ b.T)[:, None, :]
-            )
-            @ v,
+            lambda q, k, a, b, v: (
+                torch.tanh((q @ a.T)[:, None, :] + (k @ b.T)[:, None, :]) @ v
+            ),
             "at the same place",
         ),
         (
-            lambda q, k, a, b, v: torch.tanh(
-                (q @ a.T)[:, None, :] + (k @ b.T)[None, :, :]
-            )
-            @ v,
+            lambda q, k, a, b, v: (
+                torch.tanh((q @ a.T)[:, None, :] + (k @ b.T)[None, :, :]) @ v
+            ),
             "lesson's indices for one sequence",
         ),
         (
@@ -194,7 +184,9 @@ WRONG = {
             "v comes too early",
         ),
         (
-            lambda q, k, a, b, v: ((q @ a.T)[:, :, None] + k[:, None]).tanh() @ v,
+            lambda q, k, a, b, v: (
+                ((q @ a.T)[:, :, None] + k[:, None]).tanh() @ v
+            ),
             "the key is not projected",
         ),
         (
@@ -225,8 +217,10 @@ WRONG = {
             lambda x: F.pad(x.flatten()[:-1], (1, 0), value=1).view(x.shape),
             "flattened",
         ),
-        (lambda x: padded_teacher(x).masked_fill(padded_teacher(x) == 2, 0),
-         "END is removed too"),
+        (
+            lambda x: padded_teacher(x).masked_fill(padded_teacher(x) == 2, 0),
+            "END is removed too",
+        ),
         (lambda x: F.pad(x[:, :-1], (0, 1), value=1), "in front"),
         (lambda x: padded_teacher(x).tolist(), "torch tensor, got list"),
         (in_place_teacher, "in place"),
@@ -243,5 +237,10 @@ RIGHT = {
         torch.tensor([0.96403, 0.20243]),
     ],
     "scores": [linear_scores, einsum_scores, repeated_scores, looped_scores],
-    "teacher": [padded_teacher, filled_teacher, rolled_teacher, listed_teacher],
+    "teacher": [
+        padded_teacher,
+        filled_teacher,
+        rolled_teacher,
+        listed_teacher,
+    ],
 }

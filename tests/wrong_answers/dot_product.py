@@ -45,9 +45,7 @@ def loop_lookup(query, key, value):
 
 
 def plain_lookup(query, keys, values):
-    powers = [
-        math.exp(sum(a * b for a, b in zip(query, key))) for key in keys
-    ]
+    powers = [math.exp(sum(a * b for a, b in zip(query, key))) for key in keys]
     return [
         sum(p * v for p, v in zip(powers, column)) / sum(powers)
         for column in zip(*values)
@@ -113,10 +111,7 @@ WRONG = {
         (forever, "never ends"),
     ],
     "lookup": [
-        (
-            lambda q, k, v: F.scaled_dot_product_attention(q, k, v),
-            "sqrt(d)",
-        ),
+        (lambda q, k, v: F.scaled_dot_product_attention(q, k, v), "sqrt(d)"),
         (lambda q, k, v: torch.softmax(q @ k.T / q.shape[-1], -1) @ v, "by d"),
         (lambda q, k, v: torch.softmax(q @ k.T, 0) @ v, "over the queries"),
         (lambda q, k, v: (q @ k.T) @ v, "softmax is missing"),
@@ -132,10 +127,7 @@ WRONG = {
             lambda q, k, v: torch.tensor([[1.537883, 2.537883]]) + 0 * q.sum(),
             "whatever the input",
         ),
-        (
-            lambda q, k, v: torch.softmax(q @ k.T, -1)[:1] @ v,
-            "expected shape",
-        ),
+        (lambda q, k, v: torch.softmax(q @ k.T, -1)[:1] @ v, "expected shape"),
         (in_place_lookup, "in place"),
         (
             lambda q, k, v: q @ k.T / (q @ k.T).sum(-1, keepdim=True) @ v,
@@ -145,7 +137,9 @@ WRONG = {
         (lambda q, k, v: ((k @ q.T).softmax(-1).T) @ v, "over the queries"),
         (lambda q, k, v: (q @ k.T).exp() @ v, "do not sum to 1"),
         (
-            lambda q, k, v: (q @ k.T).flatten().softmax(0).view(len(q), -1) @ v,
+            lambda q, k, v: (
+                (q @ k.T).flatten().softmax(0).view(len(q), -1) @ v
+            ),
             "all queries together",
         ),
         (
@@ -168,7 +162,13 @@ WRONG = {
 }
 
 RIGHT = {
-    "slip": [2.5379, 2.54, torch.tensor(2.54), np.float32(2.54), np.array(2.54)],
+    "slip": [
+        2.5379,
+        2.54,
+        torch.tensor(2.54),
+        np.float32(2.54),
+        np.array(2.54),
+    ],
     "by_eye": [1, 1.0, torch.tensor(1)],
     "softmax": [
         lambda s, t: torch.softmax(s / t, dim=-1),

@@ -148,7 +148,9 @@ def averaged_keys(query, key, value):
 
 
 def one_query_head(query, key, value):
-    return right_grouped(query[:, :: query.shape[1] // key.shape[1]], key, value)
+    return right_grouped(
+        query[:, :: query.shape[1] // key.shape[1]], key, value
+    )
 
 
 def averaged_heads(query, key, value):
@@ -185,10 +187,16 @@ WRONG = {
         (lambda *x: relative_join(*x, x[0]), "one worker's maximum"),
         (lambda *x: relative_join(*x, x[3]), "one worker's maximum"),
         (lambda *x: relative_join(*x, torch.minimum(x[0], x[3])), "smaller"),
-        (lambda *x: relative_join(*x, max(x[0].max(), x[3].max())),
-         "one maximum for all"),
-        (lambda m1, l1, o1, m2, l2, o2: torch.where((m1 >= m2)[:, None], o1, o2),
-         "whole"),
+        (
+            lambda *x: relative_join(*x, max(x[0].max(), x[3].max())),
+            "one maximum for all",
+        ),
+        (
+            lambda m1, l1, o1, m2, l2, o2: torch.where(
+                (m1 >= m2)[:, None], o1, o2
+            ),
+            "whole",
+        ),
         (swapped, "numbers differ"),
         (lambda *x: right_join(*(y.detach() for y in x)), "no gradient"),
         (lambda *x: right_join(*x)[:, 0], "expected shape"),
@@ -196,8 +204,10 @@ WRONG = {
     "grouped": [
         (wrong_order, "repeat_interleave"),
         (unscaled, "root of d"),
-        (lambda q, k, v: right_grouped(q / q.shape[-1] ** 0.5, k, v),
-         "by d: it is the root"),
+        (
+            lambda q, k, v: right_grouped(q / q.shape[-1] ** 0.5, k, v),
+            "by d: it is the root",
+        ),
         (root_of_heads, "number of heads"),
         (causal, "causal mask"),
         (over_queries, "over the queries"),
@@ -208,7 +218,7 @@ WRONG = {
         (averaged_heads, "keep each"),
         (lambda q, k, v: q @ k.mT @ v, "Error"),
     ],
-}  # fmt: skip
+}
 RIGHT = {
     "caches": [CACHES, tuple(CACHES), torch.tensor([1600.0, 320.0, 40.0])],
     "join": [right_join, sigmoid_join, softmax_join, loop_join],

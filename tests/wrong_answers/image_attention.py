@@ -195,9 +195,11 @@ WRONG = {
     ],
     "patchify": [
         (
-            lambda x, s: x.unfold(2, s, s)
-            .unfold(3, s, s)
-            .reshape(len(x), -1, x.shape[1] * s * s),
+            lambda x, s: (
+                x.unfold(2, s, s)
+                .unfold(3, s, s)
+                .reshape(len(x), -1, x.shape[1] * s * s)
+            ),
             "colours are not brought",
         ),
         (reshape_only, "one row of pixels"),
@@ -228,10 +230,7 @@ WRONG = {
         (rollout_over_rows, "no batch here"),
         (rollout_over_blocks, "dimension 0 of weights is the blocks"),
         (lambda w: chain([x.mean(0) for x in w]), "residual is missing"),
-        (
-            lambda w: chain([2 * half(x.mean(0)) for x in w]),
-            "divide by 2",
-        ),
+        (lambda w: chain([2 * half(x.mean(0)) for x in w]), "divide by 2"),
         (lambda w: loop_rollout(w.flip(0)), "wrong way round"),
         (lambda w: chain([half(x.sum(0)) for x in w]), "take their mean"),
         (lambda w: chain([half(x.amax(0)) for x in w]), "largest head"),

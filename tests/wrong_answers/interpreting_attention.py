@@ -49,10 +49,12 @@ def right_targets(tokens):
 
 def loop_targets(tokens):
     rows = tokens.tolist()
-    return torch.tensor([
-        [0 < j <= i and rows[j - 1] == rows[i] for j in range(len(rows))]
-        for i in range(len(rows))
-    ])  # fmt: skip
+    return torch.tensor(
+        [
+            [0 < j <= i and rows[j - 1] == rows[i] for j in range(len(rows))]
+            for i in range(len(rows))
+        ]
+    )
 
 
 def masked_targets(tokens):
@@ -106,8 +108,10 @@ WRONG = {
         (lambda w: w.diagonal(1, -2, -1)[:, 1:-1].mean(), "for each head"),
         (shared_next, "leave the weights as they are"),
         (lambda w: w[:, 1:-1].max(-1).values.mean(-1), "largest weight"),
-        (lambda w: w.diagonal(1, -2, -1)[:, 1:-1].sum(-1) / w.shape[-1],
-         "n - 3"),
+        (
+            lambda w: w.diagonal(1, -2, -1)[:, 1:-1].sum(-1) / w.shape[-1],
+            "n - 3",
+        ),
         (lambda w: right_next(w.detach()), "no gradient"),
         (lambda w: right_next(w)[:1], "expected shape"),
     ],
@@ -121,36 +125,50 @@ WRONG = {
         (lambda w, z: z.gather(-1, w.argsort(-1)), "other way round"),
         (lambda w, z: w.clone(), "nothing has moved"),
         (lambda w, z: z.sort(-1).values, "returns the noise"),
-        (lambda w, z: torch.zeros_like(w).scatter(-1, z.argsort(-1), w),
-         "scatter"),
+        (
+            lambda w, z: torch.zeros_like(w).scatter(-1, z.argsort(-1), w),
+            "scatter",
+        ),
         (lambda w, z: gather_permute(w.detach(), z), "no gradient"),
         (lambda w, z: z.argsort(-1), "numbers differ"),
     ],
     "targets": [
         (lambda t: (t[:, None] == t[None]).tril(), "same token"),
         (lambda t: (t[:, None] == t[None]).tril(-1), "same token"),
-        (lambda t: F.pad(t[:, None] == t[None, :-1], (1, 0)),
-         "after the query"),
+        (
+            lambda t: F.pad(t[:, None] == t[None, :-1], (1, 0)),
+            "after the query",
+        ),
         (rolled, "roll has brought"),
         (lambda t: t[:, None] == t.roll(1)[None], "rolled round"),
         (lambda t: right_targets(t).tril(-1), "j = i is allowed"),
-        (lambda t: F.pad((t[:, None] == t[None]).tril()[:, :-1], (1, 0)),
-         "Shift first"),
-        (lambda t: F.pad(t[:, None] == t[None, :-1], (1, 0)).triu(),
-         "upper triangle"),
-        (lambda t: F.pad(t[:-1, None] == t[None], (0, 0, 1, 0)).tril(),
-         "rows are shifted"),
-        (lambda t: (t[:, None] == t[None]).roll(1, 0).tril(),
-         "rows are shifted"),
+        (
+            lambda t: F.pad((t[:, None] == t[None]).tril()[:, :-1], (1, 0)),
+            "Shift first",
+        ),
+        (
+            lambda t: F.pad(t[:, None] == t[None, :-1], (1, 0)).triu(),
+            "upper triangle",
+        ),
+        (
+            lambda t: F.pad(t[:-1, None] == t[None], (0, 0, 1, 0)).tril(),
+            "rows are shifted",
+        ),
+        (
+            lambda t: (t[:, None] == t[None]).roll(1, 0).tril(),
+            "rows are shifted",
+        ),
         (latest_targets, "only the last place"),
         (lambda t: right_targets(t).T, "exchanged"),
         (lambda t: right_targets(t).int(), "True and False"),
         (lambda t: right_targets(t).float(), "True and False"),
-        (lambda t: F.pad(t[:, None] == t[None, 1:], (0, 1)).tril(),
-         "wrong way"),
+        (
+            lambda t: F.pad(t[:, None] == t[None, 1:], (0, 1)).tril(),
+            "wrong way",
+        ),
         (lambda t: right_targets(t)[1:], "expected shape"),
     ],
-}  # fmt: skip
+}
 RIGHT = {
     "two_words": [
         [2, -4, 1],

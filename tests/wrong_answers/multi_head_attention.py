@@ -63,7 +63,9 @@ def loop_multi_head(query, key, value, heads, mask):
     parts = [
         attend(q, k, v, mask)
         for q, k, v in zip(
-            query.chunk(heads, -1), key.chunk(heads, -1), value.chunk(heads, -1)
+            query.chunk(heads, -1),
+            key.chunk(heads, -1),
+            value.chunk(heads, -1),
         )
     ]
     return torch.cat(parts, dim=-1)
@@ -191,13 +193,19 @@ WRONG = {
         ),
         (lambda x, n: cut(x, n).flatten(0, 1), "flattened into one"),
         (lambda x, n: x.chunk(n, -1), "torch tensor, got tuple"),
-        (lambda x, n: x.view(len(x), x.shape[1], 2, -1).transpose(1, 2), "heads"),
+        (
+            lambda x, n: x.view(len(x), x.shape[1], 2, -1).transpose(1, 2),
+            "heads",
+        ),
         (detached_split, "no gradient"),
         (doubling_split, "in place"),
         (lambda x, n: cut(TOKENS, 2) + 0 * x.sum(), "whatever the input"),
     ],
     "multi_head": [
-        (with_heads(lambda q, k, v, m: attend(q, k, v, ~m)), "wrong way round"),
+        (
+            with_heads(lambda q, k, v, m: attend(q, k, v, ~m)),
+            "wrong way round",
+        ),
         (with_heads(lambda q, k, v, m: attend(q, k, v, None)), "not used"),
         (
             lambda q, k, v, n, m: with_heads(
@@ -220,7 +228,9 @@ WRONG = {
         (wrong_softmax(-2), "over the queries"),
         (wrong_softmax(1), "over the heads"),
         (
-            with_heads(lambda q, k, v, m: (scores_of(q, k).softmax(-1) * m) @ v),
+            with_heads(
+                lambda q, k, v, m: (scores_of(q, k).softmax(-1) * m) @ v
+            ),
             "after the softmax",
         ),
         (
@@ -232,10 +242,7 @@ WRONG = {
         (with_heads(lambda q, k, v, m: attend(q, k, k, m)), "mixes the keys"),
         (misplaced_mask_axis, "in the wrong place"),
         (no_mask_axis, "no dimension for the heads"),
-        (
-            lambda *a: sdpa_multi_head(*a).detach(),
-            "no gradient",
-        ),
+        (lambda *a: sdpa_multi_head(*a).detach(), "no gradient"),
     ],
     "torch_mask": [
         (lambda m, n: m.repeat_interleave(n, 0), "not turned round"),
@@ -251,7 +258,9 @@ WRONG = {
         (lambda m, n: ~m.mT.repeat_interleave(n, 0), "swapped"),
         (lambda m, n: ~m.repeat_interleave(n, 1), "repeats the queries"),
         (
-            lambda m, n: torch.where(m, 0.0, -math.inf).repeat_interleave(n, 0),
+            lambda m, n: torch.where(m, 0.0, -math.inf).repeat_interleave(
+                n, 0
+            ),
             "boolean one",
         ),
         (lambda m, n: (~m).repeat_interleave(n, 0).long(), "keep it boolean"),
@@ -280,11 +289,7 @@ TOKENS = torch.tensor(
 )
 
 RIGHT = {
-    "two_heads": [
-        [1.2384, 3.0],
-        (1.24, 3),
-        torch.tensor([1.2384058, 3.0]),
-    ],
+    "two_heads": [[1.2384, 3.0], (1.24, 3), torch.tensor([1.2384058, 3.0])],
     "split": [cut, loop_split, permuted_split, indexed_split, view_split],
     "multi_head": [
         sdpa_multi_head,

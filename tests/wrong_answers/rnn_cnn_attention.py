@@ -8,7 +8,9 @@ from torch.nn import functional as F
 
 def right_conv(x, weight, dilation):
     longer = F.pad(x, (0, 0, (len(weight) - 1) * dilation, 0))
-    parts = [longer[j * dilation :][: len(x)] @ w for j, w in enumerate(weight)]
+    parts = [
+        longer[j * dilation :][: len(x)] @ w for j, w in enumerate(weight)
+    ]
     return torch.stack(parts).sum(dim=0)
 
 

@@ -152,10 +152,7 @@ WRONG = {
     ],
     "softmax": [
         (naive, "subtract the largest score first"),
-        (
-            lambda s: naive(s - s.max()),
-            "largest score of the whole tensor",
-        ),
+        (lambda s: naive(s - s.max()), "largest score of the whole tensor"),
         (lambda s: naive(s - s.mean(-1, keepdim=True)), "subtracts the mean"),
         (lambda s: naive(s - s.amin(-1, keepdim=True)), "the smallest"),
         (lambda s: naive(s - s.amax(0, keepdim=True)), "each column"),
@@ -164,13 +161,12 @@ WRONG = {
             lambda s: naive(s / s.abs().max(-1, keepdim=True).values),
             "divides by the largest",
         ),
+        (lambda s: torch.exp(s - s.amax(-1, keepdim=True)), "do not sum to 1"),
         (
-            lambda s: torch.exp(s - s.amax(-1, keepdim=True)),
-            "do not sum to 1",
-        ),
-        (
-            lambda s: (p := (s - s.amax(-1, keepdim=True)).exp())
-            / p.sum(0, keepdim=True),
+            lambda s: (
+                (p := (s - s.amax(-1, keepdim=True)).exp())
+                / p.sum(0, keepdim=True)
+            ),
             "sums over dim=0",
         ),
         (
@@ -178,15 +174,18 @@ WRONG = {
             "over all rows",
         ),
         (
-            lambda s: (s - s.amax(-1, keepdim=True)).exp()
-            / s.exp().sum(-1, keepdim=True),
+            lambda s: (
+                (s - s.amax(-1, keepdim=True)).exp()
+                / s.exp().sum(-1, keepdim=True)
+            ),
             "above the line only",
         ),
         (lambda s: F.log_softmax(s, -1), "logarithms"),
         (lambda s: naive(s).nan_to_num(), "nan by 0 afterwards"),
         (
-            lambda s: (s.exp() + 1e-9)
-            / (s.exp() + 1e-9).sum(-1, keepdim=True),
+            lambda s: (
+                (s.exp() + 1e-9) / (s.exp() + 1e-9).sum(-1, keepdim=True)
+            ),
             "small number",
         ),
         (float32_softmax, "subtract the largest score first"),
@@ -206,8 +205,10 @@ WRONG = {
     "mask": [
         (lambda n, m: ~good_mask(n, m), "wrong way round"),
         (
-            lambda n, m: (positions(m) <= positions(m)[:, None])
-            | (positions(m) < n[:, None])[:, None, :],
+            lambda n, m: (
+                (positions(m) <= positions(m)[:, None])
+                | (positions(m) < n[:, None])[:, None, :]
+            ),
             "& instead of |",
         ),
         (
@@ -221,38 +222,51 @@ WRONG = {
             "the future is still allowed",
         ),
         (
-            lambda n, m: (positions(m) <= positions(m)[:, None])
-            & (positions(m) < n[:, None])[:, :, None],
+            lambda n, m: (
+                (positions(m) <= positions(m)[:, None])
+                & (positions(m) < n[:, None])[:, :, None]
+            ),
             "padded *queries*",
         ),
         (
-            lambda n, m: good_mask(n, m)
-            & (positions(m) < n[:, None])[:, :, None],
+            lambda n, m: (
+                good_mask(n, m) & (positions(m) < n[:, None])[:, :, None]
+            ),
             "nothing to look at",
         ),
         (
-            lambda n, m: (positions(m) >= positions(m)[:, None])
-            & (positions(m) < n[:, None])[:, None, :],
+            lambda n, m: (
+                (positions(m) >= positions(m)[:, None])
+                & (positions(m) < n[:, None])[:, None, :]
+            ),
             "into the future",
         ),
         (
-            lambda n, m: (positions(m) < positions(m)[:, None])
-            & (positions(m) < n[:, None])[:, None, :],
+            lambda n, m: (
+                (positions(m) < positions(m)[:, None])
+                & (positions(m) < n[:, None])[:, None, :]
+            ),
             "attend to itself",
         ),
         (
-            lambda n, m: (positions(m) <= positions(m)[:, None])
-            & (positions(m) <= n[:, None])[:, None, :],
+            lambda n, m: (
+                (positions(m) <= positions(m)[:, None])
+                & (positions(m) <= n[:, None])[:, None, :]
+            ),
             "one padded key too many",
         ),
         (
-            lambda n, m: (positions(m) <= positions(m)[:, None])
-            & (positions(m) >= (m - n)[:, None])[:, None, :],
+            lambda n, m: (
+                (positions(m) <= positions(m)[:, None])
+                & (positions(m) >= (m - n)[:, None])[:, None, :]
+            ),
             "hides the first tokens",
         ),
         (
-            lambda n, m: (positions(m) <= positions(m)[:, None])
-            & (positions(m) >= n[:, None])[:, None, :],
+            lambda n, m: (
+                (positions(m) <= positions(m)[:, None])
+                & (positions(m) >= n[:, None])[:, None, :]
+            ),
             "hides the real tokens",
         ),
         (lambda n, m: good_mask(n, m).float(), "make it boolean"),
@@ -266,8 +280,9 @@ WRONG = {
         (lambda n, m: good_mask(n, m).tolist(), "torch tensor"),
         (lambda n, m: good_mask(n, int(n.max())), "expected shape"),
         (
-            lambda n, m: (positions(m) <= positions(m)[:, None])
-            & (positions(m) < n),
+            lambda n, m: (
+                (positions(m) <= positions(m)[:, None]) & (positions(m) < n)
+            ),
             "expected shape",
         ),
     ],
@@ -282,10 +297,7 @@ WRONG = {
             lambda q, k, v, m: soft(scaled(q, k).masked_fill(m, -INF)) @ v,
             "wrong way round",
         ),
-        (
-            lambda q, k, v, m: good_attention(q, k, v, ~m),
-            "wrong way round",
-        ),
+        (lambda q, k, v, m: good_attention(q, k, v, ~m), "wrong way round"),
         (
             lambda q, k, v, m: soft(scaled(q, k)).masked_fill(~m, 0) @ v,
             "no longer sums to 1",
@@ -294,10 +306,7 @@ WRONG = {
             lambda q, k, v, m: soft(scaled(q, k).masked_fill(~m, 0)) @ v,
             "filled with 0",
         ),
-        (
-            lambda q, k, v, m: soft(scaled(q, k) * m) @ v,
-            "by `* mask`",
-        ),
+        (lambda q, k, v, m: soft(scaled(q, k) * m) @ v, "by `* mask`"),
         *(
             (
                 lambda q, k, v, m, low=low: (
@@ -326,7 +335,9 @@ WRONG = {
             lambda q, k, v, m: (
                 scaled(q, k).masked_fill(~m, -INF).exp()
                 / (
-                    scaled(q, k).masked_fill(~m, -INF).exp()
+                    scaled(q, k)
+                    .masked_fill(~m, -INF)
+                    .exp()
                     .sum(-1, keepdim=True)
                     + 1e-9
                 )
@@ -361,10 +372,10 @@ WRONG = {
             "number of keys",
         ),
         (
-            lambda q, k, v, m: good_attention(
-                q * q.shape[-1] ** 0.5, k, v, m
-            )
-            / q.shape[-1] ** 0.5,
+            lambda q, k, v, m: (
+                good_attention(q * q.shape[-1] ** 0.5, k, v, m)
+                / q.shape[-1] ** 0.5
+            ),
             "after the softmax",
         ),
         (

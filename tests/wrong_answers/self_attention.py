@@ -31,7 +31,9 @@ def loop_attention(x, W_q, W_k, W_v):
     rows = []
     for i, word in enumerate(x):
         seen = x[: i + 1]
-        weights = ((seen @ W_k) @ (word @ W_q) / W_k.shape[1] ** 0.5).softmax(0)
+        weights = ((seen @ W_k) @ (word @ W_q) / W_k.shape[1] ** 0.5).softmax(
+            0
+        )
         rows.append((weights[:, None] * (seen @ W_v)).sum(0))
     return torch.stack(rows)
 
@@ -60,9 +62,11 @@ def back(s):
 def loop_alibi(scores, slope):
     n = scores.shape[-1]
     bias = torch.tensor(
-        [[-slope * (i - j) if j <= i else -math.inf for j in range(n)]
-         for i in range(n)]
-    )  # fmt: skip
+        [
+            [-slope * (i - j) if j <= i else -math.inf for j in range(n)]
+            for i in range(n)
+        ]
+    )
     return (scores + bias).softmax(-1)
 
 
@@ -98,7 +102,9 @@ def turned(x, t):
 
 
 def complex_rotation(x):
-    pairs = torch.view_as_complex(x.double().unflatten(-1, (-1, 2)).contiguous())
+    pairs = torch.view_as_complex(
+        x.double().unflatten(-1, (-1, 2)).contiguous()
+    )
     spin = torch.polar(torch.ones_like(angles(x)), angles(x))
     return torch.view_as_real(pairs * spin).flatten(-2).to(x.dtype)
 
@@ -123,13 +129,17 @@ def repeated_rotation(x):
 def halves_rotation(x):
     a, b = x.chunk(2, dim=-1)
     t = angles(x)
-    return torch.cat([a * t.cos() - b * t.sin(), a * t.sin() + b * t.cos()], -1)
+    return torch.cat(
+        [a * t.cos() - b * t.sin(), a * t.sin() + b * t.cos()], -1
+    )
 
 
 def misplaced_rotation(x):
     a, b = x[:, ::2], x[:, 1::2]
     t = angles(x)
-    return torch.cat([a * t.cos() - b * t.sin(), a * t.sin() + b * t.cos()], -1)
+    return torch.cat(
+        [a * t.cos() - b * t.sin(), a * t.sin() + b * t.cos()], -1
+    )
 
 
 def forgetful_rotation(x):
@@ -168,17 +178,21 @@ WRONG = {
     "causal_self_attention": [
         (lambda x, q, k, v: attend(x, q, k, v, is_causal=False), "missing"),
         (
-            lambda x, q, k, v: scored(x, q, k)
-            .masked_fill(later(scored(x, q, k), 0), -math.inf)
-            .softmax(-1)
-            @ (x @ v),
+            lambda x, q, k, v: (
+                scored(x, q, k)
+                .masked_fill(later(scored(x, q, k), 0), -math.inf)
+                .softmax(-1)
+                @ (x @ v)
+            ),
             "use triu(1)",
         ),
         (
-            lambda x, q, k, v: scored(x, q, k)
-            .masked_fill(later(scored(x, q, k)).T, -math.inf)
-            .softmax(-1)
-            @ (x @ v),
+            lambda x, q, k, v: (
+                scored(x, q, k)
+                .masked_fill(later(scored(x, q, k)).T, -math.inf)
+                .softmax(-1)
+                @ (x @ v)
+            ),
             "wrong way round",
         ),
         (
@@ -203,18 +217,22 @@ WRONG = {
             "sqrt(length)",
         ),
         (
-            lambda x, q, k, v: scored(x, q, k)
-            .masked_fill(later(scored(x, q, k)), -math.inf)
-            .softmax(0)
-            @ (x @ v),
+            lambda x, q, k, v: (
+                scored(x, q, k)
+                .masked_fill(later(scored(x, q, k)), -math.inf)
+                .softmax(0)
+                @ (x @ v)
+            ),
             "over the queries",
         ),
         (lambda x, q, k, v: attend(x, k, q, v), "swapped"),
         (lambda x, q, k, v: attend(x, q, k, k), "mixes the keys"),
         (
-            lambda x, q, k, v: scored(x, q, k)
-            .masked_fill(later(scored(x, q, k)), -math.inf)
-            .softmax(-1),
+            lambda x, q, k, v: (
+                scored(x, q, k)
+                .masked_fill(later(scored(x, q, k)), -math.inf)
+                .softmax(-1)
+            ),
             "these are the weights",
         ),
         (
@@ -248,21 +266,27 @@ WRONG = {
             "do not sum to 1",
         ),
         (
-            lambda s, m: (s - m * back(s) ** 2)
-            .masked_fill(later(s), -math.inf)
-            .softmax(-1),
+            lambda s, m: (
+                (s - m * back(s) ** 2)
+                .masked_fill(later(s), -math.inf)
+                .softmax(-1)
+            ),
             "squares",
         ),
         (
-            lambda s, m: (s - m * s * back(s))
-            .masked_fill(later(s), -math.inf)
-            .softmax(-1),
+            lambda s, m: (
+                (s - m * s * back(s))
+                .masked_fill(later(s), -math.inf)
+                .softmax(-1)
+            ),
             "multiplies the scores",
         ),
         (
-            lambda s, m: (s - m * (back(s) > 0))
-            .masked_fill(later(s), -math.inf)
-            .softmax(-1),
+            lambda s, m: (
+                (s - m * (back(s) > 0))
+                .masked_fill(later(s), -math.inf)
+                .softmax(-1)
+            ),
             "pays the same",
         ),
         (
@@ -270,9 +294,9 @@ WRONG = {
             "these are scores",
         ),
         (
-            lambda s, m: (s - m * back(s))
-            .masked_fill(later(s), -math.inf)
-            .softmax(-2),
+            lambda s, m: (
+                (s - m * back(s)).masked_fill(later(s), -math.inf).softmax(-2)
+            ),
             "over the queries",
         ),
         (
@@ -280,9 +304,11 @@ WRONG = {
             "after the softmax",
         ),
         (
-            lambda s, m: (s - m * back(s))
-            .masked_fill(later(s, 0), -math.inf)
-            .softmax(-1),
+            lambda s, m: (
+                (s - m * back(s))
+                .masked_fill(later(s, 0), -math.inf)
+                .softmax(-1)
+            ),
             "hides the word itself",
         ),
         (in_place_alibi, "in place"),
@@ -300,8 +326,12 @@ WRONG = {
         (lambda x: turned(x, angles(x, base=1e3)), "base is 1000"),
         (lambda x: turned(x, angles(x).rad2deg()), "radians"),
         (
-            lambda x: x
-            * torch.stack([angles(x).cos(), angles(x).sin()], -1).flatten(1),
+            lambda x: (
+                x
+                * torch.stack([angles(x).cos(), angles(x).sin()], -1).flatten(
+                    1
+                )
+            ),
             "as a whole",
         ),
         (forgetful_rotation, "the new a"),
@@ -312,11 +342,7 @@ WRONG = {
 }
 
 RIGHT = {
-    "first_word": [
-        [2.0, 4.0],
-        (2, 4),
-        torch.tensor([2.0, 4.0]),
-    ],
+    "first_word": [[2.0, 4.0], (2, 4), torch.tensor([2.0, 4.0])],
     "causal_self_attention": [
         attend,
         loop_attention,

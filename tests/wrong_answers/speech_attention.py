@@ -1,7 +1,7 @@
 """Answers to lesson 11's exercises: wrong ones with their hint, right ones."""
 
-import functools
 import collections
+import functools
 import itertools
 
 import numpy as np

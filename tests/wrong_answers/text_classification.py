@@ -180,9 +180,7 @@ def by_number(tokens, scores, count):
 
 def padding_first(tokens, scores, count):
     rows = [row[row != 0] for row in holes(tokens, scores, count)]
-    return torch.stack(
-        [F.pad(r, (tokens.shape[1] - len(r), 0)) for r in rows]
-    )
+    return torch.stack([F.pad(r, (tokens.shape[1] - len(r), 0)) for r in rows])
 
 
 def last_ones(tokens, scores, count):
@@ -262,8 +260,10 @@ WRONG = {
         (padding_zero, "scores below 0"),
         (all_copies, "delete places"),
         (lambda t, s, k: right_delete(t, s, 1), "always deletes one"),
-        (lambda t, s, k: right_delete(t, s, k)[:, : -k or None],
-         "expected shape"),
+        (
+            lambda t, s, k: right_delete(t, s, k)[:, : -k or None],
+            "expected shape",
+        ),
     ],
     "lead": [
         ([0.03, 0.03 + 1.96 * SPREAD / 1000**0.5], "upper bound"),
@@ -283,7 +283,7 @@ WRONG = {
         (0.03, "expected"),
         ([0.03, 0.01, 0.05], "expected"),
     ],
-}  # fmt: skip
+}
 RIGHT = {
     "weights": [
         [0.5761, 0.2119, 0.2119],

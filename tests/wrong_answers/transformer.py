@@ -3,7 +3,6 @@
 import torch
 from torch.nn import functional as F
 
-
 # A decoder layer ------------------------------------------------------------
 
 
@@ -156,8 +155,9 @@ def no_memory(x, memory, attend, cross, mlp, norms):
 
 
 def joined(expected, first=1):
-    return torch.cat([torch.full_like(expected[:, :1], first),
-                      expected[:, :-1]], 1)  # fmt: skip
+    return torch.cat(
+        [torch.full_like(expected[:, :1], first), expected[:, :-1]], 1
+    )
 
 
 def rolled_input(expected):
@@ -200,7 +200,9 @@ def in_place_input(expected):
 
 
 def tri(target):
-    return torch.ones(target.shape[1], target.shape[1], dtype=torch.bool).tril()
+    return torch.ones(
+        target.shape[1], target.shape[1], dtype=torch.bool
+    ).tril()
 
 
 def right_mask(target):
@@ -220,8 +222,10 @@ def looped_mask(target):
 
 
 def multiplied_mask(target):
-    return torch.einsum("bj,ij->bij", (target > 0).float(),
-                        tri(target).float()) > 0  # fmt: skip
+    return (
+        torch.einsum("bj,ij->bij", (target > 0).float(), tri(target).float())
+        > 0
+    )
 
 
 # Smoothing ------------------------------------------------------------------
@@ -310,7 +314,10 @@ WRONG = {
         ),
         (lambda e: F.pad(e[:, 1:], (1, 0), value=1), "first letter is gone"),
         (overwritten, "first letter is gone"),
-        (lambda e: F.pad(e[:, :-1] * (e[:, :-1] != 2), (1, 0)), "0 is padding"),
+        (
+            lambda e: F.pad(e[:, :-1] * (e[:, :-1] != 2), (1, 0)),
+            "0 is padding",
+        ),
         (lambda e: joined(e, first=2), "2 is END"),
         (lambda e: e * (e != 2), "nothing has moved"),
         (lambda e: e, "nothing has changed"),
@@ -318,10 +325,7 @@ WRONG = {
         (lambda e: F.pad(e.flip(1)[:, 1:], (1, 0), value=1), "turned round"),
         (in_place_input, "in place"),
         (lambda e: [1] + e[0].tolist(), "torch tensor, got list"),
-        (
-            lambda e: torch.tensor([[1, 9, 8, 7, 0]]),
-            "whatever the input",
-        ),
+        (lambda e: torch.tensor([[1, 9, 8, 7, 0]]), "whatever the input"),
     ],
     "decoder_mask": [
         (lambda t: tri(t).expand(len(t), -1, -1), "padding is not hidden"),
@@ -332,10 +336,7 @@ WRONG = {
             "future is not hidden",
         ),
         (lambda t: (t != 0)[:, :, None] & tri(t), "hidden as keys"),
-        (
-            lambda t: right_mask(t) & (t != 0)[:, :, None],
-            "as queries too",
-        ),
+        (lambda t: right_mask(t) & (t != 0)[:, :, None], "as queries too"),
         (lambda t: ~right_mask(t), "wrong way round"),
         (lambda t: (t == 0)[:, None] & tri(t), "padding only"),
         (lambda t: (t != 0)[:, None] | tri(t), "both must hold"),
@@ -370,10 +371,7 @@ WRONG = {
         (lambda e, c, s: full_smooth(e, c, s).softmax(-1), "no softmax"),
         (lambda e, c, s: full_smooth(e, c, s).log(), "no logarithm"),
         (lambda e, c, s: full_smooth(e, c, s).T, "rows and columns"),
-        (
-            lambda e, c, s: (1 - s) * hot(e, c) + s / len(e),
-            "number of labels",
-        ),
+        (lambda e, c, s: (1 - s) * hot(e, c) + s / len(e), "number of labels"),
         (lambda e, c, s: (1 - s) * hot(e, c) + s / (c - 1), "classes - 1"),
         (lambda e, c, s: full_smooth(e, c, s).mean(0), "averaged"),
         (lambda e, c, s: full_smooth(e, c, s).tolist(), "torch tensor"),

@@ -198,8 +198,10 @@ WRONG = {
         (starts_with_end, "END"),
         (changes_it, "in place"),
         (lambda t: (loop_shift(t)[0], t[:, 1:]), "what it reads is right"),
-        (lambda t: (pad_shift(t)[0], F.pad(t[:, 1:], (0, 1))),
-         "what it reads is right"),
+        (
+            lambda t: (pad_shift(t)[0], F.pad(t[:, 1:], (0, 1))),
+            "what it reads is right",
+        ),
         (without_end, "END stays"),
         (lambda target: target, "2 results"),
     ],

@@ -16,19 +16,24 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from importlib import metadata
 
-from babel.dates import format_date
-
 import checksums
+from babel.dates import format_date
 
 SEED = 2015  # the year of both papers
 TARGET = checksums.DATA / "dates"
 
 # Of each language, Babel's own formats by name, and patterns in its notation.
 FORMATS = [
-    *(("en", f) for f in ("full", "long", "medium", "d MMMM y", "EEE, d MMM y")),
+    *(
+        ("en", f)
+        for f in ("full", "long", "medium", "d MMMM y", "EEE, d MMM y")
+    ),
     *(("fr", f) for f in ("full", "long", "medium", "short", "EEE d MMM y")),
     *(("de", f) for f in ("full", "long", "medium", "short", "EEE d. MMM y")),
-    *(("zh", f) for f in ("full", "long", "short", "y年MM月dd日", "y年MMMMd日")),
+    *(
+        ("zh", f)
+        for f in ("full", "long", "short", "y年MM月dd日", "y年MMMMd日")
+    ),
 ]
 TWO_DIGITS = ("de", "short")  # 05.02.24: clear only within one century
 NEAR = date(1950, 1, 1), date(2049, 12, 31)
@@ -46,7 +51,9 @@ def written(day: date, language: str, pattern: str) -> Row:
     return language, pattern, text, day.isoformat()
 
 
-def days(first: date, last: date, count: int, rng: random.Random) -> list[date]:
+def days(
+    first: date, last: date, count: int, rng: random.Random
+) -> list[date]:
     """Different days from the first to the last, in random order."""
     chosen = rng.sample(range((last - first).days + 1), count)
     return [first + timedelta(days=number) for number in chosen]
@@ -83,7 +90,10 @@ def packed(rows: list[Row]) -> bytes:
 
 def main() -> None:
     TARGET.mkdir(exist_ok=True)
-    licences = {"LICENSE": "LICENSE.txt", "LICENSE.unicode": "LICENSE-CLDR.txt"}
+    licences = {
+        "LICENSE": "LICENSE.txt",
+        "LICENSE.unicode": "LICENSE-CLDR.txt",
+    }
     for file in metadata.files("babel"):
         if file.name in licences:
             text = file.locate().read_bytes()

@@ -13,9 +13,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 import checksums
+import numpy as np
 
 PACKAGE = "dataset-fashion-mnist"
 SEED = 2017

@@ -25,8 +25,18 @@ import checksums
 
 # package, version, short name, the folder of each language
 PACKAGES = [
-    ("jupyterlab-language-pack-fr-FR", "4.5.post3", "jupyter", {"fr": "fr_FR"}),
-    ("jupyterlab-language-pack-zh-CN", "4.5.post3", "jupyter", {"zh": "zh_CN"}),
+    (
+        "jupyterlab-language-pack-fr-FR",
+        "4.5.post3",
+        "jupyter",
+        {"fr": "fr_FR"},
+    ),
+    (
+        "jupyterlab-language-pack-zh-CN",
+        "4.5.post3",
+        "jupyter",
+        {"zh": "zh_CN"},
+    ),
     ("spyder", "6.1.8", "spyder", {"fr": "fr", "zh": "zh_CN"}),
     ("Django", "5.2.19", "django", {"fr": "fr", "zh": "zh_Hans"}),
     ("indico", "3.2.9", "indico", {"fr": "fr_FR", "zh": "zh_Hans_CN"}),

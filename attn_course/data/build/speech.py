@@ -25,12 +25,11 @@ from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
+import checksums
 import espeakng_loader
 import numpy as np
 import soundfile
 from scipy.signal import resample_poly
-
-import checksums
 
 TARGET = checksums.DATA / "speech"
 RATE = 8_000
@@ -280,7 +279,7 @@ def plan(split: str) -> list[tuple]:
     known = [x for x in commands() if may_stand(x, "train")]
     new = [x for x in commands() if may_stand(x, split) and x not in known]
     # half of the held-out commands are new, where there are new ones
-    for part in ([known, new] if new else [known]):
+    for part in [known, new] if new else [known]:
         count = sentences // (2 if new else 1)
         for _ in range(-(-count // len(part))):
             chosen = random_.sample(part, min(count, len(part)))
@@ -379,11 +378,16 @@ def write_synthetic(split: str) -> None:
     write_split(
         split,
         (
-            (*speaker.say(accent, variant, text, speed, pitch),
-             f"{accent}+{variant}", speed, pitch, text)
+            (
+                *speaker.say(accent, variant, text, speed, pitch),
+                f"{accent}+{variant}",
+                speed,
+                pitch,
+                text,
+            )
             for text, accent, variant, speed, pitch in plan(split)
         ),
-    )  # fmt: skip
+    )
 
 
 # The human recordings: name of the file, word in each language.
@@ -433,7 +437,9 @@ def write_human(folder: Path) -> None:
     """The numbers of each language, trimmed, without loss (FLAC)."""
     for language, (speaker, words) in HUMAN.items():
         package = f"asterisk-core-sounds-{language}-wav"
-        subprocess.run(["apt-get", "download", package], cwd=folder, check=True)
+        subprocess.run(
+            ["apt-get", "download", package], cwd=folder, check=True
+        )
         (archive,) = folder.glob(f"{package}_*.deb")
         print(archive.name)
         root = folder / language

@@ -32,8 +32,12 @@ FESTIVAL = {
     "ked": "ked_diphone",
     "slt": "cmu_us_slt_arctic_hts",
 }
-PACKAGES = ("libflite1", "festvox-kallpc16k", "festvox-kdlpc16k",
-            "festvox-us-slt-hts")  # fmt: skip
+PACKAGES = (
+    "libflite1",
+    "festvox-kallpc16k",
+    "festvox-kdlpc16k",
+    "festvox-us-slt-hts",
+)
 FIRST = "R:SylStructure.daughter1.daughter1."  # a word's first sound
 FESTIVAL_SAYS = """\
 (voice_{voice})
@@ -140,16 +144,23 @@ def say_festival(name, texts, stretches, _):
         Path(folder, "say.scm").write_text(script)
         done = subprocess.run(
             ["festival", "-b", "say.scm"],
-            cwd=folder, check=True, capture_output=True, text=True,
-        )  # fmt: skip
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         lines = re.findall(r"^(\d{3})\t(\S+)\t(\S+)$", done.stdout, re.M)
         for number in range(len(texts)):
             wave, rate = soundfile.read(Path(folder, f"{number:03}.wav"))
-            yield wave, rate, [
-                (word, float(start))
-                for which, word, start in lines
-                if int(which) == number
-            ]
+            yield (
+                wave,
+                rate,
+                [
+                    (word, float(start))
+                    for which, word, start in lines
+                    if int(which) == number
+                ],
+            )
 
 
 def plan(voice: str) -> tuple[list[str], list[float], list[float]]:
@@ -188,7 +199,9 @@ def recordings():
                 spoken = text.replace(",", "").split()
                 assert [word for word, _ in words] == spoken, words
                 shared = gcd(rate, speech.RATE)
-                wave = resample_poly(wave, speech.RATE // shared, rate // shared)
+                wave = resample_poly(
+                    wave, speech.RATE // shared, rate // shared
+                )
                 wave, cut = speech.trim(wave)
                 starts = [max(0, start - cut) for _, start in words]
                 # No speed and no pitch: they are in other units.

@@ -35,9 +35,7 @@ def load(split: str) -> tuple[Tensor, Tensor]:
     and `attn_course.data.read`'s error where a file is missing or damaged.
     """
     if split not in _COUNTS:
-        raise ValueError(
-            f"split: expected 'train' or 'test', found {split!r}"
-        )
+        raise ValueError(f"split: expected 'train' or 'test', found {split!r}")
     count = _COUNTS[split]
     images = _idx(f"fashion_mnist/{split}-images-{count}.gz")
     labels = _idx(f"fashion_mnist/{split}-labels-{count}.gz")

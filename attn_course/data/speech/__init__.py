@@ -50,9 +50,7 @@ def load(split: str) -> list[Recording]:
     where a file is missing or damaged.
     """
     if split not in SPLITS:
-        raise ValueError(
-            f"split: expected one of {SPLITS}, found {split!r}"
-        )
+        raise ValueError(f"split: expected one of {SPLITS}, found {split!r}")
     waves, rows = _read(split, "ogg")
     return [
         Recording(
