@@ -417,9 +417,12 @@ def agreement(folder: Path = FOLDER) -> list[str]:
         problems.append("README: the lessons are not in order")
     for name in names:
         slug = name[3:]
-        for path in (f"attn_course/{slug}.py", f"tests/test_{slug}.py"):
-            if not (root / path).exists():
-                problems.append(f"{name}: missing {path}")
+        module, tests = f"attn_course/{slug}.py", f"tests/test_{slug}.py"
+        package = f"attn_course/{slug}/__init__.py"
+        if not any((root / path).exists() for path in (module, package)):
+            problems.append(f"{name}: missing {module}")
+        if not (root / tests).exists():
+            problems.append(f"{name}: missing {tests}")
     return problems
 
 

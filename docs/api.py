@@ -24,7 +24,8 @@ def modules() -> dict[str, list[str]]:
     slugs = [name[3:] for name in notebooks.lessons()]
     groups: dict[str, list[str]] = {group: [] for group in GROUPS}
     for slug in slugs:  # in the order of the road
-        if (PACKAGE / f"{slug}.py").exists():
+        package = PACKAGE / slug / "__init__.py"
+        if (PACKAGE / f"{slug}.py").exists() or package.exists():
             groups["Lessons"].append(f"attn_course.{slug}")
     for path in sorted(PACKAGE.glob("*.py")):
         if path.stem not in ("__init__", *slugs):

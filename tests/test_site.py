@@ -231,7 +231,8 @@ def test_every_public_function_of_a_lesson_is_in_the_reference(pages):
         module = importlib.import_module(f"attn_course.{slug}")
         ids = anchors(pages[f"api/attn_course.{slug}.html"])
         for name, thing in vars(module).items():
-            own = getattr(thing, "__module__", None) == module.__name__
+            place = f"{getattr(thing, '__module__', '')}."
+            own = place.startswith(f"{module.__name__}.")  # or in its package
             if own and not name.startswith("_") and inspect.isroutine(thing):
                 assert f"attn_course.{slug}.{name}" in ids
 
