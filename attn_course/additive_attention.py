@@ -24,7 +24,7 @@ from attn_course.scaled_dot_product import (
 )
 
 # Token ids that mean the same in all lessons.
-PAD, START, END, UNKNOWN = 0, 1, 2, 3
+PAD, BOS, EOS, UNK = 0, 1, 2, 3
 ATTENTIONS = (None, "additive", "dot", "general")
 
 
@@ -358,7 +358,7 @@ class EncoderDecoder(nn.Module):
 
         Args:
             memory: what ``encode`` left.
-            target: the tokens so far, ``START`` first (teacher forcing).
+            target: the tokens so far, ``BOS`` first (teacher forcing).
 
         Returns:
             At place i the logits of token i + 1, and the weights over the
@@ -458,12 +458,12 @@ def sequence_loss(
 
 
 def shift_right(expected: Int[Tensor, "batch t"]) -> Int[Tensor, "batch t"]:
-    """Make the decoder's input of what it shall say: ``START``, then the rest.
+    """Make the decoder's input of what it shall say: ``BOS``, then the rest.
 
     At place i it reads the right token i - 1, whatever it would have said
     itself (teacher forcing), and shall say token i.
     """
-    return F.pad(expected, (1, 0), value=START)[:, :-1]
+    return F.pad(expected, (1, 0), value=BOS)[:, :-1]
 
 
 @torch.no_grad()
@@ -472,7 +472,7 @@ def greedy(
 ) -> Int[Tensor, "batch length"]:
     """Translate by taking the likeliest token at each step.
 
-    A sentence ends with ``END``, after which comes padding. ``START``,
+    A sentence ends with ``EOS``, after which comes padding. ``BOS``,
     padding and unknown are never chosen. A model with ``start`` and ``step``
     goes on from its state; any other reads its own words anew each time.
 
@@ -483,7 +483,7 @@ def greedy(
         max_length: how many tokens a translation has at most.
 
     Returns:
-        Token ids without ``START``, of length up to ``max_length``.
+        Token ids without ``BOS``, of length up to ``max_length``.
 
     Raises:
         ValueError: if ``max_length`` is below 1.
@@ -500,7 +500,7 @@ def greedy(
 def _greedy(model: nn.Module, source: Tensor, max_length: int) -> Tensor:
     """Do what ``greedy`` says, with a model in evaluation mode."""
     memory = model.encode(source)
-    tokens = source.new_full((len(source), 1), START)
+    tokens = source.new_full((len(source), 1), BOS)
     done = torch.zeros(len(source), dtype=torch.bool, device=source.device)
     steps = hasattr(model, "step") and hasattr(model, "start")
     state = model.start(memory) if steps else None
@@ -509,10 +509,10 @@ def _greedy(model: nn.Module, source: Tensor, max_length: int) -> Tensor:
             logits, _, state = model.step(memory, state, tokens[:, -1])
         else:
             logits = model.decode(memory, tokens)[0][:, -1]
-        logits[:, [PAD, START, UNKNOWN]] = -torch.inf
+        logits[:, [PAD, BOS, UNK]] = -torch.inf
         best = logits.argmax(dim=-1).masked_fill(done, PAD)  # (batch,)
         tokens = torch.cat([tokens, best[:, None]], dim=1)
-        done = done | (best == END)
+        done = done | (best == EOS)
     return tokens[:, 1:]
 
 
@@ -520,9 +520,9 @@ def exact_match(
     found: Int[Tensor, "batch found_length"],
     expected: Int[Tensor, "batch expected_length"],
 ) -> Bool[Tensor, " batch"]:
-    """Say of each sentence whether every token is right, ``END`` included.
+    """Say of each sentence whether every token is right, ``EOS`` included.
 
-    What comes after the expected ``END`` must be padding; the two may be
+    What comes after the expected ``EOS`` must be padding; the two may be
     padded to different lengths.
 
     Raises:
@@ -548,15 +548,15 @@ class Characters:
     def __init__(self, texts: Iterable[str]) -> None:
         """Collect the characters."""
         self.characters = sorted(set().union(*texts))
-        self.ids = {c: i for i, c in enumerate(self.characters, UNKNOWN + 1)}
+        self.ids = {c: i for i, c in enumerate(self.characters, UNK + 1)}
 
     def __len__(self) -> int:
-        return UNKNOWN + 1 + len(self.characters)
+        return UNK + 1 + len(self.characters)
 
     def encode(self, texts: Sequence[str]) -> Int[Tensor, "batch length"]:
-        """Turn texts into ids, with ``END`` and then padding at their ends.
+        """Turn texts into ids, with ``EOS`` and then padding at their ends.
 
-        A character that is not in the vocabulary becomes ``UNKNOWN``.
+        A character that is not in the vocabulary becomes ``UNK``.
 
         Raises:
             ValueError: if ``texts`` is one text or empty, or one of them is
@@ -572,24 +572,24 @@ class Characters:
                     f"texts: expected texts, got {type(text).__name__}"
                 )
         rows = [
-            torch.tensor([*(self.ids.get(c, UNKNOWN) for c in text), END])
+            torch.tensor([*(self.ids.get(c, UNK) for c in text), EOS])
             for text in texts
         ]
         return rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
 
     def decode(self, tokens: Int[Tensor, "batch length"]) -> list[str]:
-        """Turn ids into texts, each up to its ``END``; unknown becomes "?"."""
+        """Turn ids into texts, each up to its ``EOS``; unknown becomes "?"."""
         texts = []
         for row in tokens.tolist():
-            row = row[: row.index(END)] if END in row else row
-            kept = [i for i in row if i not in (PAD, START)]
+            row = row[: row.index(EOS)] if EOS in row else row
+            kept = [i for i in row if i not in (PAD, BOS)]
             texts.append("".join(self._character(i) for i in kept))
         return texts
 
     def _character(self, number: int) -> str:
-        if not UNKNOWN < number < len(self):
+        if not UNK < number < len(self):
             return "?"
-        return self.characters[number - UNKNOWN - 1]
+        return self.characters[number - UNK - 1]
 
 
 def _at_least_1(**sizes: int) -> None:

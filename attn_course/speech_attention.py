@@ -33,7 +33,7 @@ from torch.nn.utils import rnn
 
 from attn_course import training
 from attn_course.additive_attention import (
-    END,
+    EOS,
     PAD,
     EncoderDecoder,
     Memory,
@@ -358,7 +358,7 @@ def speech_batches(
         ):
             sounds.append(torch.cat([features[row] for row in group]))
             said = [targets[row, : real[row] - 1] for row in group]
-            texts.append(torch.cat([*said, targets.new_tensor([END])]))
+            texts.append(torch.cat([*said, targets.new_tensor([EOS])]))
         x = rnn.pad_sequence(sounds, True)
         counts = torch.tensor([len(one) for one in sounds], device=x.device)
         if change is not None:
@@ -374,20 +374,20 @@ def speech_batches(
 def make_targets(
     vocabulary: Vocabulary, texts: Sequence[str]
 ) -> Int[Tensor, "batch t"]:
-    """Turn texts into word ids, with ``END`` and then padding behind them."""
+    """Turn texts into word ids, with ``EOS`` and then padding behind them."""
     tokens = F.pad(vocabulary.encode(texts), (0, 1), value=PAD)
     ends = (tokens != PAD).sum(dim=1, keepdim=True)
-    return tokens.scatter(1, ends, END)
+    return tokens.scatter(1, ends, EOS)
 
 
 def to_texts(
     vocabulary: Vocabulary, tokens: Int[Tensor, "batch t"]
 ) -> list[str]:
-    """Turn word ids into texts, each up to its ``END``."""
+    """Turn word ids into texts, each up to its ``EOS``."""
     first = len(vocabulary) - len(vocabulary.words)
     texts = []
     for row in tokens.tolist():
-        row = row[: row.index(END)] if END in row else row
+        row = row[: row.index(EOS)] if EOS in row else row
         known = [token - first for token in row if token >= first]
         texts.append(" ".join(vocabulary.words[token] for token in known))
     return texts
@@ -466,10 +466,10 @@ def ctc_loss(
 ) -> Float[Tensor, ""]:
     """Average minus the log of CTC's probability over all words.
 
-    torch's own function, with ``PAD`` as the blank; ``END`` is no word here. A
+    torch's own function, with ``PAD`` as the blank; ``EOS`` is no word here. A
     recording with too few tokens for its words counts 0.
     """
-    words = targets.masked_fill(targets == END, PAD)
+    words = targets.masked_fill(targets == EOS, PAD)
     counts = (words != PAD).sum(dim=1)
     lost = F.ctc_loss(
         logits.log_softmax(dim=-1).transpose(0, 1),  # (tokens, batch, symbols)
@@ -490,7 +490,7 @@ def ctc_greedy(
     """Take the likeliest symbol of each token, then collapse."""
     best = logits.argmax(dim=-1)  # (batch, tokens)
     rows = [
-        torch.tensor([*collapse(row[real].tolist()), END])
+        torch.tensor([*collapse(row[real].tolist()), EOS])
         for row, real in zip(best, mask)
     ]
     return rnn.pad_sequence(rows, True, PAD).to(logits.device)

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attn_course.additive_attention import PAD, UNKNOWN
+from attn_course.additive_attention import PAD, UNK
 from attn_course.data.snippets import SOURCES, Snippet
 from attn_course.scaled_dot_product import scaled_dot_product_attention
 from attn_course.self_attention import sinusoidal_positions
@@ -49,7 +49,7 @@ def words(text: str) -> list[str]:
 class Vocabulary:
     """The words that a model knows, each with a number.
 
-    The numbers 0 to 3 are lesson 05's ``PAD, START, END, UNKNOWN``; the words
+    The numbers 0 to 3 are lesson 05's ``PAD, BOS, EOS, UNK``; the words
     follow, the most frequent first.
     """
 
@@ -79,7 +79,7 @@ class Vocabulary:
     ) -> Int[Tensor, "batch length"]:
         """Return one row of token ids per text, padded to the longest.
 
-        Words that are not known become ``UNKNOWN``. Of a text with more than
+        Words that are not known become ``UNK``. Of a text with more than
         ``most`` words the first ``most`` are read. An empty text is a row of
         padding; every row has one place at least.
 
@@ -93,7 +93,7 @@ class Vocabulary:
                 "[text]"
             )
         rows = [
-            [self.number.get(word, UNKNOWN) for word in words(text)[:most]]
+            [self.number.get(word, UNK) for word in words(text)[:most]]
             for text in texts
         ]
         longest = max([1, *map(len, rows)])

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attn_course.additive_attention import (
-    END,
+    EOS,
     PAD,
-    START,
-    UNKNOWN,
+    BOS,
+    UNK,
     Memory,
     greedy,
 )
@@ -523,7 +523,7 @@ class Transformer(nn.Module):
 
         Args:
             memory: what :meth:`encode` gave.
-            target: token ids, START first (teacher forcing: the true tokens).
+            target: token ids, BOS first (teacher forcing: the true tokens).
             need_weights: give the weights of the cross-attention too.
 
         Raises:
@@ -724,11 +724,11 @@ def reversals(
         held_out: draw from the fifth that is held out, or from the rest.
         low: fewest letters.
         high: most letters.
-        letters: how many there are; their ids start at ``UNKNOWN + 1``.
+        letters: how many there are; their ids start at ``UNK + 1``.
 
     Returns:
-        The source ``a b c END``, the decoder's input ``START c b a``, and
-        what it should say, ``c b a END``; each padded to ``high + 1``.
+        The source ``a b c EOS``, the decoder's input ``BOS c b a``, and
+        what it should say, ``c b a EOS``; each padded to ``high + 1``.
 
     Raises:
         ValueError: if there is nothing to draw, or too few letters and
@@ -740,7 +740,7 @@ def reversals(
             f"{count}, {letters}, {low} and {high}"
         )
     drawn = 100 + (8 if held_out else 2) * count  # more than enough
-    first = UNKNOWN + 1
+    first = UNK + 1
     ids = torch.randint(
         first, first + letters, (drawn, high + 1), generator=generator
     )
@@ -756,12 +756,12 @@ def reversals(
         )
     mirrored = (lengths - 1 - place).clamp(min=0)  # (count, width)
     back = ids.gather(1, mirrored).masked_fill(place >= lengths, PAD)
-    start = torch.full((count, 1), START)
+    start = torch.full((count, 1), BOS)
     target = torch.cat([start, back[:, :-1]], dim=1)
     return (
-        ids.masked_fill(place == lengths, END),
+        ids.masked_fill(place == lengths, EOS),
         target,
-        back.masked_fill(place == lengths, END),
+        back.masked_fill(place == lengths, EOS),
     )
 
 
@@ -772,7 +772,7 @@ def exactly_right(
 ) -> Bool[Tensor, " batch"]:
     """Let the model write by itself, and say which sequences are all right.
 
-    Every token counts, END too: one wrong letter and the sequence is wrong.
+    Every token counts, EOS too: one wrong letter and the sequence is wrong.
     """
     found = greedy(model, source, expected.shape[1])
     missing = expected.shape[1] - found.shape[1]

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attn_course.additive_attention import END, PAD, START, UNKNOWN
+from attn_course.additive_attention import EOS, PAD, BOS, UNK
 
 PLACEHOLDERS = ("{1}", "{2}", "{3}")  # never cut: one piece each
 
@@ -81,8 +81,8 @@ class Tokenizer:
     """Byte-pair pieces by sentencepiece, trained in memory on given texts.
 
     A space becomes the sign "\u2581" at the start of the next piece, so that
-    pieces joined give the text back. The ids 0 to 3 are PAD, START, END and
-    UNKNOWN, as in all lessons; a placeholder such as ``{1}`` is one piece.
+    pieces joined give the text back. The ids 0 to 3 are PAD, BOS, EOS and
+    UNK, as in all lessons; a placeholder such as ``{1}`` is one piece.
 
     Args of the constructor:
         texts: sentences to learn the pieces from.
@@ -111,9 +111,9 @@ class Tokenizer:
                 normalization_rule_name="identity",
                 user_defined_symbols=list(PLACEHOLDERS),
                 pad_id=PAD,
-                bos_id=START,
-                eos_id=END,
-                unk_id=UNKNOWN,
+                bos_id=BOS,
+                eos_id=EOS,
+                unk_id=UNK,
                 num_threads=1,
                 minloglevel=2,  # 0 to 2: all, warnings, errors
             )
@@ -130,7 +130,7 @@ class Tokenizer:
         return self.model.get_piece_size()
 
     def encode(self, text: str) -> list[int]:
-        """Turn a text into ids, with END at its end; any white space is one.
+        """Turn a text into ids, with EOS at its end; any white space is one.
 
         Raises:
             ValueError: if ``text`` is no text.
@@ -139,13 +139,13 @@ class Tokenizer:
             raise ValueError(
                 f"text: expected a text, got {type(text).__name__}"
             )
-        return [*self.model.encode(" ".join(text.split())), END]
+        return [*self.model.encode(" ".join(text.split())), EOS]
 
     def decode(self, ids: Sequence[int] | Tensor) -> str:
-        """Turn ids into a text, up to the first END; unknown becomes "?"."""
+        """Turn ids into a text, up to the first EOS; unknown becomes "?"."""
         ids = ids.tolist() if isinstance(ids, Tensor) else list(ids)
-        ids = ids[: ids.index(END)] if END in ids else ids
-        kept = [i for i in ids if i not in (PAD, START)]
+        ids = ids[: ids.index(EOS)] if EOS in ids else ids
+        kept = [i for i in ids if i not in (PAD, BOS)]
         return self.model.decode(kept).replace("\u2047", "?").strip()
 
     def pieces(self, ids: Sequence[int] | Tensor) -> list[str]:
@@ -234,13 +234,13 @@ def teacher_forcing(
 ) -> tuple[Int[Tensor, "batch t"], Int[Tensor, "batch t"]]:
     """Make what the decoder reads, and what it should say at each place.
 
-    It reads START and all tokens but the last; at each place it should say
+    It reads BOS and all tokens but the last; at each place it should say
     the token that comes next *in the true translation*.
 
     Returns:
         ``(read, expected)``, of the target's shape.
     """
-    start = torch.full_like(target[:, :1], START)
+    start = torch.full_like(target[:, :1], BOS)
     return torch.cat([start, target[:, :-1]], dim=1), target
 
 
@@ -256,7 +256,7 @@ def beam_search(
     """Keep the ``width`` best beginnings at each step, not one alone.
 
     ``score = log p(tokens | source) / length^penalty``: the sum of the log
-    probabilities of all tokens, END included, so that 0 prefers what is short
+    probabilities of all tokens, EOS included, so that 0 prefers what is short
     and 1 compares the mean per token. Finished translations stay in the beam
     as they are, and the unfinished have to beat them. Width 1 is ``greedy``.
 
@@ -295,7 +295,7 @@ def beam_search(
     found = source.new_full((batch, max_length), PAD)
     scores = torch.zeros(batch, device=device)
     here = torch.arange(batch, device=device)  # which are still searched
-    tokens = source.new_full((batch, width, 1), START)
+    tokens = source.new_full((batch, width, 1), BOS)
     # All beginnings are the same at first: only one of them may go on.
     total = torch.full((batch, width), -torch.inf, device=device)
     total[:, 0] = 0.0  # the sum of log probabilities
@@ -307,7 +307,7 @@ def beam_search(
             logits = model.decode(memory, flat)[0][:, -1]
         else:
             logits, _, state = model.step(memory, state, flat[:, -1])
-        logits[:, [PAD, START, UNKNOWN]] = -torch.inf
+        logits[:, [PAD, BOS, UNK]] = -torch.inf
         steps = logits.float().log_softmax(dim=-1)
         steps = steps.unflatten(0, (-1, width))  # (n, width, size)
         # What is finished goes on in one way only, at no cost: with padding.
@@ -321,7 +321,7 @@ def beam_search(
         parent, token = best // steps.shape[2], best % steps.shape[2]
         total = sums.flatten(1).gather(1, best)
         length = lengths.gather(1, parent)
-        done = done.gather(1, parent) | (token == END)
+        done = done.gather(1, parent) | (token == EOS)
         tokens = tokens.gather(1, parent[..., None].expand_as(tokens))
         tokens = torch.cat([tokens, token[..., None]], dim=2)
         found[here, :so_far] = tokens[:, 0, 1:]
@@ -351,8 +351,8 @@ class Explained(NamedTuple):
     """A translation, and what each of its pieces attended to."""
 
     text: str
-    source: list[str]  # the pieces read, END included
-    target: list[str]  # the pieces said, END included
+    source: list[str]  # the pieces read, EOS included
+    target: list[str]  # the pieces said, EOS included
     weights: Float[Tensor, "t s"] | None
     unknown: int  # how many pieces of the source the tokenizer does not know
 
@@ -443,7 +443,7 @@ class Translator:
             self.source.pieces(source[0]),
             self.target.pieces(ids[0]),
             weights,
-            int((source == UNKNOWN).sum()),
+            int((source == UNK).sum()),
         )
 
     def _search(self, source: Tensor, width: int) -> Tensor:

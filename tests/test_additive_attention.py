@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from attn_course.additive_attention import (
     ATTENTIONS,
-    END,
+    EOS,
     PAD,
-    START,
-    UNKNOWN,
+    BOS,
+    UNK,
     AdditiveAttention,
     Characters,
     EncoderDecoder,
@@ -276,11 +276,11 @@ def translator(attention="dot", dim=8, **options):
 
 
 def sentences(lengths, width=None):
-    """Random tokens, END and padding."""
+    """Random tokens, EOS and padding."""
     rows = torch.full((len(lengths), width or max(lengths) + 1), PAD)
     for row, length in zip(rows, lengths):
         row[:length] = torch.randint(4, 12, (length,))
-        row[length] = END
+        row[length] = EOS
     return rows
 
 
@@ -329,7 +329,7 @@ def test_padding_gets_no_weight_and_an_empty_sentence_is_zero(attention):
     memory = model.encode(source)
     assert torch.equal(memory.mask, source != PAD)
     assert not memory.states[2].any()
-    logits, weights = model.decode(memory, torch.tensor([[START, 4]] * 3))
+    logits, weights = model.decode(memory, torch.tensor([[BOS, 4]] * 3))
     assert logits.isfinite().all()
     if attention is None:
         assert weights is None
@@ -350,7 +350,7 @@ def test_no_step_knows_what_comes_later(attention):
     model.embed_target.register_forward_hook(
         lambda *a: vectors.append(a[-1].retain_grad() or a[-1])
     )
-    logits = model(sentences([4]), torch.tensor([[START, 5, 6, 7, 8]]))
+    logits = model(sentences([4]), torch.tensor([[BOS, 5, 6, 7, 8]]))
     logits[0, 2].sum().backward()
     touched = vectors[0].grad[0].abs().sum(-1) > 0
     assert touched.tolist() == [True, True, True, False, False]
@@ -385,7 +385,7 @@ def test_the_encoder_is_torchs_gru():
 
 def test_the_decoder_is_its_formula():
     model = translator("additive")
-    source, target = sentences([4]), torch.tensor([[START, 5, 6]])
+    source, target = sentences([4]), torch.tensor([[BOS, 5, 6]])
     memory = model.encode(source)
     states, _ = model.decoder(model.embed_target(target), memory.summary[None])
     context, weights = model.attention(states, memory.states, memory.states)
@@ -413,7 +413,7 @@ def test_ten_thousand_tokens_are_read():
 
 def test_dropout_acts_in_training_only():
     model = translator(dropout=0.5).eval()
-    source, target = sentences([4]), torch.tensor([[START, 5]])
+    source, target = sentences([4]), torch.tensor([[BOS, 5]])
     assert torch.equal(model(source, target), model(source, target))
     model.train()
     assert not torch.equal(model(source, target), model(source, target))
@@ -443,7 +443,7 @@ def test_bad_targets_are_named(own_errors):
     with pytest.raises(
         ValueError, match="target: expected 2 sentences.*got 1"
     ):
-        model.decode(memory, torch.tensor([[START]]))
+        model.decode(memory, torch.tensor([[BOS]]))
     with pytest.raises(ValueError, match="target: expected ids from 0 to 11"):
         model.decode(memory, torch.full((2, 1), 12))
 
@@ -485,8 +485,8 @@ def test_ids_of_32_bits_train_too():
 
 
 def test_teacher_says_the_token_before():
-    expected = torch.tensor([[5, 6, END], [7, END, PAD]])
-    assert shift_right(expected).tolist() == [[START, 5, 6], [START, 7, END]]
+    expected = torch.tensor([[5, 6, EOS], [7, EOS, PAD]])
+    assert shift_right(expected).tolist() == [[BOS, 5, 6], [BOS, 7, EOS]]
     assert shift_right(expected[:, :0]).shape == (2, 0)
 
 
@@ -498,9 +498,9 @@ def test_greedy_ends_pads_and_needs_no_steps(lengths, max_length):
     found = greedy(model, source, max_length)
     assert model.training and not found.requires_grad
     assert found.shape[0] == len(lengths) and found.shape[1] <= max_length
-    assert not ((found == START) | (found == UNKNOWN)).any()
+    assert not ((found == BOS) | (found == UNK)).any()
     for row in found.tolist():
-        after = row[row.index(END) + 1 :] if END in row else []
+        after = row[row.index(EOS) + 1 :] if EOS in row else []
         assert not any(after)
         assert PAD not in row[: len(row) - len(after)]
 
@@ -516,7 +516,7 @@ def test_greedy_takes_the_likeliest_each_time():
     source = sentences([4])
     found = greedy(model, source, 6)
     logits = model(source, shift_right(found))
-    logits[..., [PAD, START, UNKNOWN]] = -math.inf
+    logits[..., [PAD, BOS, UNK]] = -math.inf
     assert torch.equal(logits.argmax(-1), found)
     with pytest.raises(
         ValueError, match="max_length: expected 1 or more, got 0"
@@ -533,13 +533,13 @@ def test_greedy_leaves_the_mode_even_after_an_error(training):
 
 
 def test_exact_match_wants_every_token(own_errors):
-    expected = torch.tensor([[5, 6, END, PAD]] * 5)
+    expected = torch.tensor([[5, 6, EOS, PAD]] * 5)
     found = torch.tensor(
-        [[5, 6, END], [5, 7, END], [5, END, PAD], [5, 6, 6], [6, 5, END]]
+        [[5, 6, EOS], [5, 7, EOS], [5, EOS, PAD], [5, 6, 6], [6, 5, EOS]]
     )
     assert exact_match(found, expected).tolist() == [True] + [False] * 4
     assert exact_match(expected, found).tolist() == [True] + [False] * 4
-    longer = torch.tensor([[5, 6, END, PAD, 7]])
+    longer = torch.tensor([[5, 6, EOS, PAD, 7]])
     assert not exact_match(longer, expected[:1]).any()
     with pytest.raises(ValueError, match="found: expected 5 sentences, got 1"):
         exact_match(longer, expected)

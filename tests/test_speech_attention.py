@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from transformers import audio_utils
 
 from attn_course import speech_attention as lesson
-from attn_course.additive_attention import END, PAD, START, shift_right
+from attn_course.additive_attention import EOS, PAD, BOS, shift_right
 from attn_course.data import speech
 from attn_course.text_classification import Vocabulary
 from attn_course.widgets import speech_attention as views
@@ -339,7 +339,7 @@ def test_targets_and_back():
     words = vocabulary()
     tokens = lesson.make_targets(words, TEXTS)
     assert tokens.shape == (3, 4)
-    assert (tokens == END).sum(dim=1).tolist() == [1, 1, 1]
+    assert (tokens == EOS).sum(dim=1).tolist() == [1, 1, 1]
     assert (tokens[1] != PAD).sum() == 2
     assert lesson.to_texts(words, tokens) == TEXTS
 
@@ -353,7 +353,7 @@ def test_texts_survive_the_way_there_and_back(rows):
 
 def test_batches_hold_every_recording_once_and_repeat():
     parts = [torch.full((5 + n, lesson.BANDS), n / 20) for n in range(12)]
-    targets = torch.tensor([[n + 4, END] for n in range(12)])
+    targets = torch.tensor([[n + 4, EOS] for n in range(12)])
     batches = lesson.speech_batches(
         parts, targets, 4, change=None, join=False, seed=3
     )
@@ -374,7 +374,7 @@ def test_batches_hold_every_recording_once_and_repeat():
 
 def test_joined_rows_hold_the_same_recordings_one_after_the_other():
     parts = [torch.full((5 + n, lesson.BANDS), n / 20) for n in range(12)]
-    targets = torch.tensor([[n + 4, END] for n in range(12)])
+    targets = torch.tensor([[n + 4, EOS] for n in range(12)])
     batches = lesson.speech_batches(parts, targets, 4, change=None)
     sizes = set()
     for epoch in range(8):
@@ -383,7 +383,7 @@ def test_joined_rows_hold_the_same_recordings_one_after_the_other():
             x, lengths, tokens = batches(step)
             sizes.add(len(x))
             for row, length, text in zip(x, lengths, tokens.tolist()):
-                end = text.index(END)
+                end = text.index(EOS)
                 numbers = [token - 4 for token in text[:end]]
                 whole = torch.cat([parts[n] for n in numbers])
                 assert torch.equal(row[:length], whole)
@@ -443,7 +443,7 @@ def test_three_ways_to_one_ctc_probability(count, target, seed):
 def test_ctc_loss_is_per_word_and_knows_no_end():
     logits = torch.randn(2, 6, 7, dtype=torch.float64)
     mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
-    targets = torch.tensor([[4, 4, END], [5, END, PAD]])
+    targets = torch.tensor([[4, 4, EOS], [5, EOS, PAD]])
     chances = logits.softmax(dim=-1)
     expected = -(
         lesson.ctc_forward(chances[0], [4, 4]).log()
@@ -455,7 +455,7 @@ def test_ctc_loss_is_per_word_and_knows_no_end():
 
 def test_ctc_loss_counts_what_is_too_short_as_0():
     logits = torch.randn(1, 2, 7).requires_grad_()
-    targets = torch.tensor([[4, 4, 5, END]])
+    targets = torch.tensor([[4, 4, 5, EOS]])
     loss = lesson.ctc_loss(logits, torch.ones(1, 2).bool(), targets)
     loss.backward()
     assert loss == 0 and not logits.grad.isnan().any()
@@ -465,7 +465,7 @@ def test_ctc_greedy_ignores_padding():
     best = torch.tensor([[5, 5, 0, 5, 6], [4, 0, 0, 6, 6]])
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     found = lesson.ctc_greedy(F.one_hot(best, 8).float(), mask)
-    assert found.tolist() == [[5, 5, 6, END], [4, END, PAD, PAD]]
+    assert found.tolist() == [[5, 5, 6, EOS], [4, EOS, PAD, PAD]]
 
 
 # --- models -----------------------------------------------------------------
@@ -501,7 +501,7 @@ def test_every_parameter_learns(kind, device):
 def test_the_decoder_does_not_look_ahead_and_its_weights_sum_to_1(kind):
     net = model(kind).eval()
     memory = net.encode(*features())
-    target = torch.tensor([[START, 4, 5, 6]] * 3)
+    target = torch.tensor([[BOS, 4, 5, 6]] * 3)
     logits, weights = net.decode(memory, target)
     assert weights.shape == (3, 4, 10)
     torch.testing.assert_close(weights.sum(-1), torch.ones(3, 4))
@@ -664,7 +664,7 @@ def test_teacher_forcing_and_greedy_agree():
     memory = net.encode(x, torch.tensor([50]))
     written = net.write(memory)
     logits = net.decode(memory, shift_right(written))[0]
-    logits[..., [PAD, START, 3]] = -torch.inf
+    logits[..., [PAD, BOS, 3]] = -torch.inf
     assert torch.equal(logits.argmax(dim=-1), written)
     assert len(lesson.to_texts(words, written)) == 1
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from attn_course import data
 from attn_course import text_classification as lesson
-from attn_course.additive_attention import PAD, UNKNOWN
+from attn_course.additive_attention import PAD, UNK
 from attn_course.data import snippets
 from attn_course.widgets import text_classification as views
 
@@ -198,7 +198,7 @@ def test_vocabulary():
     assert vocabulary.words == ["a", "b"] and len(vocabulary) == 6
     assert "a" in vocabulary and "c" not in vocabulary
     assert vocabulary.encode(["B c a", "", "a"]).tolist() == [
-        [5, UNKNOWN, 4],
+        [5, UNK, 4],
         [PAD] * 3,
         [4, PAD, PAD],
     ]

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from attn_course import training
 from attn_course.additive_attention import (
-    END,
+    EOS,
     PAD,
-    START,
-    UNKNOWN,
+    BOS,
+    UNK,
     Characters,
     Memory,
     greedy,
@@ -74,7 +74,7 @@ def theirs_of(
 
 
 def tokens(batch=2, length=5, size=11):
-    return torch.randint(UNKNOWN + 1, size, (batch, length))
+    return torch.randint(UNK + 1, size, (batch, length))
 
 
 def small(**options):
@@ -496,10 +496,10 @@ def test_greedy_writes_what_decode_scores():
     model, source = small().eval(), tokens(3, 5)
     written = greedy(model, source, 6)
     assert written.shape[0] == 3 and written.shape[1] <= 6
-    start = torch.full((3, 1), START)
+    start = torch.full((3, 1), BOS)
     target = torch.cat([start, written[:, :-1]], dim=1)
     logits, _ = model.decode(model.encode(source), target)
-    logits[..., [PAD, START, UNKNOWN]] = -math.inf
+    logits[..., [PAD, BOS, UNK]] = -math.inf
     real = written != PAD
     assert torch.equal(logits.argmax(-1)[real], written[real])
 
@@ -587,12 +587,12 @@ def test_only_parts_that_are_there_can_be_taken_out():
     st.integers(2, 6), st.floats(0, 1), st.integers(1, 5), st.integers(1, 4)
 )
 def test_smoothed_loss_equals_torchs_and_lesson_05s(size, smoothing, batch, t):
-    size += UNKNOWN
+    size += UNK
     logits = torch.randn(
         batch, t, size, dtype=torch.float64, requires_grad=True
     )
     expected = torch.randint(0, size, (batch, t))
-    expected[0, 0] = END  # at least one that is not padding
+    expected[0, 0] = EOS  # at least one that is not padding
     ours = smoothed_loss(logits, expected, smoothing)
     theirs = F.cross_entropy(
         logits.flatten(0, 1),
@@ -679,14 +679,14 @@ def test_reversals_are_reversed(count, held_out, low, more, letters, seed):
     assert source.shape == target.shape == expected.shape
     assert source.shape == (count, low + more + 1)
     for s, t, e in zip(source.tolist(), target.tolist(), expected.tolist()):
-        n = s.index(END)
+        n = s.index(EOS)
         word = s[:n]
         assert low <= n <= low + more
-        assert all(UNKNOWN < i <= UNKNOWN + letters for i in word)
+        assert all(UNK < i <= UNK + letters for i in word)
         rest = [PAD] * (len(s) - n - 1)
         assert s[n + 1 :] == rest
-        assert t == [START, *word[::-1], *rest]
-        assert e == [*word[::-1], END, *rest]
+        assert t == [BOS, *word[::-1], *rest]
+        assert e == [*word[::-1], EOS, *rest]
         assert (sum(word) % 5 == 0) == held_out
 
 
@@ -741,8 +741,8 @@ class Oracle(nn.Module):
     def decode(self, source, target):
         logits = torch.zeros(*target.shape, 40)
         for row, tokens_in in enumerate(source.tolist()):
-            n = tokens_in.index(END)
-            right = [*tokens_in[:n][::-1], END]
+            n = tokens_in.index(EOS)
+            right = [*tokens_in[:n][::-1], EOS]
             if self.slip and row == 0:
                 right[0] = 39
             for i in range(target.shape[1]):
@@ -759,7 +759,7 @@ def test_exactly_right_counts_every_letter_and_the_end():
     assert found.tolist() == [False] + [True] * 5
     wide = F.pad(expected, (0, 3))
     assert exactly_right(Oracle(), source, wide).all()
-    cut = expected.masked_fill(expected == END, PAD)
+    cut = expected.masked_fill(expected == EOS, PAD)
     assert not exactly_right(Oracle(), source, cut).any()
 
 
@@ -794,14 +794,14 @@ ALPHABET = Characters(["abcdefg"])
 def test_story_tells_what_the_model_writes():
     model = small()
     story = views.tell(model.eval(), ALPHABET, "  BadE ")
-    assert story.source == ["b", "a", "d", "e", "END"]
+    assert story.source == ["b", "a", "d", "e", "EOS"]
     assert 1 <= len(story.written) <= 7
     assert story.weights.shape == (len(story.written), 5)
     torch.testing.assert_close(
         story.weights.sum(-1), torch.ones(len(story.written)).double()
     )
     best = [story.names[i] for i in story.chances.argmax(-1).tolist()]
-    special = {"PAD", "START", "?"}
+    special = {"PAD", "BOS", "?"}
     both = zip(best, story.written)
     assert all(b == w for b, w in both if b not in special)
 
@@ -829,10 +829,10 @@ def test_text_that_does_not_fit_is_explained(text, words):
 
 
 def story(written="cba", end=True):
-    source = [*"abc", "END"]
-    told = [*written, "END"] if end else [*written]
+    source = [*"abc", "EOS"]
+    told = [*written, "EOS"] if end else [*written]
     weights = torch.eye(4)[[2, 1, 0, 3]][: len(told)]
-    names = ["PAD", "START", "END", "?", "a", "b", "c"]
+    names = ["PAD", "BOS", "EOS", "?", "a", "b", "c"]
     chances = torch.full((len(told), 7), 0.05)
     return views.Story(source, told, weights, chances, names)
 
@@ -840,7 +840,7 @@ def story(written="cba", end=True):
 def test_story_in_words_says_right_or_wrong():
     said = views.story_in_words("whole", story(), 2)
     assert said == (
-        "Model: whole. Of abc it makes cba END, which is right. At step 2 it "
+        "Model: whole. Of abc it makes cba EOS, which is right. At step 2 it "
         "writes b and looks most at b, place 2 of 4."
     )
     assert "which is wrong" in views.story_in_words("x", story("cab"), 1)
@@ -852,7 +852,7 @@ def test_picture_hides_what_is_still_to_come(step):
     figure = views.draw_story(story(), step, "whole")
     left, right = figure.axes
     shown = [t.get_text() for t in left.get_yticklabels()]
-    assert shown == ["c", "b", "a", "END"][:step] + [""] * (4 - step)
+    assert shown == ["c", "b", "a", "EOS"][:step] + [""] * (4 - step)
     assert left.images[0].get_array()[step:].sum() == 0
     assert len(right.patches) == 5
     assert left.get_title("left") == "whole: where it looked"

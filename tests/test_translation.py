@@ -16,10 +16,10 @@ from torch import nn
 from attn_course import data, training
 from attn_course import translation as lesson
 from attn_course.additive_attention import (
-    END,
+    EOS,
     PAD,
-    START,
-    UNKNOWN,
+    BOS,
+    UNK,
     EncoderDecoder,
     Memory,
     greedy,
@@ -193,14 +193,14 @@ def test_pieces_give_the_text_back(tokenizers):
         for pair in SPLITS[language, "train"][:500]:
             text = getattr(pair, side)
             ids = tokenizer.encode(text)
-            assert ids[-1] == END and UNKNOWN not in ids
+            assert ids[-1] == EOS and UNK not in ids
             assert tokenizer.decode(ids) == text
 
 
 def test_special_ids_and_placeholders(tokenizers):
     tokenizer = tokenizers["fr", "source"]
     assert len(tokenizer) == 1000
-    assert tokenizer.pieces([PAD, START, END, UNKNOWN]) == [
+    assert tokenizer.pieces([PAD, BOS, EOS, UNK]) == [
         "<pad>",
         "<s>",
         "</s>",
@@ -208,10 +208,10 @@ def test_special_ids_and_placeholders(tokenizers):
     ]
     pieces = tokenizer.pieces(tokenizer.encode("Delete{1}now {2}"))
     assert "{1}" in pieces and "{2}" in pieces
-    assert tokenizer.encode("") == [END] and tokenizer.decode([]) == ""
-    assert UNKNOWN in tokenizer.encode("☃")
+    assert tokenizer.encode("") == [EOS] and tokenizer.decode([]) == ""
+    assert UNK in tokenizer.encode("☃")
     assert "?" in tokenizer.decode(tokenizer.encode("Save ☃ file"))
-    ids = torch.tensor([START, *tokenizer.encode("Save"), PAD, PAD])
+    ids = torch.tensor([BOS, *tokenizer.encode("Save"), PAD, PAD])
     assert tokenizer.decode(ids) == "Save"
 
 
@@ -239,7 +239,7 @@ def test_pad():
 
 @given(st.integers(1, 40), st.integers(1, 7), st.integers(1, 4))
 def test_a_pass_holds_every_pair_once(count, size, pool):
-    pairs = [([i + 4] * (i % 5 + 1), [i + 4, END]) for i in range(count)]
+    pairs = [([i + 4] * (i % 5 + 1), [i + 4, EOS]) for i in range(count)]
     batches = lesson.Batches(pairs, size, pool=pool)
     seen = [i for batch in batches.one_pass() for i in batch]
     assert sorted(seen) == list(range(count))
@@ -264,9 +264,9 @@ def test_batches_repeat_with_the_seed_and_pad_less_when_sorted():
 
 
 def test_teacher_forcing():
-    target = torch.tensor([[7, 8, END], [9, END, PAD]])
+    target = torch.tensor([[7, 8, EOS], [9, EOS, PAD]])
     read, expected = lesson.teacher_forcing(target)
-    assert read.tolist() == [[START, 7, 8], [START, 9, END]]
+    assert read.tolist() == [[BOS, 7, 8], [BOS, 9, EOS]]
     assert torch.equal(expected, target)
 
 
@@ -290,16 +290,16 @@ class Table(nn.Module):
 
 def score_of(model, source, tokens, penalty):
     """The score of one translation, token by token."""
-    read = torch.tensor([[START, *tokens[:-1]]])
+    read = torch.tensor([[BOS, *tokens[:-1]]])
     logits = model.decode(model.encode(source), read)[0][0].clone()
-    logits[:, [PAD, START, UNKNOWN]] = -torch.inf
+    logits[:, [PAD, BOS, UNK]] = -torch.inf
     steps = logits.log_softmax(-1)[range(len(tokens)), tokens]
     return steps.sum().item() / len(tokens) ** penalty
 
 
 def until_end(row):
     row = row.tolist()
-    return row[: row.index(END) + 1] if END in row else row
+    return row[: row.index(EOS) + 1] if EOS in row else row
 
 
 def models(size=9):
@@ -312,7 +312,7 @@ def models(size=9):
     ]
 
 
-SOURCE = torch.tensor([[4, 5, 6, END], [7, END, PAD, PAD], [5, 8, END, PAD]])
+SOURCE = torch.tensor([[4, 5, 6, EOS], [7, EOS, PAD, PAD], [5, 8, EOS, PAD]])
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -335,12 +335,12 @@ def test_exhaustive_beam_finds_the_best_and_greedy_is_never_above(
 ):
     torch.manual_seed(seed)
     model = Table(2 * torch.randn(6, 6))
-    source, longest = torch.tensor([[END]]), 4
+    source, longest = torch.tensor([[EOS]]), 4
     found, score = lesson.beam_search(
         model, source, longest, width=200, penalty=penalty
     )
     every = [
-        (*start, END)
+        (*start, EOS)
         for n in range(longest)
         for start in itertools.product((4, 5), repeat=n)
     ] + list(itertools.product((4, 5), repeat=longest))
@@ -370,13 +370,13 @@ def test_a_sentence_is_translated_alike_alone_and_in_a_batch(number, width):
 
 def test_beam_escapes_where_greedy_is_caught():
     table = torch.full((6, 6), -torch.inf)
-    table[START, 4], table[START, 5] = np.log(0.6), np.log(0.4)
-    table[4, [4, 5, END]] = torch.tensor([0.4, 0.3, 0.3]).log()
-    table[5, [4, 5, END]] = torch.tensor([0.05, 0.05, 0.9]).log()
-    model, source = Table(table), torch.tensor([[END]])
+    table[BOS, 4], table[BOS, 5] = np.log(0.6), np.log(0.4)
+    table[4, [4, 5, EOS]] = torch.tensor([0.4, 0.3, 0.3]).log()
+    table[5, [4, 5, EOS]] = torch.tensor([0.05, 0.05, 0.9]).log()
+    model, source = Table(table), torch.tensor([[EOS]])
     assert greedy(model, source, 5).tolist() == [[4] * 5]
     found, score = lesson.beam_search(model, source, 5, width=2, penalty=0)
-    assert until_end(found[0]) == [5, END]
+    assert until_end(found[0]) == [5, EOS]
     assert score.exp().item() == pytest.approx(0.36)
 
 

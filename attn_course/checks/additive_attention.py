@@ -276,7 +276,7 @@ def teacher(answer):
         return fn
 
     def cleared(x):
-        """Cut END off too, instead of the last column."""
+        """Cut EOS off too, instead of the last column."""
         shifted = torch.cat([torch.ones_like(x[:, :1]), x[:, :-1]], dim=1)
         return torch.where(shifted == 2, torch.zeros_like(x), shifted)
 
@@ -296,10 +296,10 @@ def teacher(answer):
         answer,
         oracle=_oracle_teacher,
         cases=[
-            Case((torch.tensor([[7, 9, 2]]),), "7 9 END"),
+            Case((torch.tensor([[7, 9, 2]]),), "7 9 EOS"),
             Case(
                 (torch.tensor([[5, 6, 2, 0], [7, 4, 8, 2]]),),
-                "5 6 END PAD and 7 4 8 END",
+                "5 6 EOS PAD and 7 4 8 EOS",
             ),
             Case((torch.tensor([[2], [9], [2]]),), "three rows of one token"),
         ],
@@ -315,33 +315,33 @@ def teacher(answer):
             ),
             Mistake(
                 lambda x: x[:, :-1],
-                "START is missing: put a column of 1 in front",
+                "BOS is missing: put a column of 1 in front",
             ),
             Mistake(
                 joined(0, lambda x: x[:, :-1]),
-                "the first column is padding (0): it must be START, which is 1",
+                "the first column is padding (0): it must be BOS, which is 1",
             ),
             Mistake(
                 joined(2, lambda x: x[:, :-1]),
-                "the first column is END (2): it must be START, which is 1",
+                "the first column is EOS (2): it must be BOS, which is 1",
             ),
             Mistake(
                 joined(3, lambda x: x[:, :-1]),
-                "the first column is unknown (3): it must be START, which is 1",
+                "the first column is unknown (3): it must be BOS, which is 1",
             ),
             Mistake(
                 rolled,
-                "roll brings the last token to the front: START must stand "
+                "roll brings the last token to the front: BOS must stand "
                 "there",
             ),
             Mistake(
                 lambda x: torch.roll(x, 1),
                 "roll without dims runs from one row into the next, and brings "
-                "the last token to the front: START must stand there",
+                "the last token to the front: BOS must stand there",
             ),
             Mistake(
                 over_first,
-                "START has replaced the first token: the others must move one "
+                "BOS has replaced the first token: the others must move one "
                 "place",
             ),
             Mistake(
@@ -351,12 +351,12 @@ def teacher(answer):
             ),
             Mistake(
                 lambda x: x[:, 1:],
-                "the first token is cut off: cut the last, and put START in "
+                "the first token is cut off: cut the last, and put BOS in "
                 "front",
             ),
             Mistake(
                 joined(1, lambda x: x[:, 1:]),
-                "START has replaced the first token: the others must move one "
+                "BOS has replaced the first token: the others must move one "
                 "place",
             ),
             Mistake(
@@ -370,8 +370,8 @@ def teacher(answer):
             ),
             Mistake(
                 cleared,
-                "END is removed too: only the last column goes, whatever it "
-                "holds; the loss does not look at what follows END",
+                "EOS is removed too: only the last column goes, whatever it "
+                "holds; the loss does not look at what follows EOS",
             ),
             Mistake(
                 lambda x: torch.cat(
@@ -382,7 +382,7 @@ def teacher(answer):
             ),
             Mistake(
                 lambda x: torch.cat([x[:, :-1], torch.ones_like(x[:, :1])], 1),
-                "START stands at the end: put it in front",
+                "BOS stands at the end: put it in front",
             ),
         ],
         praise="at each place the right token before it",

@@ -378,7 +378,7 @@ def delete(answer):
                 "has scores of its own",
             ),
             Mistake(
-                _unknown, "the words become UNKNOWN: take them out instead"
+                _unknown, "the words become UNK: take them out instead"
             ),
             Mistake(
                 _sorted,

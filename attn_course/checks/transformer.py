@@ -338,7 +338,7 @@ def _oracle_input(expected):
 
 
 def decoder_input(answer):
-    """Exercise 3: START in front, END out."""
+    """Exercise 3: BOS in front, EOS out."""
     rows = torch.tensor(
         [[9, 8, 7, 2, 0], [6, 5, 2, 0, 0], [4, 9, 5, 7, 2], [2, 0, 0, 0, 0]]
     )
@@ -354,13 +354,13 @@ def decoder_input(answer):
         answer,
         oracle=_oracle_input,
         cases=[
-            Case((rows[:1],), "9 8 7 END PAD"),
+            Case((rows[:1],), "9 8 7 EOS PAD"),
             Case((rows,), "four rows of different length"),
             Case(
                 (torch.tensor([[7, 2, 0, 0], [4, 9, 5, 2]]),),
-                "7 END PAD PAD and 4 9 5 END",
+                "7 EOS PAD PAD and 4 9 5 EOS",
             ),
-            Case((torch.tensor([[5, 2]]),), "5 END"),
+            Case((torch.tensor([[5, 2]]),), "5 EOS"),
         ],
         mistakes=[
             Mistake(
@@ -369,12 +369,12 @@ def decoder_input(answer):
             ),
             Mistake(
                 joined,
-                "END is still in it: after END nothing is written, so make it "
+                "EOS is still in it: after EOS nothing is written, so make it "
                 "PAD",
             ),
             Mistake(
                 lambda x: x.roll(1, 1),
-                "START is missing: roll brings the last token to the front",
+                "BOS is missing: roll brings the last token to the front",
             ),
             Mistake(
                 lambda x: x.roll(-1, 1),
@@ -403,19 +403,19 @@ def decoder_input(answer):
             ),
             Mistake(
                 lambda x: without_end(joined(x, first=0)),
-                "the first column must be START, the id 1 (0 is padding; "
+                "the first column must be BOS, the id 1 (0 is padding; "
                 "roll brings the last token there)",
             ),
             Mistake(
-                lambda x: joined(x, first=2), "START is the id 1; 2 is END"
+                lambda x: joined(x, first=2), "BOS is the id 1; 2 is EOS"
             ),
             Mistake(
                 lambda x: without_end(joined(x, first=2)),
-                "START is the id 1; 2 is END",
+                "BOS is the id 1; 2 is EOS",
             ),
             Mistake(
                 without_end,
-                "nothing has moved: put START in front and cut off the last "
+                "nothing has moved: put BOS in front and cut off the last "
                 "column",
             ),
             Mistake(
@@ -425,14 +425,14 @@ def decoder_input(answer):
             ),
             Mistake(
                 lambda x: joined(x).masked_fill(joined(x) == 2, 1),
-                "END has become START: make it PAD",
+                "EOS has become BOS: make it PAD",
             ),
             Mistake(
                 lambda x: joined(x.flip(1), rest=slice(1, None)),
                 "it is turned round: the task did that already, only move it",
             ),
         ],
-        praise="moved by one, START in front, END gone",
+        praise="moved by one, BOS in front, EOS gone",
     )
 
 
@@ -467,10 +467,10 @@ def decoder_mask(answer):
         answer,
         oracle=_oracle_mask,
         cases=[
-            Case((rows[:1],), "START 7 PAD PAD"),
+            Case((rows[:1],), "BOS 7 PAD PAD"),
             Case((rows,), "five rows"),
             Case((rows[:4, :3],), "four rows of length 3"),
-            Case((rows[1:2, :1],), "START alone"),
+            Case((rows[1:2, :1],), "BOS alone"),
         ],
         mistakes=[
             Mistake(

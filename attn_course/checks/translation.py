@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
 
-PAD, START, END = 0, 1, 2
+PAD, BOS, EOS = 0, 1, 2
 
 
 def third_merge(answer):
@@ -116,7 +116,7 @@ def _oracle_shift(target):
     read = torch.empty_like(target)
     for row in range(target.shape[0]):
         for at in range(target.shape[1]):
-            read[row, at] = START if at == 0 else target[row, at - 1]
+            read[row, at] = BOS if at == 0 else target[row, at - 1]
     return read, target.clone()
 
 
@@ -130,70 +130,70 @@ def shift(answer):
         answer,
         oracle=_oracle_shift,
         cases=[
-            Case((torch.tensor([[7, 8, END]]),), "one target [7, 8, 2]"),
-            Case((torch.tensor([[5, 6, 9, END], [4, END, PAD, PAD]]),)),
-            Case((torch.tensor([[END], [END], [END]]),), "only END"),
+            Case((torch.tensor([[7, 8, EOS]]),), "one target [7, 8, 2]"),
+            Case((torch.tensor([[5, 6, 9, EOS], [4, EOS, PAD, PAD]]),)),
+            Case((torch.tensor([[EOS], [EOS], [EOS]]),), "only EOS"),
         ],
         mistakes=[
             Mistake(
                 lambda t: (t[:, :-1], t[:, 1:]),
-                "START is missing: the first token must be said too, after "
-                "START",
+                "BOS is missing: the first token must be said too, after "
+                "BOS",
             ),
             Mistake(
-                lambda t: (shifted(START)(t)[0], t[:, 1:]),
+                lambda t: (shifted(BOS)(t)[0], t[:, 1:]),
                 "what it reads is right; what it should say is the target as "
-                "it is, since its first token comes after START",
+                "it is, since its first token comes after BOS",
             ),
             Mistake(
-                lambda t: (shifted(START)(t)[0], F.pad(t[:, 1:], (0, 1))),
+                lambda t: (shifted(BOS)(t)[0], F.pad(t[:, 1:], (0, 1))),
                 "what it reads is right; what it should say is the target as "
-                "it is, since its first token comes after START",
+                "it is, since its first token comes after BOS",
             ),
             Mistake(
                 lambda t: (
-                    shifted(START)(t)[0].masked_fill(
-                        shifted(START)(t)[0] == END, PAD
+                    shifted(BOS)(t)[0].masked_fill(
+                        shifted(BOS)(t)[0] == EOS, PAD
                     ),
                     t,
                 ),
-                "that is lesson 06's: here END stays in what is read, as "
+                "that is lesson 06's: here EOS stays in what is read, as "
                 "every other token does",
             ),
             Mistake(
                 lambda t: (t, t),
                 "the decoder reads the very token that it should say: put "
-                "START before it",
+                "BOS before it",
             ),
             Mistake(
                 lambda t: (t.roll(1, 1), t),
-                "roll puts the last token in front: START belongs there",
+                "roll puts the last token in front: BOS belongs there",
             ),
             Mistake(
                 lambda t: (
-                    torch.cat([t[:, 1:], torch.full_like(t[:, :1], START)], 1),
+                    torch.cat([t[:, 1:], torch.full_like(t[:, :1], BOS)], 1),
                     t,
                 ),
                 "it is shifted the other way: the decoder would see the "
                 "token after the one it should say",
             ),
             Mistake(
-                lambda t: (t, shifted(START)(t)[0]),
+                lambda t: (t, shifted(BOS)(t)[0]),
                 "the two are exchanged: read first, expected second",
             ),
             Mistake(
-                lambda t: (F.pad(t, (1, 0), value=START), t),
+                lambda t: (F.pad(t, (1, 0), value=BOS), t),
                 "what is read is too long by one: drop the last token, "
                 "nothing comes after it",
             ),
             Mistake(
                 shifted(PAD),
                 "it starts with padding, which counts as "
-                "nothing: start with START (1)",
+                "nothing: start with BOS (1)",
             ),
-            Mistake(shifted(END), "it starts with END (2): use START (1)"),
+            Mistake(shifted(EOS), "it starts with EOS (2): use BOS (1)"),
         ],
-        praise="START and all but the last; the tokens themselves",
+        praise="BOS and all but the last; the tokens themselves",
     )
 
 

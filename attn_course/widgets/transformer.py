@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from attn_course import plotting
-from attn_course.additive_attention import START, Characters, greedy
+from attn_course.additive_attention import BOS, Characters, greedy
 from attn_course.transformer import Transformer
 from attn_course.widgets import Explorer, explore
 
@@ -26,8 +26,8 @@ FILLS = {
 class Story(NamedTuple):
     """What a model wrote, and where it looked while it wrote."""
 
-    source: list[str]  # letters, then "END"
-    written: list[str]  # what it wrote, "END" too if it came to that
+    source: list[str]  # letters, then "EOS"
+    written: list[str]  # what it wrote, "EOS" too if it came to that
     weights: Float[Tensor, "t s"]  # last cross-attention, mean over heads
     chances: Float[Tensor, "t size"]  # of every token, at each step
     names: list[str]  # of the tokens
@@ -43,7 +43,7 @@ def tell(model: Transformer, alphabet: Characters, text: str) -> Story:
             or more than it has positions for; the message says which.
     """
     text = text.strip().lower()
-    longest = model.max_length - 1  # END needs a place too
+    longest = model.max_length - 1  # EOS needs a place too
     if not text:
         raise ValueError("type at least one letter")
     if len(text) > longest:
@@ -61,14 +61,14 @@ def tell(model: Transformer, alphabet: Characters, text: str) -> Story:
     source = alphabet.encode([text]).to(place)  # (1, s)
     with torch.no_grad():
         written = greedy(model, source, min(len(text) + 3, longest))
-        start = torch.full((1, 1), START, device=place)
+        start = torch.full((1, 1), BOS, device=place)
         target = torch.cat([start, written[:, :-1]], dim=1)
         logits, weights = model.decode(
             model.encode(source), target, need_weights=True
         )
-    names = ["PAD", "START", "END", "?", *alphabet.characters]
+    names = ["PAD", "BOS", "EOS", "?", *alphabet.characters]
     return Story(
-        [*text, "END"],
+        [*text, "EOS"],
         [names[i] for i in written[0].tolist()],
         weights[-1, 0].mean(dim=0).cpu(),
         logits[0].softmax(dim=-1).cpu(),
@@ -147,7 +147,7 @@ def draw_story(story: Story, step: int, title: str = "") -> Figure:
 
 def story_in_words(name: str, story: Story, step: int) -> str:
     """Say what the figure shows, for who cannot see it."""
-    wanted = [*reversed(story.source[:-1]), "END"]
+    wanted = [*reversed(story.source[:-1]), "EOS"]
     right = story.written == wanted
     best = int(story.weights[step - 1].argmax())
     return (

@@ -43,8 +43,8 @@ class Drawing(plotting.Picture):
 
 
 def readable(piece: str) -> str:
-    """Name a piece for people: END, unknown, or as it is."""
-    return {"</s>": "END", "<unk>": "?", "<s>": "START"}.get(piece, piece)
+    """Name a piece for people: EOS, unknown, or as it is."""
+    return {"</s>": "EOS", "<unk>": "?", "<s>": "BOS"}.get(piece, piece)
 
 
 def alignment(

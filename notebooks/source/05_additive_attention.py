@@ -25,8 +25,8 @@ from torch.nn import functional as F
 
 from attn_course import checks, plotting, session, training
 from attn_course.additive_attention import (
-    END,
-    START,
+    EOS,
+    BOS,
     Characters,
     EncoderDecoder,
     exact_match,
@@ -47,7 +47,7 @@ session.start(0)
 # 2014).
 #
 # ```
-# 7 1 4 END  ->  encoder  ->  [ summary ]  ->  decoder  ->  7 1 4 END
+# 7 1 4 EOS  ->  encoder  ->  [ summary ]  ->  decoder  ->  7 1 4 EOS
 # ```
 #
 # The summary has the same size for 3 tokens and for 30. (Our encoder, a GRU,
@@ -59,13 +59,13 @@ session.start(0)
 # to understand; everything to remember. A digit more is ten times as many
 # possible rows.
 #
-# Digits are tokens 4 to 13. Tokens 0 to 3 are padding, START, END and
+# Digits are tokens 4 to 13. Tokens 0 to 3 are padding, BOS, EOS and
 # unknown, in every lesson from here on.
 
 # %%
 def digits(count, length, generator):
     rows = torch.randint(4, 14, (count, length), generator=generator)
-    return F.pad(rows, (0, 1), value=END)  # (count, length + 1)
+    return F.pad(rows, (0, 1), value=EOS)  # (count, length + 1)
 
 # %% [markdown]
 # The decoder writes the next token when it knows those before. What does it
@@ -78,9 +78,9 @@ print("decoder reads:", shift_right(expected))
 
 # %% [markdown]
 # In training the decoder reads the *right* token before each place, whatever
-# it would have said itself: START, then the row, moved by one. This is
+# it would have said itself: BOS, then the row, moved by one. This is
 # **teacher forcing**. In use there is no teacher, and it reads its own words:
-# `greedy` takes the likeliest token, again and again, until END.
+# `greedy` takes the likeliest token, again and again, until EOS.
 #
 # A row counts only if **every** token is right: *exact match*.
 
@@ -370,7 +370,7 @@ plotting.show(
 # How it does it can be seen. One row of seven digits:
 
 # %%
-row = F.pad(torch.tensor([[3, 1, 4, 1, 5, 9, 2]]) + 4, (0, 1), value=END)
+row = F.pad(torch.tensor([[3, 1, 4, 1, 5, 9, 2]]) + 4, (0, 1), value=EOS)
 model = models["attention (dot)"]
 with torch.no_grad():
     _, weights = model.decode(model.encode(row), shift_right(row))
@@ -528,7 +528,7 @@ for number in (0, 2, 5, 8, 10, 14, 16, 19):
 
 # %% [markdown]
 # To the model a date is a row of characters. A `Characters` gives each its
-# number; every text ends with END, and the shorter ones in a batch are filled
+# number; every text ends with EOS, and the shorter ones in a batch are filled
 # up with padding.
 
 # %%
@@ -906,9 +906,9 @@ checks.additive_attention.scores(my_scores)
 # %% [markdown]
 # ### Exercise 3: what the teacher says (10 min, medium)
 #
-# From `expected` (batch, t), the tokens to be written (END and padding
+# From `expected` (batch, t), the tokens to be written (EOS and padding
 # included), make the decoder's input of the *same shape*: at each place the
-# token before it, and START = 1 at the first. Do not call `shift_right`.
+# token before it, and BOS = 1 at the first. Do not call `shift_right`.
 
 # %%
 def my_teacher(expected):
@@ -921,14 +921,14 @@ checks.additive_attention.teacher(my_teacher)
 # <details><summary>Hint</summary>
 #
 # The last token of `expected` is never read: nothing comes after it. Cut it
-# off, and put a column of START in front: `torch.cat` along `dim=1`.
+# off, and put a column of BOS in front: `torch.cat` along `dim=1`.
 #
 # </details>
 
 # %% tags=["solution"]
 # Solution
 def my_teacher(expected):
-    first = torch.full_like(expected[:, :1], START)  # (batch, 1)
+    first = torch.full_like(expected[:, :1], BOS)  # (batch, 1)
     return torch.cat([first, expected[:, :-1]], dim=1)  # (batch, t)
 
 

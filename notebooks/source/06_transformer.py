@@ -41,7 +41,7 @@ session.start(0)
 # %%
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 alphabet = Characters([LETTERS])
-names = ["-", "START", "END", "?", *LETTERS]
+names = ["-", "BOS", "EOS", "?", *LETTERS]
 
 
 def show(tokens):
@@ -59,11 +59,11 @@ for one in range(3):
 # Three rows for each sequence; `-` is padding.
 #
 # - The encoder reads the **source**.
-# - The decoder reads the **target**: START, then the right letters.
+# - The decoder reads the **target**: BOS, then the right letters.
 # - After each of them it must say the next one: the row **expected**.
 #
-# So the target is the expected row, moved one to the right, END left out. (Lesson
-# 05 left it in, which changes nothing: after END nothing is learned.) All steps are
+# So the target is the expected row, moved one to the right, EOS left out. (Lesson
+# 05 left it in, which changes nothing: after EOS nothing is learned.) All steps are
 # trained at once, each with the right beginning: *teacher forcing* (lesson
 # 05).
 #
@@ -715,7 +715,7 @@ plotting.show(
 #
 # 700 batches of 64 sequences, 4 to 9 letters each; 7 to 25 seconds on one
 # processor core. The test is strict: the model writes **by itself**
-# (lesson 05's `greedy`), and every letter and the END must be right.
+# (lesson 05's `greedy`), and every letter and the EOS must be right.
 
 # %%
 def loss(model, batch):
@@ -779,7 +779,7 @@ def mirrored_share(model):
             model.encode(test[0]), test[1], need_weights=True
         )  # (layers, batch, heads, t, s)
     looked = weights[-1].mean(dim=1).argmax(dim=-1)  # (batch, t)
-    letter = test[2] > names.index("?")  # no PAD, START, END
+    letter = test[2] > names.index("?")  # no PAD, BOS, EOS
     count = letter.sum(dim=1, keepdim=True)  # letters per sequence
     step = torch.arange(test[2].shape[1])
     hit = looked == count - 1 - step
@@ -967,8 +967,8 @@ checks.transformer.decoder_layer(my_decoder_layer)
 # %% [markdown]
 # ### Exercise 3: the decoder's input (8 min, easy)
 #
-# From `expected` (batch, t), rows like `c b a END PAD`, make the decoder's
-# input: `START c b a PAD`. PAD, START and END are 0, 1 and 2. END never goes in:
+# From `expected` (batch, t), rows like `c b a EOS PAD`, make the decoder's
+# input: `BOS c b a PAD`. PAD, BOS and EOS are 0, 1 and 2. EOS never goes in:
 # after it nothing is written.
 
 # %%
@@ -981,8 +981,8 @@ checks.transformer.decoder_input(my_decoder_input)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Cut off the last column, put a column of START before the rest, then turn
-# every END into PAD (`masked_fill`).
+# Cut off the last column, put a column of BOS before the rest, then turn
+# every EOS into PAD (`masked_fill`).
 #
 # </details>
 
@@ -1092,7 +1092,7 @@ assert session.quick() or (shares[9] >= 0.95 and shares[12] <= 0.05)
 # <details><summary>Answer</summary>
 #
 # It fails. Places 11 to 13 were never seen in training, and place 10 held only
-# END, so nothing was learned about "look at place 12 first". The model has not
+# EOS, so nothing was learned about "look at place 12 first". The model has not
 # learned *reversing*, it has learned a table of places for lengths 4 to 9;
 # lesson 03 measured the same of sinusoidal positions.
 #

@@ -218,8 +218,8 @@ for text in ("Save the file", "Reopened notebooks", "Delete {1}?", "Schön ☃")
 
 # %% [markdown]
 # A thousand pieces, and only signs that never occurred are unknown: `<unk>`.
-# `<s>` (below) is START, `</s>` is END. The ids 0 to 3 are PAD, START, END and
-# UNKNOWN, as in lesson 05.
+# `<s>` (below) is BOS, `</s>` is EOS. The ids 0 to 3 are PAD, BOS, EOS and
+# UNK, as in lesson 05.
 #
 # ## Padding, and teacher forcing
 #
@@ -368,32 +368,32 @@ assert session.quick() or order == list(makers)[::-1]
 # two words, A and B, with all probabilities in the table:
 
 # %%
-A, B = 4, 5  # 0 to 3 are PAD, START, END and UNKNOWN
+A, B = 4, 5  # 0 to 3 are PAD, BOS, EOS and UNK
 P = torch.zeros(6, 6)  # row: the last token; column: the next
-P[recurrent.START, [A, B]] = torch.tensor([0.6, 0.4])
-P[A, [A, B, recurrent.END]] = torch.tensor([0.4, 0.3, 0.3])
-P[B, [A, B, recurrent.END]] = torch.tensor([0.05, 0.05, 0.9])
+P[recurrent.BOS, [A, B]] = torch.tensor([0.6, 0.4])
+P[A, [A, B, recurrent.EOS]] = torch.tensor([0.4, 0.3, 0.3])
+P[B, [A, B, recurrent.EOS]] = torch.tensor([0.05, 0.05, 0.9])
 
 # %%
 print("A A A A: ", f"{0.6 * 0.4 * 0.4 * 0.4:.4f}, and not yet at an end")
-print("A B END: ", f"{0.6 * 0.3 * 0.9:.4f}")
-print("B END:   ", f"{0.4 * 0.9:.4f}")
+print("A B EOS: ", f"{0.6 * 0.3 * 0.9:.4f}")
+print("B EOS:   ", f"{0.4 * 0.9:.4f}")
 
 # %% [markdown]
 # Greedy says A, since 0.6 > 0.4, and then never finds its way out. Had it
-# stopped at once, A END, it would have 0.6 times 0.3 = 0.18: still half of
-# B END. The likeliest sentence begins with the *less* likely word. **Beam
+# stopped at once, A EOS, it would have 0.6 times 0.3 = 0.18: still half of
+# B EOS. The likeliest sentence begins with the *less* likely word. **Beam
 # search** keeps the best `width` beginnings at each step:
 
 # %%
-beam = [((recurrent.START,), 1.0)]
+beam = [((recurrent.BOS,), 1.0)]
 for step in range(3):
     longer = []
     for said, p in beam:
-        if said[-1] == recurrent.END:
+        if said[-1] == recurrent.EOS:
             longer.append((said, p))  # finished: stays as it is
             continue
-        for token in (A, B, recurrent.END):
+        for token in (A, B, recurrent.EOS):
             longer.append(((*said, token), p * P[said[-1], token].item()))
     beam = sorted(longer, key=lambda item: -item[1])[:2]
     print([(said[1:], round(p, 4)) for said, p in beam])
@@ -415,7 +415,7 @@ class Table(torch.nn.Module):
 
 
 # %%
-nothing = torch.tensor([[recurrent.END]])
+nothing = torch.tensor([[recurrent.EOS]])
 print("greedy:", recurrent.greedy(Table(), nothing, 5).tolist())
 tokens, score = lesson.beam_search(Table(), nothing, 5, width=2, penalty=0)
 print("beam 2:", tokens.tolist(), f"probability {score.exp().item():.2f}")
@@ -767,8 +767,8 @@ checks.translation.small_bleu(small)
 # ### Exercise 3: teacher forcing (10 min, medium)
 #
 # Write it: from `target`, ids `(batch, t)`, make what the decoder reads and
-# what it should say, both `(batch, t)`. START has the id 1. Do not change
-# `target`. END may stay in what is read (lesson 06 took it out): what comes
+# what it should say, both `(batch, t)`. BOS has the id 1. Do not change
+# `target`. EOS may stay in what is read (lesson 06 took it out): what comes
 # after it is padding, and the loss does not count that.
 
 # %%
@@ -781,7 +781,7 @@ checks.translation.shift(my_teacher_forcing)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# A column of START, then all columns but the last: `torch.cat(..., dim=1)`.
+# A column of BOS, then all columns but the last: `torch.cat(..., dim=1)`.
 #
 # </details>
 

@@ -94,7 +94,7 @@ for task, choose in CHOOSE.items():
 # A text is cut into words, in small letters (the product texts have no
 # capitals, which would give them away). Every word gets a number. Number 3
 # stands for any word that training has seen only once or never, number 0 is
-# padding. (1 and 2, START and END in lesson 05, are not needed here.)
+# padding. (1 and 2, BOS and EOS in lesson 05, are not needed here.)
 
 # %%
 small = tc.Vocabulary(["great film", "great camera", "the film"])

@@ -251,7 +251,7 @@ WRONG = {
         (lambda t, s, k: right_delete(t, s.abs(), k), "do not take abs"),
         (keeps_top, "keeps the highest"),
         (first_texts_places, "scores of its own"),
-        (to_unknown, "UNKNOWN"),
+        (to_unknown, "UNK"),
         (by_score, "order of the text"),
         (first_words, "first words"),
         (by_number, "token numbers"),

@@ -3,22 +3,22 @@
 import torch
 from torch.nn import functional as F
 
-START, PAD, END = 1, 0, 2
+BOS, PAD, EOS = 1, 0, 2
 
 
 def loop_shift(target):
-    read = [[START, *row[:-1]] for row in target.tolist()]
+    read = [[BOS, *row[:-1]] for row in target.tolist()]
     return torch.tensor(read), target.clone()
 
 
 def roll_shift(target):
     read = target.roll(1, dims=1)
-    read[:, 0] = START
+    read[:, 0] = BOS
     return read, target
 
 
 def pad_shift(target):
-    return F.pad(target, (1, -1), value=START), target
+    return F.pad(target, (1, -1), value=BOS), target
 
 
 def no_start(target):
@@ -34,7 +34,7 @@ def only_rolled(target):
 
 
 def looks_ahead(target):
-    start = torch.full_like(target[:, :1], START)
+    start = torch.full_like(target[:, :1], BOS)
     return torch.cat([target[:, 1:], start], dim=1), target
 
 
@@ -43,7 +43,7 @@ def swapped(target):
 
 
 def longer(target):
-    start = torch.full_like(target[:, :1], START)
+    start = torch.full_like(target[:, :1], BOS)
     return torch.cat([start, target], dim=1), target
 
 
@@ -52,17 +52,17 @@ def starts_with_pad(target):
 
 
 def starts_with_end(target):
-    return F.pad(target, (1, -1), value=END), target
+    return F.pad(target, (1, -1), value=EOS), target
 
 
 def changes_it(target):
-    target[:, 0] = START
+    target[:, 0] = BOS
     return target, target
 
 
 def without_end(target):
     read = roll_shift(target)[0]
-    return torch.where(read == END, PAD, read), target
+    return torch.where(read == EOS, PAD, read), target
 
 
 def topk_step(total, steps):
@@ -188,21 +188,21 @@ WRONG = {
         ("70.71", "expected numbers"),
     ],
     "shift": [
-        (no_start, "START"),
+        (no_start, "BOS"),
         (not_shifted, "reads the very token"),
         (only_rolled, "last token"),
         (looks_ahead, "other way"),
         (swapped, "exchanged"),
         (longer, "drop the last"),
         (starts_with_pad, "padding"),
-        (starts_with_end, "END"),
+        (starts_with_end, "EOS"),
         (changes_it, "in place"),
         (lambda t: (loop_shift(t)[0], t[:, 1:]), "what it reads is right"),
         (
             lambda t: (pad_shift(t)[0], F.pad(t[:, 1:], (0, 1))),
             "what it reads is right",
         ),
-        (without_end, "END stays"),
+        (without_end, "EOS stays"),
         (lambda target: target, "2 results"),
     ],
     "beam_step": [
