@@ -4,7 +4,7 @@ Reading order: ``additive_scores`` and ``general_scores`` compare queries with
 keys, ``AdditiveAttention`` and ``LuongAttention`` make layers of them,
 ``EncoderDecoder`` is a translator with either, or with none; ``shift_right``
 and ``sequence_loss`` train it, ``greedy`` translates, ``exact_match`` judges,
-``Characters`` turns text into token ids and back. Lessons 06 and 07 use the
+``CharTokenizer`` turns text into token ids and back. Lessons 06 and 07 use the
 same tokens, ``Memory``, loss and ``greedy``.
 """
 
@@ -538,7 +538,7 @@ def exact_match(
     return (found == expected).all(dim=1)
 
 
-class Characters:
+class CharTokenizer:
     """A vocabulary of single characters, after the four special tokens.
 
     Args of the constructor:

@@ -565,7 +565,7 @@ class Detector(nn.Module):
         groups: in training.
         dim: numbers per token.
         heads: of each attention.
-        hidden: width inside the MLPs.
+        mlp_dim: width inside the MLPs.
         layers: of the decoder.
         side: of the images; must be a multiple of 8.
 
@@ -585,7 +585,7 @@ class Detector(nn.Module):
         groups: int = 3,
         dim: int = 64,
         heads: int = 4,
-        hidden: int = 128,
+        mlp_dim: int = 128,
         layers: int = 2,
         side: int = 64,
     ) -> None:
@@ -610,7 +610,7 @@ class Detector(nn.Module):
         self.fine = nn.Sequential(*_convolve(1, first))  # side / 2
         self.middle = nn.Sequential(*_convolve(first, second))  # side / 4
         self.coarse = nn.Sequential(*_convolve(second, dim))  # side / 8
-        self.encoder = Encoder(1, dim, heads, hidden)
+        self.encoder = Encoder(1, dim, heads, mlp_dim)
         self.lift = nn.Linear(second, dim)
         self.memory_norm = nn.LayerNorm(dim)
         self.place_token = nn.Linear(2 * 24, dim)
@@ -620,7 +620,7 @@ class Detector(nn.Module):
         anchors[:, :2] = 0.1 + 0.8 * torch.rand(groups * queries, 2)
         self.anchors = nn.Parameter(anchors.logit())
         self.layers = nn.ModuleList(
-            DecoderLayer(dim, heads, hidden) for _ in range(layers)
+            DecoderLayer(dim, heads, mlp_dim) for _ in range(layers)
         )
         self.norm = nn.LayerNorm(dim)
         self.class_head = nn.Linear(dim, classes + 1)

@@ -39,7 +39,7 @@ from attn_course.scaled_dot_product import (
     scaled_dot_product_attention,
 )
 from attn_course.self_attention import rotate
-from attn_course.transformer import make_mlp
+from attn_course.transformer import feed_forward
 
 Rule = Callable[[Tensor, Tensor], Tensor]
 
@@ -834,7 +834,7 @@ class Decoder(nn.Module):
                         dim, heads, kv_heads, window=window
                     ),
                     "norm_mlp": nn.LayerNorm(dim),
-                    "mlp": make_mlp(dim, 4 * dim),
+                    "mlp": feed_forward(dim, 4 * dim),
                 }
             )
             for _ in range(layers)
@@ -1156,7 +1156,7 @@ class ModelSize:
     heads: int
     kv_heads: int
     head_dim: int
-    hidden: int  # width inside the MLP
+    mlp_dim: int  # width inside the MLP
     vocabulary: int
     source: str
     gated: bool = True  # an MLP of three matrices, not two
@@ -1172,7 +1172,7 @@ class ModelSize:
             self.kv_heads * self.head_dim,
         )
         attention = 2 * self.dim * wide + 2 * self.dim * narrow
-        return attention + (3 if self.gated else 2) * self.dim * self.hidden
+        return attention + (3 if self.gated else 2) * self.dim * self.mlp_dim
 
     @property
     def parameters(self) -> int:

@@ -169,7 +169,7 @@ class VisionTransformer(nn.Module):
         dim: int,
         depth: int,
         heads: int,
-        hidden: int | None = None,
+        mlp_dim: int | None = None,
         classes: int = 10,
     ) -> None:
         """Put a Transformer behind ``embed``.
@@ -180,7 +180,7 @@ class VisionTransformer(nn.Module):
             dim: numbers per token.
             depth: number of blocks.
             heads: per block.
-            hidden: width inside the MLPs; by default ``2 * dim``.
+            mlp_dim: width inside the MLPs; by default ``2 * dim``.
             classes: number of scores.
 
         Raises:
@@ -191,7 +191,7 @@ class VisionTransformer(nn.Module):
         self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, dim))
         self.positions = nn.Parameter(0.02 * torch.randn(1, 1 + tokens, dim))
         self.blocks = nn.ModuleList(
-            EncoderLayer(dim, heads, hidden or 2 * dim) for _ in range(depth)
+            EncoderLayer(dim, heads, mlp_dim or 2 * dim) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, classes)

@@ -75,7 +75,7 @@ class SentenceEncoder(nn.Module):
         dim: int,
         layers: int,
         heads: int,
-        hidden: int,
+        mlp_dim: int,
         most: int = 512,
     ) -> None:
         """Create the parts.
@@ -85,7 +85,7 @@ class SentenceEncoder(nn.Module):
             dim: numbers per token.
             layers: of the encoder.
             heads: of each layer.
-            hidden: width inside the MLPs.
+            mlp_dim: width inside the MLPs.
             most: number of positions.
         """
         super().__init__()
@@ -94,7 +94,7 @@ class SentenceEncoder(nn.Module):
         self.kind = nn.Embedding(2, dim)  # sentence A or B: here all are A
         self.norm = nn.LayerNorm(dim, eps=EPSILON)
         self.encoder = Encoder(
-            layers, dim, heads, hidden, norm_first=False, activation="gelu"
+            layers, dim, heads, mlp_dim, norm_first=False, activation="gelu"
         )
         for layer in self.encoder.layers:
             layer.attention = EditableAttention(dim, heads)

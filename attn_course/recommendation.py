@@ -412,7 +412,7 @@ class SelfAttentive(nn.Module):
         dim: int = 32,
         layers: int = 1,
         heads: int = 2,
-        hidden: int | None = None,
+        mlp_dim: int | None = None,
         dropout: float = 0.0,
         most: int = MOST,
     ) -> None:
@@ -434,7 +434,7 @@ class SelfAttentive(nn.Module):
         self.positions = LearnedPositions(most, dim)
         nn.init.normal_(self.positions.table, std=0.3)
         self.dropout = nn.Dropout(dropout)
-        self.encoder = Encoder(layers, dim, heads, hidden, dropout=dropout)
+        self.encoder = Encoder(layers, dim, heads, mlp_dim, dropout=dropout)
 
     def states(
         self,

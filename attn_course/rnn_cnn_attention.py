@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from attn_course.image_attention import count_parameters
 from attn_course.self_attention import SelfAttention
-from attn_course.transformer import make_mlp
+from attn_course.transformer import feed_forward
 
 KINDS = ("GRU", "CNN", "dilated CNN", "attention")
 DEPTH = {"GRU": 1, "CNN": 6, "dilated CNN": 6, "attention": 2}
@@ -481,7 +481,7 @@ class AttentionBlock(nn.Module):
         self.norm_attention = nn.LayerNorm(dim)
         self.attention = SelfAttention(dim, causal=True, rotary=rotary)
         self.norm_mlp = nn.LayerNorm(dim)
-        self.mlp = make_mlp(dim, 2 * dim)
+        self.mlp = feed_forward(dim, 2 * dim)
 
     def forward(
         self, x: Float[Tensor, "batch length dim"]

@@ -204,7 +204,7 @@ class TextClassifier(nn.Module):
         pooling: str = "attention",
         layers: int = 0,
         heads: int = 4,
-        hidden: int | None = None,
+        mlp_dim: int | None = None,
         dropout: float = 0.5,
         word_dropout: float = 0.2,
         most: int = MOST_WORDS,
@@ -218,7 +218,7 @@ class TextClassifier(nn.Module):
             pooling: "mean" or "attention".
             layers: of the Transformer encoder; 0 for none.
             heads: of each layer.
-            hidden: width inside the encoder's MLPs.
+            mlp_dim: width inside the encoder's MLPs.
             dropout: share of the states' numbers that training sets to 0.
             word_dropout: share of the words that training leaves out.
             most: the longest text, in words.
@@ -244,7 +244,7 @@ class TextClassifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.encoder = None
         if layers:
-            self.encoder = Encoder(layers, dim, heads, hidden)
+            self.encoder = Encoder(layers, dim, heads, mlp_dim)
             waves = sinusoidal_positions(most, dim)  # (most, dim)
             self.register_buffer("positions", waves, persistent=False)
         by_mean = pooling == "mean"

@@ -4,8 +4,8 @@ Reading order: ``Residual`` adds what a part found to what was there.
 ``EncoderLayer`` is attention and a small network, ``DecoderLayer`` has a
 second attention, to the memory. ``Encoder`` and ``Decoder`` stack them,
 ``Transformer`` puts embeddings and positions before and an output layer
-behind. ``take_out`` removes a part, to see what it was for. ``smooth_targets``
-and ``warmup_rate`` are two tricks of training, ``reversals`` is the task to
+behind. ``ablate`` removes a part, to see what it was for. ``smooth_labels``
+and ``noam_lr`` are two tricks of training, ``reversals`` is the task to
 train on.
 """
 
@@ -16,14 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attn_course.additive_attention import (
-    EOS,
-    PAD,
-    BOS,
-    UNK,
-    Memory,
-    greedy,
-)
+from attn_course.additive_attention import EOS, PAD, BOS, UNK, Memory, greedy
 from attn_course.multi_head_attention import MultiHeadAttention, drop
 from attn_course.scaled_dot_product import causal_mask
 from attn_course.self_attention import sinusoidal_positions
@@ -53,7 +46,7 @@ class Residual(nn.Module):
         """Set the share of ``found`` that is dropped in training."""
         super().__init__()
         self.dropout = Dropout(dropout)
-        self.carry = True  # take_out sets it to False: x is then forgotten
+        self.enabled = True  # ablate sets it to False: x is then forgotten
 
     def forward(
         self,
@@ -62,11 +55,11 @@ class Residual(nn.Module):
     ) -> Float[Tensor, "batch length dim"]:
         """Return the sum."""
         found = self.dropout(found)
-        return x + found if self.carry else found
+        return x + found if self.enabled else found
 
 
-def make_mlp(
-    dim: int, hidden: int, dropout: float = 0.0, activation: str = "relu"
+def feed_forward(
+    dim: int, mlp_dim: int, dropout: float = 0.0, activation: str = "relu"
 ) -> nn.Sequential:
     """Make the small network that works on each token by itself.
 
@@ -83,10 +76,10 @@ def make_mlp(
             f"got {activation!r}"
         )
     return nn.Sequential(
-        nn.Linear(dim, hidden),
+        nn.Linear(dim, mlp_dim),
         ACTIVATIONS[activation][0](),
         Dropout(dropout),
-        nn.Linear(hidden, dim),
+        nn.Linear(mlp_dim, dim),
     )
 
 
@@ -104,7 +97,7 @@ class EncoderLayer(nn.Module):
     Args of the constructor:
         dim: numbers per token.
         heads: of the attention; must divide ``dim``.
-        hidden: width inside the MLP; by default ``4 * dim``.
+        mlp_dim: width inside the MLP; by default ``4 * dim``.
         dropout: the share dropped in training: of the attention weights,
             inside the MLP, and of what each part adds.
         norm_first: pre-norm or post-norm.
@@ -119,7 +112,7 @@ class EncoderLayer(nn.Module):
         self,
         dim: int,
         heads: int,
-        hidden: int | None = None,
+        mlp_dim: int | None = None,
         *,
         dropout: float = 0.0,
         norm_first: bool = True,
@@ -134,7 +127,7 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.norm_first = norm_first
         self.attention = MultiHeadAttention(dim, heads, dropout=dropout)
-        self.mlp = make_mlp(dim, hidden or 4 * dim, dropout, activation)
+        self.mlp = feed_forward(dim, mlp_dim or 4 * dim, dropout, activation)
         self.norm_attention = nn.LayerNorm(dim)
         self.norm_mlp = nn.LayerNorm(dim)
         self.add = Residual(dropout)
@@ -210,7 +203,7 @@ class DecoderLayer(nn.Module):
         self,
         dim: int,
         heads: int,
-        hidden: int | None = None,
+        mlp_dim: int | None = None,
         *,
         dropout: float = 0.0,
         norm_first: bool = True,
@@ -225,7 +218,7 @@ class DecoderLayer(nn.Module):
         self.norm_first = norm_first
         self.attention = MultiHeadAttention(dim, heads, dropout=dropout)
         self.cross_attention = MultiHeadAttention(dim, heads, dropout=dropout)
-        self.mlp = make_mlp(dim, hidden or 4 * dim, dropout, activation)
+        self.mlp = feed_forward(dim, mlp_dim or 4 * dim, dropout, activation)
         self.norm_attention = nn.LayerNorm(dim)
         self.norm_cross = nn.LayerNorm(dim)
         self.norm_mlp = nn.LayerNorm(dim)
@@ -312,7 +305,7 @@ class Encoder(nn.Module):
         layers: int,
         dim: int,
         heads: int,
-        hidden: int | None = None,
+        mlp_dim: int | None = None,
         *,
         dropout: float = 0.0,
         norm_first: bool = True,
@@ -329,7 +322,7 @@ class Encoder(nn.Module):
             EncoderLayer(
                 dim,
                 heads,
-                hidden,
+                mlp_dim,
                 dropout=dropout,
                 norm_first=norm_first,
                 activation=activation,
@@ -367,7 +360,7 @@ class Decoder(nn.Module):
         layers: int,
         dim: int,
         heads: int,
-        hidden: int | None = None,
+        mlp_dim: int | None = None,
         *,
         dropout: float = 0.0,
         norm_first: bool = True,
@@ -384,7 +377,7 @@ class Decoder(nn.Module):
             DecoderLayer(
                 dim,
                 heads,
-                hidden,
+                mlp_dim,
                 dropout=dropout,
                 norm_first=norm_first,
                 activation=activation,
@@ -442,7 +435,7 @@ class Transformer(nn.Module):
         heads: int,
         layers: int,
         *,
-        hidden: int | None = None,
+        mlp_dim: int | None = None,
         dropout: float = 0.0,
         norm_first: bool = True,
         activation: str = "relu",
@@ -457,7 +450,7 @@ class Transformer(nn.Module):
             dim: numbers per token; even.
             heads: per attention; must divide ``dim``.
             layers: of the encoder, and again of the decoder.
-            hidden: width inside the MLPs; by default ``4 * dim``.
+            mlp_dim: width inside the MLPs; by default ``4 * dim``.
             dropout: as in :class:`EncoderLayer`, and of the embeddings.
             norm_first: pre-norm or post-norm.
             activation: "relu" or "gelu".
@@ -482,8 +475,8 @@ class Transformer(nn.Module):
             "norm_first": norm_first,
             "activation": activation,
         }
-        self.encoder = Encoder(layers, dim, heads, hidden, **options)
-        self.decoder = Decoder(layers, dim, heads, hidden, **options)
+        self.encoder = Encoder(layers, dim, heads, mlp_dim, **options)
+        self.decoder = Decoder(layers, dim, heads, mlp_dim, **options)
         self.output = nn.Linear(dim, target_size)
         self.dropout = Dropout(dropout)
         waves = sinusoidal_positions(max_length, dim)  # (max_length, dim)
@@ -574,7 +567,7 @@ class Transformer(nn.Module):
             nn.init.normal_(table.weight, std=self.dim**-0.5)
 
 
-def take_out(model: nn.Module, part: str) -> nn.Module:
+def ablate(model: nn.Module, part: str) -> nn.Module:
     """Remove one part of a model, in place, to see what it was for.
 
     "positions" become zeros; "residuals" forget what was there; "norms" pass
@@ -600,7 +593,7 @@ def take_out(model: nn.Module, part: str) -> nn.Module:
         model.causal = False
     for block in list(model.modules()):
         if part == "residuals" and isinstance(block, Residual):
-            block.carry = False
+            block.enabled = False
         if part == "MLPs" and isinstance(block, EncoderLayer | DecoderLayer):
             block.mlp = _Nothing()
         for name, child in list(block.named_children()):
@@ -615,21 +608,21 @@ def count_by_formula(
     dim: int,
     layers: int,
     *,
-    hidden: int | None = None,
+    mlp_dim: int | None = None,
     norm_first: bool = True,
     share_embeddings: bool = False,
 ) -> int:
     """Count the parameters of a :class:`Transformer` without making one.
 
-    With ``A = 4 dim^2 + 4 dim`` (one attention), ``M = 2 dim hidden + hidden
+    With ``A = 4 dim^2 + 4 dim`` (one attention), ``M = 2 dim mlp_dim + mlp_dim
     + dim`` (one MLP) and ``N = 2 dim`` (one norm): an encoder layer has
     ``A + M + 2 N``, a decoder layer ``2 A + M + 3 N``, the ends ``2 N`` if
     pre-norm; each table has ``size dim``, the output layer ``target_size``
     more. The number of heads does not matter.
     """
-    hidden = hidden or 4 * dim
+    mlp_dim = mlp_dim or 4 * dim
     attention = 4 * dim**2 + 4 * dim
-    mlp = 2 * dim * hidden + hidden + dim
+    mlp = 2 * dim * mlp_dim + mlp_dim + dim
     norm = 2 * dim
     encoder_layer = attention + mlp + 2 * norm
     decoder_layer = 2 * attention + mlp + 3 * norm
@@ -643,7 +636,7 @@ def count_by_formula(
     )
 
 
-def smooth_targets(
+def smooth_labels(
     expected: Int[Tensor, "*batch"], classes: int, smoothing: float
 ) -> Float[Tensor, "*batch classes"]:
     """Make the distribution that label smoothing aims at.
@@ -678,12 +671,12 @@ def smoothed_loss(
     Raises:
         ValueError: if ``smoothing`` is not from 0 to 1.
     """
-    aim = smooth_targets(expected, logits.shape[-1], smoothing).to(logits)
+    aim = smooth_labels(expected, logits.shape[-1], smoothing).to(logits)
     losses = -(aim * logits.log_softmax(dim=-1)).sum(dim=-1)  # (*batch)
     return losses[expected != PAD].mean()
 
 
-def warmup_rate(step: int, dim: int, warmup: int = 4000) -> float:
+def noam_lr(step: int, dim: int, warmup: int = 4000) -> float:
     """Give the learning rate of a step, counted from 1.
 
     ``rate = dim^(-0.5) * min(step^(-0.5), step * warmup^(-1.5))``: a straight

@@ -214,18 +214,18 @@ def _norm() -> None:
 
 
 def _smooth() -> None:
-    from attn_course.transformer import smooth_targets
+    from attn_course.transformer import smooth_labels
 
-    found = smooth_targets(torch.tensor([2]), 4, 0.1)
+    found = smooth_labels(torch.tensor([2]), 4, 0.1)
     close(found, torch.tensor([[0.025, 0.025, 0.925, 0.025]]))
 
 
 def _warmup() -> None:
-    from attn_course.transformer import warmup_rate
+    from attn_course.transformer import noam_lr
 
     for step in (1, 50, 400):
         wanted = 64**-0.5 * min(step**-0.5, step * 100**-1.5)
-        assert abs(warmup_rate(step, 64, 100) - wanted) < 1e-9
+        assert abs(noam_lr(step, 64, 100) - wanted) < 1e-9
 
 
 def _bleu() -> None:

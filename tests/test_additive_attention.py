@@ -20,7 +20,7 @@ from attn_course.additive_attention import (
     BOS,
     UNK,
     AdditiveAttention,
-    Characters,
+    CharTokenizer,
     EncoderDecoder,
     LuongAttention,
     additive_scores,
@@ -558,19 +558,19 @@ def test_it_can_learn_to_repeat():
     assert exact_match(greedy(model, rows, 4), rows).float().mean() > 0.9
 
 
-# Characters ----------------------------------------------------------------
+# CharTokenizer ----------------------------------------------------------------
 
 
 @given(st.lists(st.text("abc é年"), min_size=1, max_size=4))
 def test_characters_come_back(texts):
-    characters = Characters(["abc é年"])
+    characters = CharTokenizer(["abc é年"])
     tokens = characters.encode(texts)
     assert characters.decode(tokens) == texts
     assert tokens.max() < len(characters) == 10
 
 
 def test_unknown_characters_and_empty_texts():
-    characters = Characters(["ab"])
+    characters = CharTokenizer(["ab"])
     assert characters.encode(["ax", ""]).tolist() == [[4, 3, 2], [2, 0, 0]]
     assert characters.decode(
         torch.tensor([[1, 4, 3, 2, 5], [99, 0, 0, 0, 0]])
@@ -580,7 +580,7 @@ def test_unknown_characters_and_empty_texts():
 @pytest.mark.parametrize("texts", ["a date", [], [3], ["a", None]])
 def test_wrong_texts_are_named(texts, own_errors):
     with pytest.raises(ValueError, match="texts: expected"):
-        Characters(["ab"]).encode(texts)
+        CharTokenizer(["ab"]).encode(texts)
 
 
 # The data ------------------------------------------------------------------
@@ -636,8 +636,8 @@ def test_an_unknown_split_is_named():
 
 @pytest.fixture
 def parts():
-    source = Characters(["0123456789/-年月日marsdi. "])
-    target = Characters(["0123456789-"])
+    source = CharTokenizer(["0123456789/-年月日marsdi. "])
+    target = CharTokenizer(["0123456789-"])
     model = EncoderDecoder(len(source), len(target), 8, attention="additive")
     return model, source, target
 

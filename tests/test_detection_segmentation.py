@@ -36,7 +36,7 @@ def scenes(count=6, **options):
 
 
 def model(classes=2, **options):
-    options = {"dim": 16, "heads": 2, "hidden": 16, "side": SIDE, **options}
+    options = {"dim": 16, "heads": 2, "mlp_dim": 16, "side": SIDE, **options}
     return lesson.Detector(classes, **{"queries": 5, "groups": 2, **options})
 
 
@@ -526,7 +526,7 @@ def test_nothing_counts_less():
 def test_a_small_detector_learns_two_scenes_by_heart():
     torch.manual_seed(0)
     made = scenes(2, objects=(2, 2), sizes=(7.0, 9.0), seed=3)
-    net = model(dim=32, hidden=32).train()
+    net = model(dim=32, mlp_dim=32).train()
     optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3)
     for _ in range(150):
         optimizer.zero_grad()

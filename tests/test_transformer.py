@@ -16,7 +16,7 @@ from attn_course.additive_attention import (
     PAD,
     BOS,
     UNK,
-    Characters,
+    CharTokenizer,
     Memory,
     greedy,
     sequence_loss,
@@ -32,12 +32,12 @@ from attn_course.transformer import (
     Transformer,
     count_by_formula,
     exactly_right,
-    make_mlp,
+    feed_forward,
     reversals,
-    smooth_targets,
+    smooth_labels,
     smoothed_loss,
-    take_out,
-    warmup_rate,
+    ablate,
+    noam_lr,
 )
 from attn_course.widgets import transformer as views
 
@@ -265,7 +265,7 @@ def test_an_encoder_layer_follows_a_permutation(order):
 
 
 def test_the_mlp_works_on_each_token_by_itself():
-    mlp, x = make_mlp(8, 32).double(), random(2, 5, 8)
+    mlp, x = feed_forward(8, 32).double(), random(2, 5, 8)
     torch.testing.assert_close(mlp(x)[:, 2], mlp(x[:, 2]))
 
 
@@ -350,12 +350,12 @@ def test_memory_logits_and_weights_have_their_shapes():
 )
 @settings(max_examples=20)
 def test_formula_counts_the_parameters(
-    source, target, dim, layers, hidden, first
+    source, target, dim, layers, mlp_dim, first
 ):
     for shared in (False, True):
         target = source if shared else target
         options = {
-            "hidden": hidden,
+            "mlp_dim": mlp_dim,
             "norm_first": first,
             "share_embeddings": shared,
         }
@@ -527,29 +527,29 @@ def test_without_positions_the_order_of_the_source_does_not_matter():
     model, source, target = small(), tokens(1, 5), tokens(1, 3)
     turned = source.flip(1)
     assert not torch.allclose(model(source, target), model(turned, target))
-    take_out(model, "positions")
+    ablate(model, "positions")
     torch.testing.assert_close(model(source, target), model(turned, target))
 
 
 def test_without_causal_mask_the_future_is_seen():
     model, source, target = small(), tokens(1, 5), tokens(1, 4)
-    take_out(model, "causal mask")
+    ablate(model, "causal mask")
     short = model(source, target[:, :2])
     assert not torch.allclose(short, model(source, target)[:, :2])
 
 
 def test_without_norms_and_mlps_they_are_gone():
-    model = take_out(small(), "norms")
+    model = ablate(small(), "norms")
     assert not any(isinstance(m, nn.LayerNorm) for m in model.modules())
     size = sum(p.numel() for p in model.parameters())
-    less = take_out(small(), "MLPs")
+    less = ablate(small(), "MLPs")
     mlp = 2 * 16 * 64 + 64 + 16
     whole = count_by_formula(11, 11, 16, 2)
     assert size == whole - 12 * 32
     assert sum(p.numel() for p in less.parameters()) == whole - 4 * mlp
     x = random(1, 3, 16)
-    layer = take_out(EncoderLayer(16, 2).double(), "norms")
-    layer = take_out(layer, "MLPs")
+    layer = ablate(EncoderLayer(16, 2).double(), "norms")
+    layer = ablate(layer, "MLPs")
     torch.testing.assert_close(layer(x)[0], x + layer.attention(x)[0])
 
 
@@ -557,14 +557,14 @@ def test_without_residuals_what_was_there_is_forgotten():
     layer, x = EncoderLayer(16, 2).double(), random(1, 3, 16)
     found = layer.attention(layer.norm_attention(x))[0]
     expected = layer.mlp(layer.norm_mlp(found))
-    take_out(layer, "residuals")
+    ablate(layer, "residuals")
     torch.testing.assert_close(layer(x)[0], expected)
 
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("first", [True, False])
 def test_every_part_can_be_taken_out(part, first):
-    model = take_out(small(norm_first=first), part)
+    model = ablate(small(norm_first=first), part)
     logits = model(tokens(), tokens(2, 3))
     assert logits.isfinite().all()
     logits.sum().backward()
@@ -572,12 +572,12 @@ def test_every_part_can_be_taken_out(part, first):
 
 def test_only_parts_that_are_there_can_be_taken_out():
     with pytest.raises(ValueError, match="part: .*'positions'.*got 'heads'"):
-        take_out(small(), "heads")
+        ablate(small(), "heads")
     for part in ("positions", "causal mask"):
         with pytest.raises(
             ValueError, match=f"{part}.*Transformer, got Encoder"
         ):
-            take_out(Encoder(1, 8, 2), part)
+            ablate(Encoder(1, 8, 2), part)
 
 
 # Label smoothing and warm-up -----------------------------------------------
@@ -611,7 +611,7 @@ def test_smoothed_loss_equals_torchs_and_lesson_05s(size, smoothing, batch, t):
 @given(st.integers(1, 9), st.floats(0, 1))
 def test_smoothed_targets_sum_to_one(classes, smoothing):
     expected = torch.randint(classes, (4,))
-    aim = smooth_targets(expected, classes, smoothing)
+    aim = smooth_labels(expected, classes, smoothing)
     torch.testing.assert_close(aim.sum(-1), torch.ones(4))
     assert (aim >= 0).all()
     if smoothing < 0.99:
@@ -621,12 +621,12 @@ def test_smoothed_targets_sum_to_one(classes, smoothing):
 @pytest.mark.parametrize("smoothing", [-0.1, 1.1])
 def test_smoothing_is_a_share(smoothing):
     with pytest.raises(ValueError, match="smoothing: .*0 to 1"):
-        smooth_targets(torch.tensor([0]), 3, smoothing)
+        smooth_labels(torch.tensor([0]), 3, smoothing)
 
 
 @given(st.integers(1, 3000), st.integers(1, 500))
 def test_warmup_rises_in_a_line_then_falls_with_the_root(step, warmup):
-    rate, top = warmup_rate(step, 64, warmup), warmup_rate(warmup, 64, warmup)
+    rate, top = noam_lr(step, 64, warmup), noam_lr(warmup, 64, warmup)
     assert math.isclose(top, (64 * warmup) ** -0.5)
     share = step / warmup
     expected = share if step <= warmup else share**-0.5
@@ -634,14 +634,14 @@ def test_warmup_rises_in_a_line_then_falls_with_the_root(step, warmup):
 
 
 def test_warmup_equals_the_papers_numbers_and_drives_torch():
-    assert math.isclose(warmup_rate(4000, 512), 0.000698771, rel_tol=1e-5)
+    assert math.isclose(noam_lr(4000, 512), 0.000698771, rel_tol=1e-5)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: warmup_rate(step + 1, 16, 5)
+        optimizer, lambda step: noam_lr(step + 1, 16, 5)
     )
     for step in range(1, 12):
         rate = schedule.get_last_lr()[0]
-        assert math.isclose(rate, warmup_rate(step, 16, 5))
+        assert math.isclose(rate, noam_lr(step, 16, 5))
         optimizer.step()
         schedule.step()
 
@@ -650,7 +650,7 @@ def test_warmup_equals_the_papers_numbers_and_drives_torch():
 def test_warmup_counts_from_one(name):
     right = {"step": 1, "dim": 8, "warmup": 4}
     with pytest.raises(ValueError, match=f"{name}: expected 1 or more, got 0"):
-        warmup_rate(**{**right, name: 0})
+        noam_lr(**{**right, name: 0})
 
 
 # The task ------------------------------------------------------------------
@@ -766,7 +766,7 @@ def test_exactly_right_counts_every_letter_and_the_end():
 def test_a_tiny_model_learns_to_reverse():
     """The recipe of the lesson, on short words of four letters."""
     torch.manual_seed(0)
-    model = Transformer(8, 8, 32, 2, 1, hidden=64, max_length=8)
+    model = Transformer(8, 8, 32, 2, 1, mlp_dim=64, max_length=8)
     generator = torch.Generator().manual_seed(0)
     options = {"low": 1, "high": 3, "letters": 4}
     training.fit(
@@ -788,7 +788,7 @@ def test_a_tiny_model_learns_to_reverse():
 # Views ---------------------------------------------------------------------
 
 
-ALPHABET = Characters(["abcdefg"])
+ALPHABET = CharTokenizer(["abcdefg"])
 
 
 def test_story_tells_what_the_model_writes():
@@ -861,7 +861,7 @@ def test_picture_hides_what_is_still_to_come(step):
 @pytest.mark.parametrize("text", ["a", "abcdefgabcd"])
 def test_explorer_takes_every_length_and_step(text):
     explorer = views.apart(
-        {"whole": small(), "without norms": take_out(small(), "norms")},
+        {"whole": small(), "without norms": ablate(small(), "norms")},
         ALPHABET,
         text,
     )

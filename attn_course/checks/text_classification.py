@@ -377,9 +377,7 @@ def delete(answer):
                 "it deletes the first text's places in every text: each text "
                 "has scores of its own",
             ),
-            Mistake(
-                _unknown, "the words become UNK: take them out instead"
-            ),
+            Mistake(_unknown, "the words become UNK: take them out instead"),
             Mistake(
                 _sorted,
                 "what is left stands in the order of the scores: keep the "

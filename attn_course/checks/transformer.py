@@ -6,7 +6,7 @@ from attn_course.checks.engine import Case, Mistake, check, check_value
 
 
 def layer_size(answer):
-    """Exercise 1: parameters of an encoder layer, dim 64, hidden 256."""
+    """Exercise 1: parameters of an encoder layer, dim 64, mlp_dim 256."""
     return check_value(
         answer,
         49984,
@@ -406,9 +406,7 @@ def decoder_input(answer):
                 "the first column must be BOS, the id 1 (0 is padding; "
                 "roll brings the last token there)",
             ),
-            Mistake(
-                lambda x: joined(x, first=2), "BOS is the id 1; 2 is EOS"
-            ),
+            Mistake(lambda x: joined(x, first=2), "BOS is the id 1; 2 is EOS"),
             Mistake(
                 lambda x: without_end(joined(x, first=2)),
                 "BOS is the id 1; 2 is EOS",

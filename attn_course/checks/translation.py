@@ -137,8 +137,7 @@ def shift(answer):
         mistakes=[
             Mistake(
                 lambda t: (t[:, :-1], t[:, 1:]),
-                "BOS is missing: the first token must be said too, after "
-                "BOS",
+                "BOS is missing: the first token must be said too, after BOS",
             ),
             Mistake(
                 lambda t: (shifted(BOS)(t)[0], t[:, 1:]),

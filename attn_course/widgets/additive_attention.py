@@ -18,7 +18,7 @@ from torch import Tensor
 
 from attn_course import plotting
 from attn_course.additive_attention import (
-    Characters,
+    CharTokenizer,
     EncoderDecoder,
     greedy,
     shift_right,
@@ -47,7 +47,10 @@ class Reading(NamedTuple):
 
 
 def read_date(
-    model: EncoderDecoder, source: Characters, target: Characters, text: str
+    model: EncoderDecoder,
+    source: CharTokenizer,
+    target: CharTokenizer,
+    text: str,
 ) -> Reading:
     """Let a model read one written date; whatever is typed, it never raises.
 
@@ -192,8 +195,8 @@ def share_bars(
 
 def date_reader(
     model: EncoderDecoder,
-    source: Characters,
-    target: Characters,
+    source: CharTokenizer,
+    target: CharTokenizer,
     examples: Sequence[str],
 ) -> Explorer:
     """Type a date, or choose one; see what the model makes of it, and why.

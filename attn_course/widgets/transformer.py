@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from attn_course import plotting
-from attn_course.additive_attention import BOS, Characters, greedy
+from attn_course.additive_attention import BOS, CharTokenizer, greedy
 from attn_course.transformer import Transformer
 from attn_course.widgets import Explorer, explore
 
@@ -33,7 +33,7 @@ class Story(NamedTuple):
     names: list[str]  # of the tokens
 
 
-def tell(model: Transformer, alphabet: Characters, text: str) -> Story:
+def tell(model: Transformer, alphabet: CharTokenizer, text: str) -> Story:
     """Let a model write from a text, and keep weights and chances.
 
     Spaces at the ends and upper case do not matter.
@@ -78,7 +78,7 @@ def tell(model: Transformer, alphabet: Characters, text: str) -> Story:
 
 def apart(
     models: Mapping[str, Transformer],
-    alphabet: Characters,
+    alphabet: CharTokenizer,
     text: str = "backward",
 ) -> Explorer:
     """Choose a model, type letters, and step through its answer.

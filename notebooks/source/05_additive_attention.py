@@ -27,7 +27,7 @@ from attn_course import checks, plotting, session, training
 from attn_course.additive_attention import (
     EOS,
     BOS,
-    Characters,
+    CharTokenizer,
     EncoderDecoder,
     exact_match,
     greedy,
@@ -527,13 +527,13 @@ for number in (0, 2, 5, 8, 10, 14, 16, 19):
     print(f"{pair.language}  {pair.text:28} {pair.iso}")
 
 # %% [markdown]
-# To the model a date is a row of characters. A `Characters` gives each its
+# To the model a date is a row of characters. A `CharTokenizer` gives each its
 # number; every text ends with EOS, and the shorter ones in a batch are filled
 # up with padding.
 
 # %%
-source = Characters(pair.text for pair in train)
-target = Characters(pair.iso for pair in train)
+source = CharTokenizer(pair.text for pair in train)
+target = CharTokenizer(pair.iso for pair in train)
 print(len(source), "kinds to read,", len(target), "to write")
 print(source.encode(["5 mai", "3/9"]))
 print(target.decode(target.encode(["2024-03-15"])))

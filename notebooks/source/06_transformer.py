@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from attn_course import checks, plotting, session, training
 from attn_course import transformer as parts
-from attn_course.additive_attention import PAD, Characters, sequence_loss
+from attn_course.additive_attention import PAD, CharTokenizer, sequence_loss
 from attn_course.scaled_dot_product import causal_mask, padding_mask
 from attn_course.self_attention import sinusoidal_positions
 from attn_course.widgets import transformer as views
@@ -40,7 +40,7 @@ session.start(0)
 
 # %%
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-alphabet = Characters([LETTERS])
+alphabet = CharTokenizer([LETTERS])
 names = ["-", "BOS", "EOS", "?", *LETTERS]
 
 
@@ -93,7 +93,7 @@ def differences(residuals):
     torch.manual_seed(0)
     stack = parts.Encoder(12, dim=32, heads=2)
     if not residuals:
-        parts.take_out(stack, "residuals")
+        parts.ablate(stack, "residuals")
     x, seen = torch.randn(8, 10, 32), []
     for layer in stack.layers:
         x, _ = layer(x)
@@ -312,7 +312,7 @@ for first in (True, False):
 # %%
 def make(heads=2):
     return parts.Transformer(
-        len(alphabet), len(alphabet), 32, heads, layers=2, hidden=64,
+        len(alphabet), len(alphabet), 32, heads, layers=2, mlp_dim=64,
         max_length=32,
     )
 
@@ -359,7 +359,7 @@ print("by parts = module, scores:", tuple(model(source, target).shape))
 # %% [markdown]
 # ## Count the parameters
 #
-# A model's size should be no surprise. With `d` for dim, `h` for hidden:
+# A model's size should be no surprise. With `d` for dim, `h` for mlp_dim:
 #
 # - an attention: four matrices with bias, $4d^2 + 4d$
 # - an MLP: $2dh + h + d$
@@ -380,7 +380,7 @@ total = (
 print("by formula:", total)
 print("by module: ", sum(p.numel() for p in model.parameters()))
 assert total == sum(p.numel() for p in model.parameters())
-assert total == parts.count_by_formula(size, size, d, 2, hidden=h)
+assert total == parts.count_by_formula(size, size, d, 2, mlp_dim=h)
 
 # %% [markdown]
 # ## Test 1: nobody sees the future
@@ -406,7 +406,7 @@ def influence(model, length=6):
 
 # %%
 seen = influence(model)
-blind = influence(parts.take_out(make(), "causal mask"))
+blind = influence(parts.ablate(make(), "causal mask"))
 print("with mask, lower triangle exactly:",
       torch.equal(seen > 0, causal_mask(6)))
 print("without mask, everything:         ", bool((blind > 0).all()))
@@ -492,7 +492,7 @@ print("evaluation mode:              ", torch.equal(noisy(x)[0], noisy(x)[0]))
 # classes, the second is right:
 
 # %%
-aim = parts.smooth_targets(torch.tensor(1), classes=4, smoothing=0.1)
+aim = parts.smooth_labels(torch.tensor(1), classes=4, smoothing=0.1)
 print("aim:", aim)
 
 # %% [markdown]
@@ -549,7 +549,7 @@ print(f"log(0.925 / 0.025) = {math.log(0.925 / 0.025):.3f}")
 
 # %%
 for step in (1, 400, 4000, 16000):
-    print(f"step {step:6}: {parts.warmup_rate(step, dim=512):.7f}")
+    print(f"step {step:6}: {parts.noam_lr(step, dim=512):.7f}")
 print(f"1 / sqrt(512 * 4000) = {(512 * 4000) ** -0.5:.7f}")
 
 # %% [markdown]
@@ -559,10 +559,10 @@ print(f"1 / sqrt(512 * 4000) = {(512 * 4000) ** -0.5:.7f}")
 # %%
 optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
 rates = torch.optim.lr_scheduler.LambdaLR(
-    optimizer, lambda step: parts.warmup_rate(step + 1, dim=512)
+    optimizer, lambda step: parts.noam_lr(step + 1, dim=512)
 )
 for step in range(1, 6):
-    assert math.isclose(rates.get_last_lr()[0], parts.warmup_rate(step, 512))
+    assert math.isclose(rates.get_last_lr()[0], parts.noam_lr(step, 512))
     optimizer.step()
     rates.step()
 print("LambdaLR gives the same rates")
@@ -822,7 +822,7 @@ for part in ("nothing", *parts.PARTS, "second head"):
     session.set_seed(0)
     models[part] = make(heads=1 if part == "second head" else 2)
     if part in parts.PARTS:
-        parts.take_out(models[part], part)
+        parts.ablate(models[part], part)
     train(models[part], 200, f"without: {part}")
     table[part] = measure(models[part])
 
@@ -910,7 +910,7 @@ views.apart({"whole": model} | {
 # %% [markdown]
 # ### Exercise 1: how large is a layer? (8 min, easy)
 #
-# An encoder layer with dim 64, hidden 256 and 8 heads. How many parameters has
+# An encoder layer with dim 64, mlp_dim 256 and 8 heads. How many parameters has
 # it? Work it out on paper.
 
 # %%

@@ -282,7 +282,7 @@ def rnn(attention):
 makers = {
     "RNN": lambda: rnn(None),
     "RNN + attention": lambda: rnn("dot"),
-    "Transformer": lambda: Transformer(*SIZES, 64, 4, 2, hidden=128),
+    "Transformer": lambda: Transformer(*SIZES, 64, 4, 2, mlp_dim=128),
 }
 
 # %%

@@ -306,7 +306,7 @@ for name, a, b in zip(("output", "words", "query"), alone, padded):
 MODELS = {
     "mean pooling": {"pooling": "mean"},
     "attention pooling": {"pooling": "attention"},
-    "Transformer": {"layers": 1, "hidden": 128, "dropout": 0.3,
+    "Transformer": {"layers": 1, "mlp_dim": 128, "dropout": 0.3,
                     "word_dropout": 0.3},
 }
 

@@ -199,7 +199,7 @@ def forward(model, images):
 def plain_vit():
     return vision.VisionTransformer(
         vision.PatchEmbedding(4, 64),
-        tokens=49, dim=64, depth=2, heads=2, hidden=200,
+        tokens=49, dim=64, depth=2, heads=2, mlp_dim=200,
     ).to(device)
 
 
@@ -258,7 +258,7 @@ print("with plain cuts, tokens that notice: ", int(cut_moved.sum()))
 # %% [markdown]
 # ## Three models of one size
 #
-# The stem costs parameters, so the plain ViT got a wider MLP (`hidden=200`)
+# The stem costs parameters, so the plain ViT got a wider MLP (`mlp_dim=200`)
 # to be equal.
 
 # %%

@@ -684,7 +684,7 @@ vocabulary = tc.Vocabulary(texts)
 tokens, labels = vocabulary.encode(texts).to(device), labels.to(device)
 KINDS = {
     "words alone": {"pooling": "attention"},
-    "words in context": {"pooling": "attention", "layers": 1, "hidden": 128,
+    "words in context": {"pooling": "attention", "layers": 1, "mlp_dim": 128,
                          "dropout": 0.3, "word_dropout": 0.3},
 }
 
