@@ -683,8 +683,8 @@ class Course:
     their own, and goes on to the next. On a CPU the seconds are the
     processor's, so that other programs take no time from one model that they
     leave to another. ``batches``, ``evaluate`` and ``over``
-    are made for ``training.fit(batches=..., evaluate=..., every=1,
-    until=...)``. What it found stands in ``right``, ``steps`` and
+    are made for ``training.fit(batches=..., evaluate=..., eval_every=1,
+    stop_when=...)``. What it found stands in ``right``, ``steps`` and
     ``seconds``, one entry a distance.
     """
 

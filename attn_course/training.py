@@ -2,7 +2,6 @@
 
 import contextlib
 import contextvars
-import itertools
 import math
 import threading
 import time
@@ -47,10 +46,10 @@ def fit(
     schedule: str = "cosine",
     warmup: int = 0,
     weight_decay: float = 0.0,
-    clip: float | None = 1.0,
+    max_grad_norm: float | None = 1.0,
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
-    every: int = 100,
-    until: Callable[[dict[str, float]], bool] | None = None,
+    eval_every: int = 100,
+    stop_when: Callable[[dict[str, float]], bool] | None = None,
     patience: int | None = None,
     label: str = "training",
     seed: int | None = None,
@@ -59,10 +58,12 @@ def fit(
     """Train a model, and keep what happened.
 
     Args:
-        model: trained in place; left in evaluation mode.
+        model: trained in place; left in evaluation mode, also by an error or
+            an interrupt.
         loss: ``loss(model, batch)`` gives a scalar tensor.
         batches: ``batches(step)`` gives the batch of a step from 0 up, or an
-            iterable of batches, which is repeated.
+            iterable of batches, which is repeated. A generator cannot be:
+            it has to hold all steps.
         steps: how many batches, at most.
         lr: the highest learning rate.
         optimizer: by default AdamW with ``lr`` and ``weight_decay``.
@@ -71,11 +72,11 @@ def fit(
             (rises for the first 30 %, then cosine down to 0).
         warmup: steps of linear rise; "onecycle" has its own.
         weight_decay: of the default optimizer.
-        clip: the longest gradient allowed; None for any.
-        evaluate: gives metrics, asked every ``every`` steps and at the end,
-            in evaluation mode and without gradients.
-        every: how many steps between two evaluations.
-        until: stop as soon as this holds for the metrics.
+        max_grad_norm: longer gradients are shortened to it; None leaves all.
+        evaluate: gives metrics, asked every ``eval_every`` steps and at the
+            end, in evaluation mode and without gradients.
+        eval_every: how many steps between two evaluations.
+        stop_when: stop as soon as this holds for the metrics.
         patience: stop after this many evaluations in a row that do not
             raise the best value of the first metric.
         label: what the progress bar says.
@@ -87,8 +88,9 @@ def fit(
         The :class:`History`: the loss of every step, all metrics, seconds.
 
     Raises:
-        ValueError: if an argument does not fit, or the loss is not finite;
-            the message names the step.
+        ValueError: if an argument does not fit, the batches end too early, or
+            the loss is not finite; the message names the step, and the first
+            module whose output was not finite.
     """
     if steps < 1:
         raise ValueError(f"steps: expected 1 or more, got {steps}")
@@ -96,9 +98,9 @@ def fit(
         raise ValueError(
             f"schedule: expected one of {SCHEDULES}, got {schedule!r}"
         )
-    if (until or patience) and evaluate is None:
+    if (stop_when or patience) and evaluate is None:
         raise ValueError(
-            "evaluate: expected a function, got None: until and patience "
+            "evaluate: expected a function, got None: stop_when and patience "
             "look at its metrics"
         )
     if threads is not None and threads < 1:
@@ -118,41 +120,48 @@ def fit(
     best, waited = -math.inf, 0
     start = time.perf_counter()
     model.train()
-    with _threads(threads), Progress(steps, label) as progress:
-        for step in range(steps):
-            optimizer.zero_grad(set_to_none=True)
-            step_loss = loss(model, next_batch(step))
-            number = step_loss.item()
-            if not math.isfinite(number):
-                raise ValueError(
-                    f"loss: expected a finite number, got {number} at step "
-                    f"{step}; a smaller lr than {lr} may help"
-                )
-            step_loss.backward()
-            if clip is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), clip)
-            optimizer.step()
-            rates.step()
-            history.steps.append(step + 1)
-            history.losses.append(number)
-            progress.update(step + 1, number)
-            last = step + 1 == steps
-            if evaluate is None or ((step + 1) % every and not last):
-                continue
-            metrics = _evaluate(model, evaluate)
-            history.metrics.append({"step": step + 1, **metrics})
-            first = next(iter(metrics.values()))
-            best, waited = (first, 0) if first > best else (best, waited + 1)
-            done = until is not None and until(metrics)
-            if done or (patience is not None and waited >= patience):
-                history.stopped_early = not last
-                break
-    model.eval()
+    try:
+        with _threads(threads), Progress(steps, label) as progress:
+            for step in range(steps):
+                batch = next_batch(step)
+                optimizer.zero_grad(set_to_none=True)
+                step_loss = loss(model, batch)
+                number = step_loss.item()
+                if not math.isfinite(number):
+                    raise ValueError(
+                        f"loss: expected a finite number, got {number} at "
+                        f"step {step}; "
+                        f"{_first_not_finite(model, loss, batch)}"
+                    )
+                step_loss.backward()
+                if max_grad_norm is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+                optimizer.step()
+                rates.step()
+                history.steps.append(step + 1)
+                history.losses.append(number)
+                progress.update(step + 1, number)
+                last = step + 1 == steps
+                if evaluate is None or ((step + 1) % eval_every and not last):
+                    continue
+                metrics = _evaluate(model, evaluate)
+                history.metrics.append({"step": step + 1, **metrics})
+                first = next(iter(metrics.values()))
+                better = first > best
+                best, waited = (first, 0) if better else (best, waited + 1)
+                done = stop_when is not None and stop_when(metrics)
+                if done or (patience is not None and waited >= patience):
+                    history.stopped_early = not last
+                    break
+    finally:
+        model.eval()
     history.seconds = time.perf_counter() - start
     return history
 
 
-def together(jobs: Sequence[Callable[[], object]], workers: int = 2) -> list:
+def run_in_parallel(
+    jobs: Sequence[Callable[[], object]], workers: int = 2
+) -> list:
     """Do several trainings side by side, each on one CPU thread of its own.
 
     A second thread makes a small model hardly faster; a second model beside it
@@ -202,7 +211,7 @@ def together(jobs: Sequence[Callable[[], object]], workers: int = 2) -> list:
 
 
 class _Turn(NamedTuple):
-    """What a job of :func:`together` knows of the others."""
+    """What a job of :func:`run_in_parallel` knows of the others."""
 
     before: threading.Event | None  # the job before it has shown its bar
     shown: threading.Event  # it has shown its own
@@ -254,7 +263,7 @@ class Progress:
         """Show how far it is; redraws at most five times a second.
 
         Raises:
-            Stopped: in :func:`together`, if another job has failed.
+            Stopped: in :func:`run_in_parallel`, if another job has failed.
         """
         turn = _TURN.get()
         if turn and turn.stop.is_set():
@@ -305,11 +314,55 @@ def _batch_maker(batches) -> Callable[[int], object]:
     """Give a function from step to batch, whatever the learner passed."""
     if callable(batches):
         return batches
-    endless = itertools.chain.from_iterable(itertools.repeat(batches))
-    first = next(iter(batches), None)
-    if first is None:
-        raise ValueError("batches: expected at least one batch, got none")
+
+    def repeat():
+        taken = 0
+        while True:
+            before = taken
+            for batch in batches:
+                taken += 1
+                yield batch
+            if taken == before:
+                raise ValueError(
+                    "batches: expected at least one batch, got none"
+                    if taken == 0
+                    else f"batches: expected a batch for every step, got "
+                    f"{taken} in all; a generator cannot be gone through "
+                    "twice, a list or a function can"
+                )
+
+    endless = repeat()
     return lambda _: next(endless)
+
+
+def _first_not_finite(model: nn.Module, loss, batch) -> str:
+    """Compute a loss once more, and name the module where it went wrong."""
+    seen: list[str] = []
+
+    def look(name: str):
+        def hook(module: nn.Module, inputs: object, output: object) -> None:
+            tensors = output if isinstance(output, tuple) else (output,)
+            if not seen and not all(
+                x.isfinite().all() for x in tensors if isinstance(x, Tensor)
+            ):
+                kind = type(module).__name__
+                seen.append(f"{name!r} ({kind})" if name else f"the {kind}")
+
+        return hook
+
+    hooks = [
+        module.register_forward_hook(look(name))
+        for name, module in model.named_modules()
+    ]
+    try:
+        with torch.no_grad():
+            loss(model, batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not seen:
+        return "the output of every module was finite, look at the loss"
+    return f"the first module with an output that is not finite: {seen[0]}"
 
 
 def _evaluate(model: nn.Module, evaluate) -> dict[str, float]:

@@ -206,9 +206,9 @@ def test_course_goes_through_its_stages(seconds):
         lesson.answer_loss,
         course.batches,
         steps=500,
-        every=1,
+        eval_every=1,
         evaluate=course.evaluate,
-        until=course.over,
+        stop_when=course.over,
         threads=1,
     )
     assert history.stopped_early

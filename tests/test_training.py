@@ -58,7 +58,7 @@ def test_evaluates_in_between_and_at_the_end():
         seen.append((model.training, torch.is_grad_enabled()))
         return accuracy(model)
 
-    _, history = run(steps=25, evaluate=evaluate, every=10)
+    _, history = run(steps=25, evaluate=evaluate, eval_every=10)
     assert [m["step"] for m in history.metrics] == [10, 20, 25]
     assert seen == [(False, False)] * 3
     assert history.curve("good")[0] == [10, 20, 25]
@@ -66,19 +66,21 @@ def test_evaluates_in_between_and_at_the_end():
 
 def test_stops_when_it_is_good_enough():
     _, history = run(
-        evaluate=accuracy, every=10, until=lambda m: m["good"] > -0.1
+        evaluate=accuracy, eval_every=10, stop_when=lambda m: m["good"] > -0.1
     )
     assert history.stopped_early and len(history.steps) < 200
 
 
 def test_stops_when_patience_is_over():
-    _, history = run(evaluate=lambda m: {"good": 1.0}, every=10, patience=2)
+    _, history = run(
+        evaluate=lambda m: {"good": 1.0}, eval_every=10, patience=2
+    )
     assert history.stopped_early and len(history.steps) == 30
 
 
 def test_batches_may_be_an_iterable():
     history = training.fit(
-        nn.Linear(1, 1), loss, [X[:16], X[16:]], steps=5, clip=None
+        nn.Linear(1, 1), loss, [X[:16], X[16:]], steps=5, max_grad_norm=None
     )
     assert len(history.losses) == 5
 
@@ -118,8 +120,67 @@ def test_a_loss_that_explodes_is_named():
     def explode(model, batch):
         return loss(model, batch) / 0
 
-    with pytest.raises(ValueError, match="loss: .*inf at step 0"):
+    words = "loss: .*inf at step 0; .*look at the loss"
+    with pytest.raises(ValueError, match=words):
         training.fit(nn.Linear(1, 1), explode, lambda _: X, steps=3)
+
+
+class Root(nn.Module):
+    def forward(self, x):
+        return x.sqrt()
+
+
+def test_the_first_module_that_is_not_finite_is_named():
+    model = nn.Sequential(nn.Linear(1, 1), nn.Sequential(Root(), nn.ReLU()))
+    nn.init.ones_(model[0].weight), nn.init.zeros_(model[0].bias)
+    words = "nan at step 1; the first module .* not finite: '1.0' \\(Root\\)$"
+    with pytest.raises(ValueError, match=words):
+        training.fit(
+            model,
+            lambda model, batch: model(batch).sum(),
+            lambda step: torch.full((2, 1), (4.0, -4.0, 4.0)[step]),
+            steps=3,
+        )
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_a_nan_in_the_batch_shows_in_the_model_itself():
+    batch = torch.full((2, 1), torch.nan)
+    with pytest.raises(ValueError, match="not finite: the Linear$"):
+        training.fit(nn.Linear(1, 1), loss, lambda _: batch, steps=3)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_the_model_is_left_in_evaluation_mode_by_an_interrupt_too(error):
+    model = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.5))
+
+    def batches(step):
+        if step == 2:
+            raise error
+        return X
+
+    with pytest.raises(error):
+        training.fit(model, loss, batches, steps=5)
+    assert not any(module.training for module in model.modules())
+
+
+def test_a_generator_gives_all_its_batches_then_a_clear_end():
+    taken = []
+
+    def watch(model, batch):
+        taken.append(len(batch))
+        return loss(model, batch)
+
+    def four():
+        return (X[:size] for size in (1, 2, 3, 4))
+
+    training.fit(nn.Linear(1, 1), watch, four(), steps=4)
+    assert taken == [1, 2, 3, 4]
+    with pytest.raises(ValueError, match="batches: .*got 4 in all; a gener"):
+        training.fit(nn.Linear(1, 1), watch, four(), steps=5)
+    taken.clear()
+    training.fit(nn.Linear(1, 1), watch, [X[:1], X[:2]], steps=5)
+    assert taken == [1, 2, 1, 2, 1]
 
 
 def test_threads_are_given_back():
@@ -150,7 +211,7 @@ def plan(number, steps=40):
 def test_side_by_side_gives_what_one_after_the_other_gives():
     before = torch.get_num_threads()
     alone = [plan(number)() for number in range(5)]
-    both = training.together([plan(number) for number in range(5)], 2)
+    both = training.run_in_parallel([plan(number) for number in range(5)], 2)
     assert [one[1:] for one in both] == [one[1:] for one in alone]
     assert {one[0] for one in both} == {1}
     assert torch.get_num_threads() == before
@@ -167,7 +228,7 @@ def test_side_by_side_means_at_the_same_time():
 
         training.fit(nn.Linear(1, 1), loss, watch, steps=10)
 
-    training.together([job, job])
+    training.run_in_parallel([job, job])
     assert len(set(steps)) == 2
     assert len(set(steps[:10])) == 2
 
@@ -199,7 +260,7 @@ def test_the_bars_are_shown_in_the_order_of_the_jobs(monkeypatch):
         return run
 
     jobs = [late(plan(n), (3 - n) / 10) for n in range(4)]
-    training.together(jobs, 4)
+    training.run_in_parallel(jobs, 4)
     assert shown == [f"job {n}" for n in range(4)]
 
 
@@ -210,12 +271,11 @@ def test_an_error_stops_the_others():
 
     start = time.perf_counter()
     with pytest.raises(KeyError, match="lost"):
-        training.together([plan(0, 10**9), wrong, plan(1, 10**9)])
+        training.run_in_parallel([plan(0, 10**9), wrong, plan(1, 10**9)])
     assert time.perf_counter() - start < 60
-    assert [one[1] for one in training.together([plan(2), plan(3)])] == [
-        "job 2",
-        "job 3",
-    ]
+    assert [
+        one[1] for one in training.run_in_parallel([plan(2), plan(3)])
+    ] == ["job 2", "job 3"]
 
 
 ENDLESS = """
@@ -233,7 +293,7 @@ def job():
     x = torch.ones(4, 1)
     training.fit(torch.nn.Linear(1, 1), loss, lambda _: x, steps=10**9)
 
-training.together([job, job])
+training.run_in_parallel([job, job])
 """
 
 
@@ -256,6 +316,6 @@ def test_an_interrupt_stops_all():
 
 
 def test_no_jobs_and_no_workers():
-    assert training.together([]) == []
+    assert training.run_in_parallel([]) == []
     with pytest.raises(ValueError, match="workers: expected 1 or more, got 0"):
-        training.together([plan(0)], 0)
+        training.run_in_parallel([plan(0)], 0)

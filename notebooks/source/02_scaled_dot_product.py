@@ -385,7 +385,7 @@ def loss(model, room):
 #
 # `training.fit` is the course's training loop: draw a batch, take the loss, go
 # backward, step; now and then call `evaluate`. `schedule="constant"` keeps
-# the rate, `clip=None` leaves gradients as they are.
+# the rate, `max_grad_norm=None` leaves gradients as they are.
 #
 # **Predict:** how does each of the exponents 0, 1/2, 1 do?
 
@@ -405,10 +405,10 @@ def learn(exponent, seed, steps=120, lr=1.0, adam=False, spread=1 / 16):
 
     kind = torch.optim.Adam if adam else torch.optim.SGD
     return training.fit(
-        model, loss, lambda step: rooms(people), steps=steps, every=20,
+        model, loss, lambda step: rooms(people), steps=steps, eval_every=20,
         optimizer=kind(model.parameters(), lr=lr), schedule="constant",
         evaluate=evaluate, label=f"d^{exponent}, seed {seed}", threads=1,
-        clip=None,
+        max_grad_norm=None,
     )
 
 # %%

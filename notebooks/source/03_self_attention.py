@@ -612,7 +612,8 @@ models = models.to(device)
 
 # %% [markdown]
 # The loss is the sum of the twelve cross entropies: none of them touches the
-# others' parameters, so each reader learns as if it were alone (`clip=None`:
+# others' parameters, so each reader learns as if it were alone
+# (`max_grad_norm=None`:
 # one clipped length over all twelve would tie them together).
 
 # %%
@@ -627,7 +628,7 @@ def loss(models, batch):
 history = training.fit(
     models, loss, lambda step: stories(64, LENGTH),
     steps=20 if session.quick() else 400,
-    lr=0.02, schedule="onecycle", clip=None, label="twelve readers",
+    lr=0.02, schedule="onecycle", max_grad_norm=None, label="twelve readers",
     threads=1,
 )
 
@@ -982,7 +983,7 @@ three = nn.ModuleDict({n: readers()[n] for n in chosen}).to(device)
 training.fit(
     three, loss, lambda step: first_stories(64, LENGTH),
     steps=20 if session.quick() else 400,
-    lr=0.02, schedule="onecycle", clip=None, label="three readers",
+    lr=0.02, schedule="onecycle", max_grad_norm=None, label="three readers",
     threads=1,
 )
 at_24, at_48 = (

@@ -509,7 +509,7 @@ def train(dim, heads, asked=2, seed=0, make=LampReader, steps=300):
     model = make(dim, heads, asked).to(device)
     history = training.fit(
         model, loss, batch_maker(asked, seed), steps=steps, lr=1e-2,
-        schedule="onecycle", evaluate=evaluate, every=25,
+        schedule="onecycle", evaluate=evaluate, eval_every=25,
         label=f"dim {dim}, heads {heads}, seed {seed}", threads=1,
     )
     return model, history

@@ -656,7 +656,7 @@ def race(norm_first, warmup):
     return training.fit(
         Mirror(norm_first), mirror_loss, lambda _: torch.randint(10, (16, 5)),
         steps=24 if session.quick() else RACE, lr=0.004, schedule="constant",
-        warmup=warmup, clip=None, threads=1,
+        warmup=warmup, max_grad_norm=None, threads=1,
         label=f"{name}, {'' if warmup else 'no '}warm-up",
     )
 

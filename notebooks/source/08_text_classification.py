@@ -375,7 +375,7 @@ def train(data, name, seed=0):
     history = training.fit(
         model, loss, steps=steps, lr=2e-3 if deep else 4e-3,
         batches=tc.text_batches(data.train.tokens, data.train.labels, 128),
-        weight_decay=0.05, warmup=steps // 10, threads=1, every=50,
+        weight_decay=0.05, warmup=steps // 10, threads=1, eval_every=50,
         evaluate=lambda m: {"valid": correct(m, data.valid).double().mean()},
         label=f"{data.task}, {name}",
     )

@@ -983,7 +983,7 @@ checks.detection_segmentation.suppress(my_suppress)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `training.fit(..., evaluate=fn, every=50)` calls `fn(model)`, which returns
+# `training.fit(..., evaluate=fn, eval_every=50)` calls `fn(model)`, which returns
 # `{"share": ...}`; `history.curve("share")` gives steps and values. For step 0
 # call `fn` before training.
 #
@@ -1005,7 +1005,7 @@ def emergence(same_start):
     history = training.fit(
         fresh, scenery.training_loss,
         scenery.scene_batches(train.to(device), 16), steps=STEPS // 18,
-        lr=1e-3, evaluate=place, every=max(STEPS // 72, 1),
+        lr=1e-3, evaluate=place, eval_every=max(STEPS // 72, 1),
         label="one box" if same_start else "random boxes",
     )
     steps, shares = history.curve("share")

@@ -368,7 +368,7 @@ plans = {kind: plan(kind, SHORT) for kind in hearing.KINDS}
 plans["Transformer, long"] = plan("Transformer", LONG, note=", long")
 plans["long, with changes"] = plan("Transformer", LONG, hearing.augment,
                                    ", long, changed")
-training.together([job for _, job in reversed(plans.values())])
+training.run_in_parallel([job for _, job in reversed(plans.values())])
 models = {name: model for name, (model, _) in plans.items()}
 model = models["long, with changes"]
 

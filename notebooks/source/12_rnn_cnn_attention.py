@@ -485,8 +485,8 @@ def race(kind, seconds=None, cards=4):
     training.fit(
         make(kind, rca.RECALL_TOKENS, rca.SYMBOLS, seed=0),
         rca.answer_loss, course.batches, steps=20_000, lr=LR[kind],
-        schedule="constant", warmup=10, evaluate=course.evaluate, every=1,
-        until=course.over, threads=1, label=f"{kind}, {cards} cards",
+        schedule="constant", warmup=10, evaluate=course.evaluate, eval_every=1,
+        stop_when=course.over, threads=1, label=f"{kind}, {cards} cards",
     )
     return course
 

@@ -914,7 +914,7 @@ def grow(heads):
     history = training.fit(
         model, next_letter, lambda _: ia.repeated_blocks(64, generator),
         steps=20 if session.quick() else 200, warmup=20, lr=3e-3,
-        schedule="constant", evaluate=look, every=10, threads=1,
+        schedule="constant", evaluate=look, eval_every=10, threads=1,
         label=f"{len(heads)}-layer model",
     )
     return model, history

@@ -280,7 +280,7 @@ def train(split, items, *, most, steps, lr, label, seed=0):
     history = training.fit(
         model, rec.next_item_loss,
         rec.history_batches(split.train, most=most, seed=seed, device=device),
-        steps=steps, lr=lr, warmup=steps // 20, threads=1, every=50,
+        steps=steps, lr=lr, warmup=steps // 20, threads=1, eval_every=50,
         evaluate=lambda m: {"HR@10": rec.judge(m, *asked).hits.mean()},
         label=label,
     )
