@@ -48,10 +48,10 @@ test-classroom: .venv/.teaching .venv/.browser
 	$(BIN)/python -m pytest -m classroom -n0 tests
 
 build: .venv/.test
-	$(BIN)/python -m attn_course.notebooks build $(LESSON)
+	$(BIN)/python -m tools.notebooks build $(LESSON)
 
 check: .venv/.test
-	$(BIN)/python -m attn_course.notebooks check
+	$(BIN)/python -m tools.notebooks check
 
 figures: .venv/.test
 	$(BIN)/python -m figures.draw

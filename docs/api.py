@@ -4,13 +4,13 @@ import ast
 import re
 from pathlib import Path
 
-from attn_course import notebooks
+from tools import notebooks
 
 ROOT = notebooks.ROOT
 PACKAGE = notebooks.PACKAGE
 GROUPS = {
     "Lessons": "what each lesson teaches, as one would import it",
-    "Shared by all lessons": "seed, figures, training, building",
+    "Shared by all lessons": "seed, figures, training",
     "Data": "loaders of the embedded data sets",
     "Checks of exercises": "what judges an answer and names the mistake",
     "Views": "what a learner can move",

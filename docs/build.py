@@ -17,8 +17,9 @@ import zipfile
 from pathlib import Path
 from urllib.parse import unquote
 
-from attn_course import notebooks, start_here
+from attn_course import start_here
 from docs import api, mathjax, repository
+from tools import notebooks
 
 ROOT = notebooks.ROOT
 WRITTEN = ROOT / "docs"

@@ -8,8 +8,8 @@ with a cell that fetches and installs the course. Needs
 import sys
 from pathlib import Path
 
-from attn_course import notebooks
 from docs import repository
+from tools import notebooks
 
 INSTALL = """\
 # Colab only: fetch the course and install what it imports. About a minute.

@@ -14,7 +14,7 @@ from urllib.parse import urldefrag
 
 from lxml import html
 
-from attn_course import notebooks
+from tools import notebooks
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 OPTIONS = [

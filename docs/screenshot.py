@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from attn_course import notebooks
 from tests import browser
+from tools import notebooks
 
 LESSON = "01_dot_product"
 TARGET = notebooks.ROOT / "figures" / "course_in_use.png"

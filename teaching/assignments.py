@@ -25,7 +25,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from attn_course import notebooks
+from tools import notebooks
 
 ROOT = notebooks.ROOT
 COURSE = ROOT / "notebooks" / "exercises"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from attn_course import notebooks
 from teaching import assignments
+from tools import notebooks
 
 HERE = Path(__file__).parent
 TARGET = HERE / "lessons.md"

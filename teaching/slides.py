@@ -2,7 +2,7 @@
 
 nbconvert makes the pages, with a template of ours; reveal.js and MathJax come
 from npm and are copied beside them. What is a slide is said by the cells'
-metadata, which ``attn_course.notebooks`` derives by rule. Here only what would
+metadata, which ``tools.notebooks`` derives by rule. Here only what would
 not fit on a screen is taken apart: long code and its figure become two slides.
 """
 
@@ -14,8 +14,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from attn_course import notebooks
 from docs import mathjax
+from tools import notebooks
 
 ROOT = notebooks.ROOT
 MODULES = ROOT / "node_modules"

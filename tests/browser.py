@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from attn_course import notebooks
+from tools import notebooks
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 OPTIONS = [

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 
-from attn_course import notebooks
+from tools import notebooks
 
 # ONEDNN_MAX_CPU_ISA holds the convolutions to the same instructions.
 KINDS = {"default": "SSE41", "avx2": "AVX2"}

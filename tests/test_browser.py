@@ -12,11 +12,11 @@ import pytest
 import soundfile
 import torch
 
-from attn_course import notebooks
 from attn_course.data import speech
 from attn_course.dot_product import dot_product_attention
 from tests import browser
 from tests.browser import wait_until
+from tools import notebooks
 
 pytestmark = pytest.mark.browser
 NAMES = notebooks.lessons()

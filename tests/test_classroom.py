@@ -16,11 +16,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attn_course import checks, classroom, notebooks
+from attn_course import checks, classroom
 from attn_course.checks import engine
 from teaching import assignments, worker
 from tests import submissions as hand
 from tests.test_checks import BANKS
+from tools import notebooks
 
 LESSONS = notebooks.lessons()
 SOURCE = assignments.COURSE / "source"

@@ -9,7 +9,7 @@ import sys
 import nbformat
 import pytest
 
-from attn_course import notebooks
+from tools import notebooks
 
 NAME = "01_dot_product"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attn_course import notebooks
+from tools import notebooks
 
 NAMES = notebooks.lessons()
 

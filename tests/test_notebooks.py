@@ -6,7 +6,9 @@ import shutil
 import nbformat
 import pytest
 
-from attn_course import notebooks
+from tools import notebooks
+from tools.notebooks import building, reading, rules
+from tools.notebooks.__main__ import main
 
 HEAD = """\
 # %% [markdown]
@@ -58,7 +60,7 @@ def test_build_executes_and_stores(folder):
     }
     assert said == [f"77_why: cell {n} of 3" for n in (1, 2, 3)]
     assert notebooks.same_cells("77_why", folder) == []
-    assert notebooks.executed("77_why", folder) == []
+    assert rules.executed("77_why", folder) == []
     text = (folder / "77_why.ipynb").read_text()
     assert (
         text.endswith("}\n")
@@ -81,7 +83,7 @@ def test_changed_text_keeps_the_outputs(folder, monkeypatch):
     write(folder, GOOD)
     notebooks.build("77_why", folder)
     write(folder, GOOD.replace("# Twice.", "# Two times."))
-    monkeypatch.setattr(notebooks, "_execute", None)  # it must not run
+    monkeypatch.setattr(building, "_execute", None)  # it must not run
     assert notebooks.build("77_why", folder)
     built = notebooks.read_notebook("77_why", folder)
     assert built.cells[2].source == "Two times."
@@ -96,12 +98,46 @@ def test_inputs_follow_imports_through_modules(folder):
     assert notebooks.inputs("77_why", folder) != with_session
     reached = {
         path.name
-        for path in notebooks._imported(
+        for path in reading._imported(
             notebooks.PACKAGE / "scaled_dot_product.py"
         )
         if path.exists()
     }
     assert reached == {"dot_product.py"}
+
+
+def test_inputs_follow_the_parts_of_a_package(tmp_path, monkeypatch):
+    package = tmp_path / "attn_course" / "boxes"
+    package.mkdir(parents=True)
+    for name, text in {
+        "__init__": "from .model import Model as Model\n",
+        "model": "from attn_course import session\nfrom . import losses\n",
+        "losses": "",
+    }.items():
+        (package / f"{name}.py").write_text(text)
+    (package.parent / "session.py").write_text("")
+    monkeypatch.setattr(reading, "ROOT", tmp_path)
+    monkeypatch.setattr(reading, "PACKAGE", package.parent)
+
+    def reached(path):
+        return {
+            found.relative_to(package.parent).as_posix()
+            for found in reading._imported(path)
+            if found.exists()
+        }
+
+    user = tmp_path / "user.py"
+    user.write_text("from attn_course.boxes.losses import total\n")
+    assert reached(user) == {"boxes/__init__.py", "boxes/losses.py"}
+    assert reached(package / "__init__.py") == {
+        "boxes/__init__.py",
+        "boxes/model.py",
+    }
+    assert reached(package / "model.py") == {
+        "session.py",
+        "boxes/__init__.py",
+        "boxes/losses.py",
+    }
 
 
 def test_ids_are_stable_and_unique(folder):
@@ -158,7 +194,7 @@ def test_the_old_notebook_stays_whole(folder, monkeypatch, error):
     def stop(*_):
         raise error("stopped half-way")
 
-    monkeypatch.setattr(notebooks.os, "replace", stop)
+    monkeypatch.setattr(building.os, "replace", stop)
     if error is KeyboardInterrupt:  # interrupted while it writes
         write(folder, GOOD + "\n# %%\nprint(1)\n")
     with pytest.raises(error):
@@ -170,7 +206,7 @@ def test_the_old_notebook_stays_whole(folder, monkeypatch, error):
 def test_unknown_lesson(folder, capsys):
     with pytest.raises(ValueError, match="lesson: expected one of"):
         notebooks.build("77_why", folder)
-    assert notebooks.main(["build", "99"]) == 1
+    assert main(["build", "99"]) == 1
     assert "lesson: expected one of" in capsys.readouterr().err
 
 
@@ -236,7 +272,7 @@ def test_order_of_execution(lesson):
     def change(cells):
         first(cells, "code")["execution_count"] = 7
 
-    assert "order [7, 2" in lesson(notebooks.executed, change)
+    assert "order [7, 2" in lesson(rules.executed, change)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +289,7 @@ def test_order_of_execution(lesson):
     ],
 )
 def test_noise_in_an_output(lesson, text, what):
-    assert what in lesson(notebooks.clean_outputs, printed(text))
+    assert what in lesson(rules.clean_outputs, printed(text))
 
 
 def test_stderr_and_error(lesson):
@@ -264,7 +300,7 @@ def test_stderr_and_error(lesson):
             new("error", ename="KeyError", evalue="1", traceback=[]),
         ]
 
-    said = lesson(notebooks.clean_outputs, change)
+    said = lesson(rules.clean_outputs, change)
     assert "stderr" in said and "error KeyError" in said
 
 
@@ -277,7 +313,7 @@ def test_pictures_need_words(lesson):
         ]
         first(cells, "markdown").source += "\n![](x.png)"
 
-    said = lesson(notebooks.alt_texts, change)
+    said = lesson(rules.alt_texts, change)
     assert "without plotting.show" in said and said.count("alt text ''") == 2
 
 
@@ -285,7 +321,7 @@ def test_uncompared_cells_must_assert(lesson):
     def change(cells):
         first(cells, "code").metadata["tags"] = [notebooks.IGNORED]
 
-    assert "asserts nothing" in lesson(notebooks.compared, change)
+    assert "asserts nothing" in lesson(rules.compared, change)
 
 
 def test_too_many_uncompared_cells(lesson):
@@ -294,7 +330,7 @@ def test_too_many_uncompared_cells(lesson):
             cell.metadata["tags"] = [notebooks.IGNORED]
             cell.source += "\nassert True"
 
-    assert "outputs are compared" in lesson(notebooks.compared, change)
+    assert "outputs are compared" in lesson(rules.compared, change)
 
 
 def test_house_rules_count(lesson):
@@ -306,7 +342,7 @@ def test_house_rules_count(lesson):
             if cell.source.startswith("## Summary"):
                 cell.source = "## The end"
 
-    said = lesson(notebooks.house_rules, change)
+    said = lesson(rules.house_rules, change)
     for words in (
         "not a question",
         "no minutes",
@@ -336,6 +372,6 @@ def test_agreement_names_what_is_missing(tmp_path):
 
 
 def test_check_command(capsys):
-    code = notebooks.main(["check"])
+    code = main(["check"])
     said = capsys.readouterr().out
     assert (code, "all agree" in said) in [(0, True), (1, False)]

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attn_course import notebooks
 from attn_course import reinforcement_learning as lesson
 from attn_course.widgets import reinforcement_learning as views
+from tools import notebooks
 
 NAME = "16_reinforcement_learning"
 

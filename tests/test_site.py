@@ -15,8 +15,9 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 
-from attn_course import notebooks, start_here
+from attn_course import start_here
 from tests import browser
+from tools import notebooks
 
 pytestmark = pytest.mark.site
 ROOT = notebooks.ROOT

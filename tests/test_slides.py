@@ -5,8 +5,8 @@ import re
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from attn_course import notebooks
 from teaching import slides
+from tools import notebooks
 
 LESSONS = notebooks.lessons()
 TYPES = {"slide", "subslide", "fragment", "skip", "notes"}
@@ -67,7 +67,7 @@ def test_every_cell_of_every_lesson_has_its_type(name):
     cells = notebooks.read_notebook(name).cells
     found = [c.metadata.get("slideshow", {}).get("slide_type") for c in cells]
     assert found == notebooks.slide_types(cells), (
-        "run: python -m attn_course.notebooks mark"
+        "run: python -m tools.notebooks mark"
     )
     assert set(found) <= TYPES and found[0] == "slide"
     assert found.count("slide") >= 5

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from attn_course import notebooks
 from attn_course.start_here import GLOSSARY, ROAD, environment, named_shape
+from tools import notebooks
 
 
 def test_environment_is_as_pinned():

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from attn_course import notebooks
 from tests import weekly
+from tools import notebooks
 
 ROOT = notebooks.ROOT
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
