@@ -1,7 +1,10 @@
 """The lessons as documents: they agree with source and module, and read well."""
 
+import re
+
 import pytest
 
+from attn_course.start_here import LESSON_TERMS
 from tools import notebooks
 
 NAMES = notebooks.lessons()
@@ -35,3 +38,25 @@ def test_checks_of_a_lesson_are_used_in_it(name):
         if own == module.__name__ and not exercise.startswith("_"):
             if callable(vars(module)[exercise]):
                 assert f"checks.{name[3:]}.{exercise}(" in text
+
+
+@pytest.mark.parametrize(
+    "number, term",
+    [(n, term) for n, terms in LESSON_TERMS.items() for term in terms],
+)
+def test_a_lesson_names_the_fields_terms(number, term):
+    """In its text, in italics or bold where it stands first."""
+    (name,) = [n for n in notebooks.lessons() if n.startswith(number)]
+    cells = notebooks.read_source(name).cells
+    texts = [c.source for c in cells if c.cell_type == "markdown"]
+    prose = "\n\n".join(
+        line for text in texts for line in re.split(r"(?m)^#.*$", text)
+    )
+    prose = re.sub(r"(?s)```.*?```|`[^`]*`", "", prose)
+    pattern = r"\s+".join(map(re.escape, term.split()))
+    first = re.search(rf"(?i)\b{pattern}", prose)
+    assert first, f"{name}: its text never says {term!r}"
+    marked = re.finditer(r"\*\*[^*]+\*\*|\*[^*\s][^*]*\*", prose)
+    assert any(
+        m.start() < first.start() < first.end() < m.end() for m in marked
+    ), f"{name}: {term!r} is not in italics or bold at first use"
