@@ -1,0 +1,212 @@
+"""Checks of arguments: each error names what was expected and what came.
+
+None but :func:`check_token_ids` looks at the numbers in a tensor, so all the
+others may stand in a forward pass.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def check_at_least(least: float, **numbers: float) -> None:
+    """Refuse a number below ``least``: ``check_at_least(1, heads=heads)``.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    for name, number in numbers.items():
+        if not number >= least:
+            raise ValueError(f"{name}: expected {least} or more, got {number}")
+
+
+def check_positive(**numbers: float) -> None:
+    """Refuse a number that is not above 0.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    for name, number in numbers.items():
+        if not number > 0:
+            raise ValueError(
+                f"{name}: expected a number above 0, got {number}"
+            )
+
+
+def check_even(**sizes: int) -> None:
+    """Refuse a size that is not even, or below 2.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    for name, size in sizes.items():
+        if size < 2 or size % 2:
+            raise ValueError(
+                f"{name}: expected an even number from 2 up, got {size}"
+            )
+
+
+def check_dropout(**probs: float) -> None:
+    """Refuse a probability outside [0, 1): with 1, nothing would be left.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    for name, prob in probs.items():
+        if not 0 <= prob < 1:
+            raise ValueError(
+                f"{name}: expected 0 or more, below 1, got {prob}"
+            )
+
+
+def check_choice(name: str, value: object, choices: Sequence) -> None:
+    """Refuse what is not one of the choices.
+
+    Raises:
+        ValueError: naming the argument and the choices.
+    """
+    if value not in choices:
+        raise ValueError(
+            f"{name}: expected one of {tuple(choices)}, got {value!r}"
+        )
+
+
+def check_texts(name: str, texts: object) -> list[str]:
+    """Give a list of texts; a single text is the usual slip.
+
+    Raises:
+        ValueError: if it is no list of texts, or empty.
+    """
+    if isinstance(texts, str):
+        raise ValueError(
+            f"{name}: expected a list of texts, got one text; write [text]"
+        )
+    try:
+        texts = list(texts)
+    except TypeError:
+        raise ValueError(
+            f"{name}: expected a list of texts, got {type(texts).__name__}"
+        ) from None
+    for text in texts:
+        if not isinstance(text, str):
+            raise ValueError(
+                f"{name}: expected texts, got {type(text).__name__} in it"
+            )
+    if not texts:
+        raise ValueError(f"{name}: expected at least one text, got none")
+    return texts
+
+
+def check_shapes(query: Tensor, key: Tensor, value: Tensor) -> None:
+    """Refuse a query, key and value that do not belong together.
+
+    Expected: query ``(*batch, q, d)``, key ``(*batch, k, d)``, value
+    ``(*batch, k, v)``, all of one floating-point dtype, on one device.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    for name, x in (("query", query), ("key", key), ("value", value)):
+        if not isinstance(x, Tensor):
+            raise ValueError(
+                f"{name}: expected a torch tensor, got {type(x).__name__}"
+            )
+        if x.dim() < 2:
+            raise ValueError(
+                f"{name}: expected at least 2 dimensions (length, size), "
+                f"got shape {tuple(x.shape)}"
+            )
+        if not x.is_floating_point():
+            raise ValueError(
+                f"{name}: expected floating point numbers, got {x.dtype}"
+            )
+    *batch, _, size = query.shape
+    expected = (*batch, key.shape[-2], size)
+    if tuple(key.shape) != expected:
+        raise ValueError(
+            f"key: expected shape {expected} (the query's batch, any length, "
+            f"the query's size), got {tuple(key.shape)}"
+        )
+    expected = (*batch, key.shape[-2], value.shape[-1])
+    if tuple(value.shape) != expected:
+        raise ValueError(
+            f"value: expected shape {expected} (the query's batch, the key's "
+            f"length, any size), got {tuple(value.shape)}"
+        )
+    for name, x in (("key", key), ("value", value)):
+        if x.dtype != query.dtype:
+            raise ValueError(
+                f"{name}: expected the query's dtype {query.dtype}, "
+                f"got {x.dtype}"
+            )
+        if x.device != query.device:
+            raise ValueError(
+                f"{name}: expected the query's device {query.device}, "
+                f"got {x.device}"
+            )
+
+
+def check_mask(mask: Tensor, query: Tensor, key: Tensor) -> None:
+    """Refuse a mask that is not boolean or does not fit the scores.
+
+    True = may attend. The scores of a query ``(*batch, q, d)`` and a key
+    ``(*batch, k, e)`` are ``(*batch, q, k)``; the mask broadcasts to them.
+
+    Raises:
+        ValueError: if its dtype, device or shape does not fit.
+    """
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(
+            f"mask: expected a boolean tensor (True = may attend), got {kind}"
+        )
+    if mask.device != query.device:
+        raise ValueError(
+            f"mask: expected the query's device {query.device}, "
+            f"got {mask.device}"
+        )
+    expected = (*query.shape[:-1], key.shape[-2])
+    fits = mask.dim() <= len(expected) and all(
+        size in (1, wanted)
+        for size, wanted in zip(reversed(mask.shape), reversed(expected))
+    )
+    if not fits:
+        raise ValueError(
+            f"mask: expected a shape that broadcasts to {expected}, the "
+            f"scores' shape, got {tuple(mask.shape)}"
+        )
+
+
+def check_token_ids(
+    name: str, tokens: Tensor, size: int, max_length: int | None = None
+) -> None:
+    """Refuse what is no batch of token ids from 0 to ``size - 1``.
+
+    It reads the ids, which a GPU must be waited for: call it where data comes
+    in, not in a forward pass.
+
+    Raises:
+        ValueError: if it is no tensor of integers ``(batch, length)``, a row
+            is longer than ``max_length``, or an id is out of range.
+    """
+    if not isinstance(tokens, Tensor):
+        raise ValueError(
+            f"{name}: expected a tensor of token ids, "
+            f"got {type(tokens).__name__}"
+        )
+    if tokens.dtype not in (torch.int32, torch.int64) or tokens.dim() != 2:
+        raise ValueError(
+            f"{name}: expected token ids of shape (batch, length), got "
+            f"{tokens.dtype} of shape {tuple(tokens.shape)}"
+        )
+    if max_length is not None and tokens.shape[1] > max_length:
+        raise ValueError(
+            f"{name}: expected at most {max_length} tokens (max_length), "
+            f"got {tokens.shape[1]}"
+        )
+    if tokens.numel() and not 0 <= tokens.min() <= tokens.max() < size:
+        raise ValueError(
+            f"{name}: expected ids from 0 to {size - 1}, got "
+            f"{int(tokens.min())} to {int(tokens.max())}"
+        )
