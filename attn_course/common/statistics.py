@@ -2,6 +2,7 @@
 
 All are of 95 %. An interval over test items speaks of other test items, not
 of another training run; :func:`hierarchical_bootstrap` speaks of both.
+``scipy.stats``, which loads slowly, is imported where it is asked.
 """
 
 import math
@@ -11,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy import stats
 from torch import Tensor
 
 from attn_course.common.arguments import check_at_least
@@ -57,6 +57,8 @@ def wilson_interval(correct: int, total: int) -> Interval:
             "correct: expected 0 to total, and total 1 or more, "
             f"got {correct} of {total}"
         )
+    from scipy import stats
+
     bounds = stats.binomtest(correct, total).proportion_ci(method="wilson")
     return Interval(correct / total, float(bounds.low), float(bounds.high))
 
@@ -229,6 +231,8 @@ def spearman(
             "a, b: expected one shape, with two numbers or more, got "
             f"{tuple(a.shape)} and {tuple(b.shape)}"
         )
+    from scipy import stats
+
     a, b = (
         torch.from_numpy(stats.rankdata(x.detach().double().cpu(), axis=-1))
         for x in (a, b)
