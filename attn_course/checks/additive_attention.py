@@ -5,6 +5,7 @@ import math
 import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.inputs import normal
 
 
 def by_hand(answer):
@@ -64,11 +65,6 @@ def by_hand(answer):
     )
 
 
-def _numbers(*shape, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def _oracle_scores(query, key, w_query, w_key, v):
     batches = []
     for b in range(len(query)):
@@ -97,7 +93,7 @@ def _case(batch, q, k, d, e, hidden, name):
         (hidden, e),
         (hidden,),
     ]
-    args = (_numbers(*shape, seed=10 + n) for n, shape in enumerate(shapes))
+    args = (normal(*shape, seed=10 + n) for n, shape in enumerate(shapes))
     return Case(tuple(args), name)
 
 

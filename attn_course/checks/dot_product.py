@@ -13,6 +13,7 @@ from attn_course.checks.engine import (
     check,
     check_value,
 )
+from attn_course.checks.inputs import normal
 
 
 def slip(answer):
@@ -75,11 +76,6 @@ def _oracle_softmax(scores, temperature):
     return torch.stack(rows).reshape(scores.shape)
 
 
-def _scores(*shape):
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def softmax(answer):
     """Exercise 2: softmax with a temperature."""
     e = torch.exp
@@ -88,10 +84,10 @@ def softmax(answer):
         oracle=_oracle_softmax,
         cases=[
             Case((torch.tensor([1.0, 0.0]), 2.0), "scores [1, 0] at T = 2"),
-            Case((_scores(2, 2), 1.5), "two rows of two scores at T = 1.5"),
-            Case((_scores(3), 0.5), "three scores at T = 0.5"),
-            Case((_scores(4, 3), 3.0), "four rows of three scores at T = 3"),
-            Case((_scores(2, 3, 5), 1.0), "a batch of shape (2, 3, 5)"),
+            Case((normal(2, 2), 1.5), "two rows of two scores at T = 1.5"),
+            Case((normal(3), 0.5), "three scores at T = 0.5"),
+            Case((normal(4, 3), 3.0), "four rows of three scores at T = 3"),
+            Case((normal(2, 3, 5), 1.0), "a batch of shape (2, 3, 5)"),
         ],
         mistakes=[
             Mistake(

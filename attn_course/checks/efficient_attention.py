@@ -5,6 +5,7 @@ import math
 import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.inputs import normal
 
 HEADS = (40, 8, 1)
 
@@ -123,15 +124,10 @@ def _large(m1, l1, o1, m2, l2, o2):
     return _oracle_join(m1 - shift, l1, o1, m2 - shift, l2, o2)
 
 
-def _numbers(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed + sum(shape))
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def _halves(q, v, seed, offset=0.0):
-    total = 1 + _numbers(2, q, seed=seed).abs()
-    m = 2 * _numbers(2, q, seed=seed + 1) + offset
-    o = _numbers(2, q, v, seed=seed + 2)
+    total = 1 + normal(2, q, seed=seed).abs()
+    m = 2 * normal(2, q, seed=seed + 1) + offset
+    o = normal(2, q, v, seed=seed + 2)
     return m[0], total[0], o[0], m[1], total[1], o[1]
 
 
@@ -287,9 +283,9 @@ def grouped(answer):
     """Exercise 3: query heads in groups share a key head."""
 
     def case(name, batch, heads, kv_heads, q, k, d, seed):
-        query = _numbers(batch, heads, q, d, seed=seed)
-        key = _numbers(batch, kv_heads, k, d, seed=seed + 1)
-        value = _numbers(batch, kv_heads, k, d, seed=seed + 2)
+        query = normal(batch, heads, q, d, seed=seed)
+        key = normal(batch, kv_heads, k, d, seed=seed + 1)
+        value = normal(batch, kv_heads, k, d, seed=seed + 2)
         return Case((query, key, value), name)
 
     return check(

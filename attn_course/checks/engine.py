@@ -6,17 +6,33 @@ functions that make them. An answer that equals a mistake where the mistake
 shows is told which one it is.
 """
 
-import copy
-import ctypes
-import dis
 import html
-import threading
-import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+
+from attn_course.checks.comparing import (
+    alike,
+    count,
+    differs,
+    gradient_lost,
+    short,
+    show_numbers,
+)
+from attn_course.checks.running import (
+    Case,
+    TimeUp,
+    attempt,
+    changed_argument,
+    describe,
+    describe_error,
+    fresh,
+    is_stub,
+    run,
+)
+
+__all__ = ["Case", "Mistake", "TimeUp", "Verdict", "check", "check_value"]
 
 NOT_ATTEMPTED, RIGHT, WRONG = "not attempted", "right", "wrong"
 SECONDS = 10.0
@@ -56,24 +72,11 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Case:
-    """One set of arguments that an answer is tried on."""
-
-    args: tuple
-    name: str = ""
-    kwargs: dict = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Mistake:
     """A wrong way, as a function, and the words that help."""
 
     fn: Callable
     hint: str
-
-
-class TimeUp(Exception):
-    """The answer ran longer than it may."""
 
 
 def check(
@@ -113,48 +116,49 @@ def check(
         )
     lost = False
     for number, case in enumerate(cases):
-        expected = oracle(*_fresh(case.args), **_fresh(case.kwargs))
-        args, kwargs = _fresh(case.args), _fresh(case.kwargs)
+        expected = oracle(*fresh(case.args), **fresh(case.kwargs))
+        args, kwargs = fresh(case.args), fresh(case.kwargs)
         try:
-            found = _run(answer, args, kwargs, seconds)
+            result = run(answer, args, kwargs, seconds)
         except TimeUp:
             return Verdict(
                 WRONG,
                 f"it was still running after {seconds:g} seconds on "
-                f"{_describe(case)}: is there a loop that never ends?",
+                f"{describe(case)}: is there a loop that never ends?",
             )
         except NotImplementedError:
             return Verdict(NOT_ATTEMPTED, "write the function, then run this")
         except BaseException as error:
-            return Verdict(WRONG, _describe_error(error, answer, case))
-        if found is None or found is Ellipsis:
-            if _is_stub(answer):
+            return Verdict(WRONG, describe_error(error, answer, case))
+        if result is None or result is Ellipsis:
+            if is_stub(answer):
                 return Verdict(
                     NOT_ATTEMPTED, "the function returns nothing yet"
                 )
             return Verdict(
                 WRONG,
-                f"it returns nothing for {_describe(case)}: is `return` "
+                f"it returns nothing for {describe(case)}: is `return` "
                 "missing?",
             )
-        changed = _changed(case, args, kwargs)
+        changed = changed_argument(case, args, kwargs)
         if changed:
             return Verdict(
                 WRONG,
                 f"it changes its input (argument {changed}) in place; make a "
                 "new tensor instead (x = x + 1, not x += 1)",
             )
-        problem = _differs(found, expected, tolerance)
+        problem = differs(result, expected, tolerance)
         if problem:
             hint = _which_mistake(
                 answer, oracle, cases, number, mistakes, tolerance, seconds
             )
             if hint:
                 return Verdict(
-                    WRONG, f"{hint}{_numbers(case, found, expected)}"
+                    WRONG,
+                    f"{hint}{show_numbers(describe(case), result, expected)}",
                 )
             if number > 0 and _ignores_input(
-                answer, found, cases, tolerance, seconds
+                answer, result, cases, tolerance, seconds
             ):
                 return Verdict(
                     WRONG,
@@ -164,9 +168,9 @@ def check(
             return Verdict(
                 WRONG,
                 _sentence(problem, case, number)
-                + _numbers(case, found, expected),
+                + show_numbers(describe(case), result, expected),
             )
-        lost = lost or (gradients and _gradient_lost(found, expected))
+        lost = lost or (gradients and gradient_lost(result, expected))
     if lost:  # said last: only now are all numbers known to be right
         return Verdict(
             WRONG,
@@ -188,7 +192,7 @@ def check_value(
     """Check a number, a tensor, a list of numbers or a word.
 
     Args:
-        answer: what the learner found; None or ... is "not attempted".
+        answer: what the learner numbers; None or ... is "not attempted".
         expected: the right one.
         mistakes: pairs of a wrong value and the words that help.
         tolerance: largest difference allowed between numbers.
@@ -215,138 +219,30 @@ def check_value(
                 return Verdict(WRONG, hint)
         return Verdict(WRONG, f"{answer!r} is not it")
     try:
-        found = torch.as_tensor(answer, dtype=torch.float64).detach().cpu()
+        numbers = torch.as_tensor(answer, dtype=torch.float64).detach().cpu()
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return Verdict(
             WRONG, f"expected numbers, got {type(answer).__name__} {answer!r}"
         )
     wanted = torch.as_tensor(expected, dtype=torch.float64)
-    same = found.shape == wanted.shape
-    if same and torch.allclose(found, wanted, rtol=0, atol=tolerance):
+    same = numbers.shape == wanted.shape
+    if same and torch.allclose(numbers, wanted, rtol=0, atol=tolerance):
         return Verdict(RIGHT, praise or "yes")
     for wrong, hint in mistakes:
         wrong = torch.as_tensor(wrong, dtype=torch.float64)
-        if wrong.shape == found.shape and torch.allclose(
-            found, wrong, rtol=0, atol=tolerance
+        if wrong.shape == numbers.shape and torch.allclose(
+            numbers, wrong, rtol=0, atol=tolerance
         ):
             return Verdict(WRONG, hint)
     if not same:
         return Verdict(
-            WRONG, f"expected {_count(wanted)}, got {_count(found)}"
+            WRONG, f"expected {count(wanted)}, got {count(numbers)}"
         )
-    return Verdict(WRONG, f"{_short(found)} is not it")
+    return Verdict(WRONG, f"{short(numbers)} is not it")
 
 
 def _plain(word: str) -> str:
     return " ".join(word.lower().split())
-
-
-def _run(
-    answer: Callable, args: tuple, kwargs: dict, seconds: float
-) -> object:
-    """Call the answer in a thread that is stopped when its time is up."""
-    box: dict[str, object] = {}
-
-    def work() -> None:
-        state = torch.random.get_rng_state()
-        try:
-            with torch.enable_grad():
-                box["result"] = answer(*args, **kwargs)
-        except BaseException as error:
-            box["error"] = error
-        finally:
-            torch.random.set_rng_state(state)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    tries = 0
-    if thread.is_alive():
-        while thread.is_alive() and tries < 20:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread.ident), ctypes.py_object(TimeUp)
-            )
-            thread.join(0.1)
-            tries += 1
-        raise TimeUp
-    if "error" in box:
-        raise box["error"]
-    return box["result"]
-
-
-def _fresh(value):
-    """Copy arguments, tensors ready for gradients, so that none is shared."""
-    if isinstance(value, Tensor):
-        clone = value.detach().clone(memory_format=torch.preserve_format)
-        return clone.requires_grad_(clone.is_floating_point())
-    if isinstance(value, dict):
-        return {name: _fresh(item) for name, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return type(value)(_fresh(item) for item in value)
-    return copy.deepcopy(value)
-
-
-def _changed(case: Case, args: tuple, kwargs: dict) -> str:
-    """Name the first argument that the answer changed in place."""
-    pairs = [
-        (str(n + 1), a, b) for n, (a, b) in enumerate(zip(case.args, args))
-    ]
-    pairs += [(name, case.kwargs[name], kwargs[name]) for name in case.kwargs]
-    for name, before, after in pairs:
-        if isinstance(before, Tensor):
-            same = before.shape == after.shape and torch.equal(
-                before.detach().nan_to_num(7.7), after.detach().nan_to_num(7.7)
-            )
-            if not same:
-                return name
-        elif isinstance(before, (list, dict)) and repr(before) != repr(after):
-            if "tensor" not in repr(before):
-                return name
-    return ""
-
-
-def _differs(found: object, expected: object, tolerance: float) -> str:
-    """Say in words how a result differs from the right one, or nothing."""
-    if isinstance(expected, tuple):
-        if not isinstance(found, (tuple, list)):
-            return (
-                f"expected {len(expected)} results, "
-                f"got one {type(found).__name__}"
-            )
-        if len(found) != len(expected):
-            return f"expected {len(expected)} results, got {len(found)}"
-        for number, (one, wanted) in enumerate(zip(found, expected), 1):
-            problem = _differs(one, wanted, tolerance)
-            if problem:
-                return f"result {number}: {problem}"
-        return ""
-    if not isinstance(expected, Tensor):
-        if isinstance(expected, (bool, str)) or expected is None:
-            same = isinstance(found, type(expected)) and found == expected
-            return "" if same else f"expected {expected!r}, got {found!r}"
-        expected = torch.as_tensor(expected, dtype=torch.float64)
-        if not isinstance(found, Tensor):
-            try:
-                found = torch.as_tensor(found, dtype=torch.float64)
-            except (TypeError, ValueError, RuntimeError):
-                return f"expected a number, got {type(found).__name__}"
-    if not isinstance(found, Tensor):
-        return f"expected a torch tensor, got {type(found).__name__}"
-    if found.shape != expected.shape:
-        return (
-            f"expected shape {tuple(expected.shape)}, got {tuple(found.shape)}"
-        )
-    if (found.dtype == torch.bool) != (expected.dtype == torch.bool):
-        return f"expected dtype {expected.dtype}, got {found.dtype}"
-    whole = not (expected.is_floating_point() or expected.is_complex())
-    if whole and (found.is_floating_point() or found.is_complex()):
-        return f"expected whole numbers ({expected.dtype}), got {found.dtype}"
-    one, other = found.detach().double(), expected.detach().double()
-    if one.isnan().any() and not other.isnan().any():
-        return "the result has NaN in it (not a number): look for 0/0, inf-inf or 0*inf"
-    if torch.allclose(one, other, rtol=tolerance, atol=tolerance):
-        return ""
-    return "the numbers differ"
 
 
 def _which_mistake(
@@ -357,161 +253,31 @@ def _which_mistake(
     The mistake has to show in case ``number``, where the answer went wrong,
     and to agree with the answer everywhere, errors included.
     """
-    expected = _try(oracle, cases[number], seconds)
-    found = [_try(answer, case, seconds) for case in cases]
+    expected = attempt(oracle, cases[number], seconds)
+    results = [attempt(answer, case, seconds) for case in cases]
     for mistake in mistakes:
-        wrong = _try(mistake.fn, cases[number], seconds)
-        if isinstance(wrong, Exception) or not _differs(
+        wrong = attempt(mistake.fn, cases[number], seconds)
+        if isinstance(wrong, Exception) or not differs(
             wrong, expected, tolerance
         ):
             continue
         if all(
-            _alike(one, _try(mistake.fn, case, seconds), tolerance)
-            for one, case in zip(found, cases)
+            alike(one, attempt(mistake.fn, case, seconds), tolerance)
+            for one, case in zip(results, cases)
         ):
             return mistake.hint
     return ""
 
 
-def _try(fn: Callable, case: Case, seconds: float) -> object:
-    """Return a function's result, or the exception that it raised."""
-    try:
-        return _run(fn, _fresh(case.args), _fresh(case.kwargs), seconds)
-    except Exception as error:
-        return error
-
-
-def _alike(one: object, other: object, tolerance: float) -> bool:
-    """Say whether two functions did the same, an error like an error."""
-    raised = isinstance(one, Exception), isinstance(other, Exception)
-    if any(raised):
-        return all(raised)
-    return not _differs_at_all(one, other, tolerance)
-
-
-def _differs_at_all(found, wrong, tolerance) -> bool:
-    """Compare with a mistake, where NaN equals NaN."""
-    if isinstance(found, Tensor) and isinstance(wrong, Tensor):
-        return found.shape != wrong.shape or not torch.allclose(
-            found.detach().double(),
-            wrong.detach().double(),
-            rtol=tolerance,
-            atol=tolerance,
-            equal_nan=True,
-        )
-    if isinstance(wrong, tuple) and isinstance(found, (tuple, list)):
-        return len(found) != len(wrong) or any(
-            _differs_at_all(a, b, tolerance) for a, b in zip(found, wrong)
-        )
-    return bool(_differs(found, wrong, tolerance))
-
-
-def _ignores_input(answer, found, cases, tolerance, seconds) -> bool:
+def _ignores_input(answer, result, cases, tolerance, seconds) -> bool:
     """Say whether the answer to one case is its answer to all of them."""
     return all(
-        _alike(found, _try(answer, case, seconds), tolerance) for case in cases
-    )
-
-
-def _gradient_lost(found, expected) -> bool:
-    """Say whether the oracle's result has a gradient and this one has not."""
-    if isinstance(expected, tuple):
-        return any(_gradient_lost(a, b) for a, b in zip(found, expected))
-    return (
-        isinstance(expected, Tensor)
-        and expected.requires_grad
-        and not (isinstance(found, Tensor) and found.requires_grad)
-    )
-
-
-# What torch says of the usual slips, and what a learner can do about it.
-TRANSLATED = {
-    "Can't call numpy()": "stay in torch: numpy cuts a result off from "
-    "training (x.mean() instead of np.mean(x), torch.exp instead of np.exp)",
-    "a leaf Variable that requires grad": "it changes its input in place; "
-    "make a new tensor instead (x = x + 1, not x += 1)",
-    "only one element tensors can be converted": "a function for one number "
-    "got a whole tensor: use torch's (torch.exp instead of math.exp)",
-    "only length-1 arrays can be converted": "a function for one number got "
-    "a whole tensor: use torch's (torch.exp instead of math.exp)",
-}
-
-
-def _is_stub(answer: Callable) -> bool:
-    """Say whether a function does nothing at all, as the dots do."""
-    code = getattr(answer, "__code__", None)
-    return code is not None and len(list(dis.get_instructions(code))) <= 3
-
-
-def _describe(case: Case) -> str:
-    if case.name:
-        return case.name
-    shapes = [
-        str(tuple(a.shape)) if isinstance(a, Tensor) else repr(a)
-        for a in (*case.args, *case.kwargs.values())
-    ]
-    return "arguments " + ", ".join(shapes)
-
-
-def _describe_error(error: BaseException, answer: Callable, case: Case) -> str:
-    """Name the error, the learner's line, and the case."""
-    code = getattr(answer, "__code__", None)
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if code and f.filename == code.co_filename]
-    for words, help_ in TRANSLATED.items():
-        if words in str(error):
-            return help_
-    line = f" at your line `{own[0].line}`" if own and own[0].line else ""
-    text = str(error).strip().split("\n")[0]
-    return (
-        f"it raises {type(error).__name__}{line} on {_describe(case)}"
-        f"{': ' + text if text else ''}"
+        alike(result, attempt(answer, case, seconds), tolerance)
+        for case in cases
     )
 
 
 def _sentence(problem: str, case: Case, number: int) -> str:
     if number == 0:
         return problem
-    return (
-        f"right for the first case, but not for {_describe(case)}: {problem}"
-    )
-
-
-def _numbers(case: Case, found, expected) -> str:
-    """Show got and expected, if they are small enough to read."""
-    if isinstance(expected, tuple):
-        if not isinstance(found, (tuple, list)) or len(found) != len(expected):
-            return ""
-        for one, wanted in zip(found, expected):
-            if _differs(one, wanted, 1e-5):
-                return _numbers(case, one, wanted)
-        return ""
-    if not isinstance(expected, Tensor) or not isinstance(found, Tensor):
-        return ""
-    if expected.numel() > 9 or found.numel() > 9:
-        return ""
-    return (
-        f"\nfor {_describe(case)}: expected {_short(expected)}, got "
-        + _short(found)
-    )
-
-
-def _short(tensor: Tensor) -> str:
-    """Write a small tensor with four digits."""
-
-    def write(item) -> str:
-        if isinstance(item, list):
-            return "[" + ", ".join(write(i) for i in item) + "]"
-        return f"{item:.4g}" if isinstance(item, float) else str(item)
-
-    return write(tensor.detach().cpu().tolist())
-
-
-def _count(tensor: Tensor) -> str:
-    """Say how many numbers there are, and in which shape if it matters."""
-    if tensor.dim() == 0:
-        return "one number"
-    if tensor.dim() == 1:
-        many = "numbers" if len(tensor) != 1 else "number"
-        return f"{len(tensor)} {many} in a row"
-    return f"numbers of shape {tuple(tensor.shape)}"
+    return f"right for the first case, but not for {describe(case)}: {problem}"

@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.inputs import normal
 
 
 def tokens(answer):
@@ -103,11 +104,6 @@ def _strided(images, size):
     return x.permute(0, 3, 5, 1, 2, 4).reshape(b, -1, c * size**2)
 
 
-def _images(*shape):
-    generator = torch.Generator().manual_seed(sum(shape))
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def patchify(answer):
     """Exercise 3: cut images into patches."""
     right = _order(0, 2, 4, 1, 3, 5)
@@ -117,10 +113,10 @@ def patchify(answer):
         oracle=_oracle_patchify,
         cases=[
             Case((count, 2), "the numbers 0 to 15 in patches of 2 x 2"),
-            Case((_images(2, 1, 4, 6), 2), "two images of 4 x 6"),
-            Case((_images(2, 3, 6, 4), 2), "two images of 3 colours"),
-            Case((_images(3, 2, 6, 9), 3), "three images in patches of 3 x 3"),
-            Case((_images(2, 2, 4, 4), 4), "one patch per image"),
+            Case((normal(2, 1, 4, 6), 2), "two images of 4 x 6"),
+            Case((normal(2, 3, 6, 4), 2), "two images of 3 colours"),
+            Case((normal(3, 2, 6, 9), 3), "three images in patches of 3 x 3"),
+            Case((normal(2, 2, 4, 4), 4), "one patch per image"),
         ],
         mistakes=[
             Mistake(
@@ -223,7 +219,7 @@ def _oracle_rollout(weights):
 
 
 def _weights(depth, heads, n):
-    return _images(depth, heads, n, n).mul(2).softmax(-1)
+    return normal(depth, heads, n, n).mul(2).softmax(-1)
 
 
 def _rollout(mix, start="first", join=torch.matmul):

@@ -5,6 +5,7 @@ import math
 import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.inputs import normal
 
 
 def two_heads(answer):
@@ -76,11 +77,6 @@ def two_heads(answer):
     )
 
 
-def _numbers(*shape, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def _oracle_split(x, heads):
     batch, length, dim = x.shape
     size = dim // heads
@@ -105,11 +101,11 @@ def split(answer):
         oracle=_oracle_split,
         cases=[
             Case((TOKENS, 2), "the three tokens 11, 12, ... with 2 heads"),
-            Case((_numbers(2, 5, 6), 3), "batch 2, length 5, dim 6, 3 heads"),
-            Case((_numbers(3, 4, 8), 4), "batch 3, length 4, dim 8, 4 heads"),
-            Case((_numbers(2, 3, 4), 1), "a single head"),
-            Case((_numbers(2, 3, 4), 4), "as many heads as numbers"),
-            Case((_numbers(2, 6, 5).transpose(1, 2), 3), "a transposed input"),
+            Case((normal(2, 5, 6), 3), "batch 2, length 5, dim 6, 3 heads"),
+            Case((normal(3, 4, 8), 4), "batch 3, length 4, dim 8, 4 heads"),
+            Case((normal(2, 3, 4), 1), "a single head"),
+            Case((normal(2, 3, 4), 4), "as many heads as numbers"),
+            Case((normal(2, 6, 5).transpose(1, 2), 3), "a transposed input"),
         ],
         mistakes=[
             Mistake(
@@ -217,7 +213,7 @@ def _case(batch, q, k, dim, heads, name):
     while not (mask.any(-1) & ~mask.all(-1)).all() or not mask.any(-2).all():
         mask = torch.rand(batch, q, k, generator=generator) < 0.6
     tensors = (
-        _numbers(batch, n, dim, seed=seed)
+        normal(batch, n, dim, seed=seed)
         for seed, n in ((2, q), (3, k), (4, k))
     )
     return Case((*tensors, heads, mask), name)

@@ -5,6 +5,7 @@ import math
 import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.inputs import normal
 
 
 def metrics(answer):
@@ -133,16 +134,11 @@ def _only_seen(scores, target, seen, k):
     return _hit()(scores, target, ~seen, k)
 
 
-def _numbers(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed + sum(shape))
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def hit(answer):
     """Exercise 2: who finds the hidden item among the first k?"""
     small = torch.tensor([[5.0, 3.0, 3.0, 1.0, 9.0]]).double()
     had = torch.tensor([[False, False, False, False, True]])
-    more = _numbers(6, 9).mul(2).round()  # with many ties
+    more = normal(6, 9).mul(2).round()  # with many ties
     generator = torch.Generator().manual_seed(3)
     seen = torch.rand(6, 9, generator=generator) < 0.3
     target = torch.tensor([0, 3, 8, 5, 2, 7])
@@ -173,7 +169,7 @@ def hit(answer):
             ),
             Case(
                 (
-                    _numbers(4, 20, seed=1),
+                    normal(4, 20, seed=1),
                     torch.tensor([3, 1, 19, 0]),
                     torch.zeros(4, 20, dtype=torch.bool),
                     10,
@@ -401,9 +397,9 @@ def last_state(answer):
         oracle=_oracle_last,
         cases=[
             Case((small, tokens), "two items, one place of padding"),
-            Case((_numbers(5, 4, 3), more), "rows of 4, 1, 2, 0 and 3 items"),
+            Case((normal(5, 4, 3), more), "rows of 4, 1, 2, 0 and 3 items"),
             Case(
-                (_numbers(2, 1, 4), torch.tensor([[3], [0]])),
+                (normal(2, 1, 4), torch.tensor([[3], [0]])),
                 "one item, and none",
             ),
         ],

@@ -3,6 +3,7 @@
 import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.inputs import normal
 
 
 def paper(answer):
@@ -108,11 +109,6 @@ def _wrong(fn):
     return returns
 
 
-def _numbers(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed + sum(shape))
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def returns(answer):
     """Exercise 3: returns-to-go of padded episodes."""
     small = torch.tensor([[1.0, 0.0, 2.0, 9.0], [3.0, 1.0, 5.0, 2.0]]).double()
@@ -122,14 +118,14 @@ def returns(answer):
         cases=[
             Case((small, torch.tensor([3, 4])), "two episodes, one padded"),
             Case(
-                (_numbers(4, 6), torch.tensor([6, 1, 3, 5])),
+                (normal(4, 6), torch.tensor([6, 1, 3, 5])),
                 "four episodes of 6, 1, 3 and 5 steps",
             ),
             Case(
-                (_numbers(3, 3), torch.tensor([2, 3, 1])),
+                (normal(3, 3), torch.tensor([2, 3, 1])),
                 "as many episodes as steps",
             ),
-            Case((_numbers(1, 1), torch.tensor([1])), "a single step"),
+            Case((normal(1, 1), torch.tensor([1])), "a single step"),
         ],
         mistakes=[
             Mistake(
@@ -201,7 +197,7 @@ def weave(answer):
     """Exercise 4: return, state, action, step by step."""
 
     def case(*shape, name):
-        kinds = tuple(_numbers(*shape, seed=n) for n in range(3))
+        kinds = tuple(normal(*shape, seed=n) for n in range(3))
         return Case(kinds, name)
 
     first = tuple(

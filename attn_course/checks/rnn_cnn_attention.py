@@ -5,11 +5,7 @@ import math
 import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
-
-
-def _numbers(*shape, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+from attn_course.checks.inputs import normal
 
 
 def layers(answer):
@@ -129,15 +125,15 @@ def conv(answer):
         cases=[
             Case((x, swap.double(), 1), "three places, kernel 2, dilation 1"),
             Case(
-                (_numbers(9, 3, seed=1), _numbers(3, 3, 2, seed=2), 2),
+                (normal(9, 3, seed=1), normal(3, 3, 2, seed=2), 2),
                 "nine places, kernel 3, dilation 2",
             ),
             Case(
-                (_numbers(6, 2, seed=3), _numbers(3, 2, 2, seed=4), 3),
+                (normal(6, 2, seed=3), normal(3, 2, 2, seed=4), 3),
                 "a kernel that reaches beyond the start",
             ),
             Case(
-                (_numbers(5, 2, seed=5), _numbers(1, 2, 4, seed=6), 2),
+                (normal(5, 2, seed=5), normal(1, 2, 4, seed=6), 2),
                 "kernel 1",
             ),
         ],
@@ -236,10 +232,10 @@ def step(answer):
         torch.tensor([[0.5], [2.0], [-1.0]]).double(),
     )
     more = (
-        _numbers(3, seed=1),
-        _numbers(4, seed=2),
-        _numbers(12, 3, seed=3),
-        _numbers(12, 4, seed=4),
+        normal(3, seed=1),
+        normal(4, seed=2),
+        normal(12, 3, seed=3),
+        normal(12, 4, seed=4),
     )
     zero = (more[0], 0 * more[1], *more[2:])
     return check(

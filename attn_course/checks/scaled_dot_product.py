@@ -5,6 +5,7 @@ import math
 import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.inputs import normal
 
 
 def by_hand(answer):
@@ -65,11 +66,6 @@ def _oracle_softmax(scores):
     return _rows(scores, one)
 
 
-def _scores(*shape, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def softmax(answer):
     """Exercise 2: a softmax over the last dimension that never overflows."""
     e = torch.exp
@@ -86,9 +82,9 @@ def softmax(answer):
         oracle=_oracle_softmax,
         cases=[
             Case((torch.tensor([1.0, 0.0]),), "scores [1, 0]"),
-            Case((_scores(3, 3),), "a square matrix of scores"),
-            Case((_scores(4, 3),), "four rows of three scores"),
-            Case((_scores(2, 3, 5),), "a batch of shape (2, 3, 5)"),
+            Case((normal(3, 3),), "a square matrix of scores"),
+            Case((normal(4, 3),), "four rows of three scores"),
+            Case((normal(2, 3, 5),), "a batch of shape (2, 3, 5)"),
             Case((torch.tensor([100.0, 99.0]),), "scores [100, 99]"),
             Case((far[1],), "scores near -1000"),
             Case((far,), "one row near 1000, another near -1000"),

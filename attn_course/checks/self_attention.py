@@ -11,6 +11,7 @@ from attn_course.checks.engine import (
     check,
     check_value,
 )
+from attn_course.checks.inputs import normal
 
 
 def first_word(answer) -> Verdict:
@@ -270,11 +271,6 @@ def _oracle_alibi(scores, slope):
     return torch.stack(rows).reshape(scores.shape)
 
 
-def _scores(*shape):
-    generator = torch.Generator().manual_seed(sum(shape))
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def _behind(scores):
     place = torch.arange(scores.shape[-1])
     return place[:, None] - place[None, :]
@@ -287,8 +283,8 @@ def alibi(answer) -> Verdict:
         oracle=_oracle_alibi,
         cases=[
             Case((torch.zeros(3, 3), 0.5), "three equal scores, slope 1/2"),
-            Case((_scores(4, 4), 0.25), "four words, slope 1/4"),
-            Case((_scores(2, 3, 5, 5), 2.0), "a batch of shape (2, 3, 5, 5)"),
+            Case((normal(4, 4), 0.25), "four words, slope 1/4"),
+            Case((normal(2, 3, 5, 5), 2.0), "a batch of shape (2, 3, 5, 5)"),
         ],
         mistakes=[
             Mistake(
@@ -467,9 +463,9 @@ def rotation(answer) -> Verdict:
                 (torch.tensor([[1.0, 0.0], [1.0, 0.0]]),),
                 "the query [1, 0] at places 0 and 1",
             ),
-            Case((_scores(4, 4),), "four words of size 4"),
-            Case((_scores(7, 6),), "seven words of size 6"),
-            Case((_scores(1, 8),), "a single word of size 8"),
+            Case((normal(4, 4),), "four words of size 4"),
+            Case((normal(7, 6),), "seven words of size 6"),
+            Case((normal(1, 8),), "a single word of size 8"),
         ],
         mistakes=[
             Mistake(

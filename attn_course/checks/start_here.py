@@ -3,6 +3,7 @@
 import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.inputs import normal
 
 
 def batch_shape(answer):
@@ -54,11 +55,6 @@ def _oracle(x):
     return torch.stack(rows)
 
 
-def _x(*shape):
-    generator = torch.Generator().manual_seed(3)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def mean_over_length(answer):
     """Exercise 3: one vector per sentence, the mean of its tokens."""
     small = torch.tensor([[[1.0, 2.0], [3.0, 6.0]]])
@@ -67,8 +63,8 @@ def mean_over_length(answer):
         oracle=_oracle,
         cases=[
             Case((small,), "one sentence of two tokens"),
-            Case((_x(3, 3, 3),), "a batch of shape (3, 3, 3)"),
-            Case((_x(2, 5, 4),), "a batch of shape (2, 5, 4)"),
+            Case((normal(3, 3, 3),), "a batch of shape (3, 3, 3)"),
+            Case((normal(2, 5, 4),), "a batch of shape (2, 5, 4)"),
         ],
         mistakes=[
             Mistake(

@@ -5,6 +5,7 @@ import math
 import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.inputs import normal
 
 NEVER = -math.inf
 
@@ -132,11 +133,6 @@ def _all_rows(states, mask, query):
     return torch.softmax(scores, dim=-1)[..., None] * states
 
 
-def _numbers(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed + sum(shape))
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
 def _mask(*lengths):
     longest = max(lengths)
     return torch.arange(longest) < torch.tensor(lengths)[:, None]
@@ -155,18 +151,18 @@ def pool(answer):
                 "the hand example, and one padded place",
             ),
             Case(
-                (_numbers(3, 5, 4), _mask(5, 2, 3), _numbers(4)),
+                (normal(3, 5, 4), _mask(5, 2, 3), normal(4)),
                 "three texts of 5, 2 and 3 words",
             ),
             Case(
-                (_numbers(2, 1, 3), _mask(1, 1), _numbers(3)),
+                (normal(2, 1, 3), _mask(1, 1), normal(3)),
                 "two texts of one word",
             ),
             Case(
                 (
-                    _numbers(4, 4, 4, seed=3),
+                    normal(4, 4, 4, seed=3),
                     _mask(1, 4, 2, 4),
-                    2 * _numbers(4, seed=5),
+                    2 * normal(4, seed=5),
                 ),
                 "as many texts as words as numbers",
             ),
@@ -337,7 +333,7 @@ def delete(answer):
     more = torch.tensor(
         [[5, 6, 7, 6, 9], [8, 5, 0, 0, 0], [4, 9, 9, 4, 0], [7, 0, 0, 0, 0]]
     )
-    marks = _numbers(4, 5, seed=2)
+    marks = normal(4, 5, seed=2)
     return check(
         answer,
         oracle=_oracle_delete,

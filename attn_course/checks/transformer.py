@@ -3,6 +3,7 @@
 import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.inputs import normal
 
 
 def layer_size(answer):
@@ -99,15 +100,11 @@ def _oracle_layer(x, memory, attend, cross, mlp, norms):
 def decoder_layer(answer):
     """Exercise 2: a pre-norm decoder layer."""
 
-    def numbers(*shape, seed=1):
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
     def case(batch, t, s, dim, seed):
         return Case(
             (
-                numbers(batch, t, dim, seed=seed),
-                numbers(batch, s, dim, seed=seed + 10),
+                normal(batch, t, dim, seed=seed),
+                normal(batch, s, dim, seed=seed + 10),
                 _attend,
                 _cross,
                 _mlp,
