@@ -2,8 +2,9 @@
 
 Reading order: ``patchify`` cuts an image into tokens, ``PatchEmbedding`` and
 ``ConvStem`` make vectors of them, ``VisionTransformer`` lets them attend to
-each other in lesson 06's encoder layers, ``SmallCNN`` is the rival without
-attention. ``rollout``, ``occlusion_map`` and ``shuffle_patches`` ask what a
+each other in lesson 06's encoder layers, ``SmallCNN`` is the baseline without
+attention. ``augmented_batches`` are what they train on.
+``attention_rollout``, ``occlusion_map`` and ``shuffle_patches`` ask what a
 trained model looks at.
 """
 
@@ -16,16 +17,16 @@ from torch import Tensor, nn
 from attn_course.transformer import EncoderLayer
 
 # Mean and standard deviation of the training pixels, from 0 to 1.
-MEAN, DEVIATION = 0.285, 0.352
-BLACK = -MEAN / DEVIATION  # what a black pixel becomes
+MEAN, STD = 0.285, 0.352
+BLACK = -MEAN / STD  # what a black pixel becomes
 
 
 def normalise(
     images: UInt8[Tensor, "batch height width"],
 ) -> Float[Tensor, "batch 1 height width"]:
-    """Turn grey bytes into numbers of about mean 0 and deviation 1.
+    """Turn grey bytes into numbers of about mean 0 and standard deviation 1.
 
-    ``x = (byte / 255 - MEAN) / DEVIATION``, with a channel dimension, as
+    ``x = (byte / 255 - MEAN) / STD``, with a channel dimension, as
     ``nn.Conv2d`` wants it.
 
     Raises:
@@ -37,7 +38,7 @@ def normalise(
             "images: expected uint8 of shape (batch, height, width), "
             f"got {images.dtype} of shape {tuple(images.shape)}"
         )
-    return (images[:, None].float() / 255 - MEAN) / DEVIATION
+    return (images[:, None].float() / 255 - MEAN) / STD
 
 
 def patchify(
@@ -236,11 +237,11 @@ class VisionTransformer(nn.Module):
 
 
 class SmallCNN(nn.Module):
-    """The rival: convolutions all the way, no attention.
+    """The baseline: convolutions all the way, no attention.
 
     Three times 3 x 3 convolution, batch norm, ReLU, with 2 x 2 pooling after
-    the first and the second; then the mean over all places, and a linear
-    layer.
+    the first and the second; then the mean over all positions, and a
+    linear layer.
 
     Shapes: ``(batch, channels, height, width)`` to ``(batch, classes)``.
     """
@@ -268,12 +269,7 @@ class SmallCNN(nn.Module):
         return self.head(x.mean(dim=(2, 3)))
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Count the numbers that training may change."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def mirrored_batches(
+def augmented_batches(
     images: Float[Tensor, "n channels height width"],
     labels: Int[Tensor, " n"],
     size: int = 64,
@@ -340,7 +336,7 @@ def predict(
     return torch.cat(found)
 
 
-def rollout(
+def attention_rollout(
     weights: Float[Tensor, "depth *batch heads tokens tokens"],
 ) -> Float[Tensor, "*batch tokens tokens"]:
     """Follow attention through all blocks: from the output to the input.

@@ -271,11 +271,11 @@ def _patches() -> None:
 
 
 def _rollout() -> None:
-    from attn_course.image_attention import rollout
+    from attn_course.image_attention import attention_rollout
 
     weights = torch.rand(2, 4, 3, 3).softmax(-1)  # (depth, heads, ...)
     one, two = (0.5 * w.mean(0) + 0.5 * torch.eye(3) for w in weights)
-    close(rollout(weights), two @ one)
+    close(attention_rollout(weights), two @ one)
 
 
 def _boxes() -> None:

@@ -244,7 +244,7 @@ def _mix(layer):
     return _half(layer.mean(0))
 
 
-def rollout(answer):
+def attention_rollout(answer):
     """Exercise 4: attention rollout."""
     return check(
         answer,

@@ -20,6 +20,8 @@ from torch.nn import functional as F
 
 from attn_course import checks, plotting, session, training
 from attn_course import image_attention as vision
+from attn_course.common.measuring import count_parameters
+from attn_course.common.statistics import spearman
 from attn_course.data import fashion_mnist
 from attn_course.widgets import image_attention as views
 
@@ -60,7 +62,7 @@ plotting.show(
 # %% [markdown]
 # **Predict:** which class will be the hardest? And how far can one get with
 # no learning worth the name: average the images of each class, then give a
-# test image the class of the nearest average?
+# test image the class of the nearest average: a *nearest centroid* classifier?
 
 # %%
 train_images = vision.normalise(pictures).to(device)
@@ -68,16 +70,16 @@ test_images = vision.normalise(test_pictures).to(device)
 train_labels, test_labels = train_labels.to(device), test_labels.to(device)
 
 # %%
-averages = torch.stack(
+centroids = torch.stack(
     [train_images[train_labels == c].mean(dim=0) for c in range(10)]
 )  # (10, 1, 28, 28)
-nearest = torch.cdist(test_images.flatten(1), averages.flatten(1)).argmin(-1)
+nearest = torch.cdist(test_images.flatten(1), centroids.flatten(1)).argmin(-1)
 baseline = (nearest == test_labels).double().mean().item()
-print(f"nearest average: {baseline:.2f}")
+print(f"nearest centroid: {baseline:.2f}")
 
 # %% [markdown]
 # Two thirds, by rough shape and brightness alone. A useful model must be far
-# above this number, not merely above 0.10.
+# above this baseline, not merely above 0.10.
 
 # %% [markdown]
 # ## An image as a row of tokens
@@ -126,14 +128,14 @@ print("split, move, join is right:", True)
 # The package has this as `patchify`, torch as `Unfold`.
 
 # %%
-some = test_images[:5]
-unfolded = F.unfold(some, 4, stride=4).transpose(1, 2)
-assert torch.equal(vision.patchify(some, 4), cut(some, 4))
-assert torch.equal(vision.patchify(some, 4), unfolded)
+batch = test_images[:5]
+unfolded = F.unfold(batch, 4, stride=4).transpose(1, 2)
+assert torch.equal(vision.patchify(batch, 4), cut(batch, 4))
+assert torch.equal(vision.patchify(batch, 4), unfolded)
 print("28 x 28 in patches of 4 x 4:", tuple(unfolded.shape))
 
 # %%
-tiles = vision.patchify(some[:1], 4).cpu().view(7, 7, 4, 4)
+tiles = vision.patchify(batch[:1], 4).cpu().view(7, 7, 4, 4)
 gaps = F.pad(tiles, (0, 1, 0, 1), value=float("nan"))  # (7, 7, 5, 5)
 gaps = gaps.transpose(1, 2).reshape(35, 35)
 plotting.show(
@@ -149,17 +151,17 @@ plotting.show(
 # ## From patches to vectors
 #
 # Every patch is multiplied by the same matrix, so that 16 pixels become
-# `dim` numbers. **Predict:** "the same small matrix at every place of the
+# `dim` numbers. **Predict:** "the same small matrix at every position of the
 # image": which layer is that?
 
 # %%
 embed = vision.PatchEmbedding(size=4, dim=64).to(device)
 kernel = embed.project.weight.view(64, 1, 4, 4)
-convolved = F.conv2d(some, kernel, embed.project.bias, stride=4)
+convolved = F.conv2d(batch, kernel, embed.project.bias, stride=4)
 torch.testing.assert_close(
-    embed(some), convolved.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-4
+    embed(batch), convolved.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-4
 )
-print("cut and project = convolution with stride 4:", tuple(embed(some).shape))
+print("cut and project = convolution with stride 4:", tuple(embed(batch).shape))
 
 # %% [markdown]
 # A convolution whose kernel moves by its own size: no overlap. The claim "no
@@ -177,8 +179,9 @@ print("cut and project = convolution with stride 4:", tuple(embed(some).shape))
 # The whole model: equations 1 to 4 of Dosovitskiy et al. Each block is
 # attention, then a small network of two linear layers for each token by itself
 # (the **MLP**), both added to what was there (the **residual**). Before each,
-# a **norm** brings every token's numbers to mean 0 and deviation 1. It is the
-# encoder layer of lesson 06, pre-norm.
+# a **norm** brings every token's numbers to mean 0 and *standard deviation* 1
+# (how far they typically lie from the mean). It is the encoder layer of lesson
+# 06, pre-norm.
 
 # %%
 def forward(model, images):
@@ -204,19 +207,19 @@ def plain_vit():
 
 
 fresh = plain_vit()
-torch.testing.assert_close(forward(fresh, some), fresh(some))
-print("by hand = module:", tuple(fresh(some).shape), "scores")
+torch.testing.assert_close(forward(fresh, batch), fresh(batch))
+print("by hand = module:", tuple(fresh(batch).shape), "scores")
 
 # %% [markdown]
 # **Predict:** set all positions to zero and shuffle the patches of each
 # image. Does the answer change?
 
 # %%
-shuffled = vision.shuffle_patches(some, 4)
+shuffled = vision.shuffle_patches(batch, 4)
 
 
 def change(model):
-    return (model(shuffled) - model(some)).abs().max().item()
+    return (model(shuffled) - model(batch)).abs().max().item()
 
 
 print("with positions, it changes:", change(fresh) > 1e-4)
@@ -227,7 +230,7 @@ assert change(fresh) < 1e-4
 # %% [markdown]
 # Without positions an image is a bag of (plain) patches. Keep this in mind:
 # later we shuffle patches for a *trained* model, and see how much it relies on
-# place.
+# position.
 
 # %% [markdown]
 # ## A gentler start: the convolutional stem
@@ -240,7 +243,7 @@ assert change(fresh) < 1e-4
 # %%
 stem = vision.ConvStem(dim=64).to(device).eval()
 print(stem.layers)
-print("tokens:", tuple(stem(some).shape))
+print("tokens:", tuple(stem(batch).shape))
 
 # %% [markdown]
 # Still 49 tokens, one per 4 x 4 pixels. But each has looked at the 10 x 10
@@ -248,11 +251,11 @@ print("tokens:", tuple(stem(some).shape))
 # count the tokens that notice.
 
 # %%
-touched = some[:1].clone()
+touched = batch[:1].clone()
 touched[0, 0, 12, 12] += 3.0
-moved = (stem(touched) - stem(some[:1])).abs().amax(dim=-1) > 1e-6
+moved = (stem(touched) - stem(batch[:1])).abs().amax(dim=-1) > 1e-6
 print("with the stem, 2 to 9 tokens notice: ", 1 < int(moved.sum()) <= 9)
-cut_moved = (embed(touched) - embed(some[:1])).abs().amax(dim=-1) > 1e-6
+cut_moved = (embed(touched) - embed(batch[:1])).abs().amax(dim=-1) > 1e-6
 print("with plain cuts, tokens that notice: ", int(cut_moved.sum()))
 
 # %% [markdown]
@@ -268,8 +271,8 @@ def stem_vit():
     ).to(device)
 
 # %% [markdown]
-# The third is the rival without any attention: three layers of convolution,
-# the mean over all places, one linear layer.
+# The third is the baseline without any attention: three layers of convolution,
+# the mean over all positions, one linear layer.
 
 # %%
 def cnn():
@@ -278,16 +281,17 @@ def cnn():
 # %%
 makers = {"ViT, patches": plain_vit, "ViT, stem": stem_vit, "CNN": cnn}
 for name, make in makers.items():
-    print(f"{name:13}", vision.count_parameters(make()), "parameters")
+    print(f"{name:13}", count_parameters(make()), "parameters")
 
 # %% [markdown]
 # ## One recipe for all
 #
-# Batches of 64, each image mirrored with chance 1/2. The optimizer is AdamW
-# (gradient descent with a step size for each weight); its learning rate rises
-# to 0.003, then falls to 0 along a cosine. **Label smoothing**: aim at 0.91 for
-# the right class and 0.01 for each other, so that the model does not grow
-# overconfident. The recipe was chosen for the ViT with stem.
+# Batches of 64, each image mirrored left to right with chance 1/2: a
+# *horizontal flip*. The optimizer is AdamW (gradient descent with a step size
+# for each weight); its learning rate rises to 0.003, then falls to 0 along a
+# cosine. **Label smoothing**: aim at 0.91 for the right class and 0.01 for each
+# other, so that the model does not grow overconfident. The recipe was chosen
+# for the ViT with stem.
 
 # %%
 def loss(model, batch):
@@ -307,7 +311,7 @@ def train(make, images, labels, steps, label):
         weight_decay=0.05, fused=True,  # fused: the same, but faster
     )
     history = training.fit(
-        model, loss, vision.mirrored_batches(images, labels), steps=steps,
+        model, loss, vision.augmented_batches(images, labels), steps=steps,
         optimizer=optimizer, warmup=steps // 7, label=label,
     )
     return model, history
@@ -342,8 +346,8 @@ plotting.show(
 # How good are they on the test images, which no model has seen?
 
 # %%
-def correct(model, images=test_images, labels=test_labels, mirror=False):
-    return vision.predict(model, images, mirror=mirror) == labels
+def correct(model, images=test_images, labels=test_labels, hflip=False):
+    return vision.predict(model, images, hflip=hflip) == labels
 
 
 def share(hits):
@@ -368,23 +372,23 @@ model, history = train(
 )
 
 # %%
-right["ViT, stem, long"] = correct(model, mirror=True)
+right["ViT, stem, long"] = correct(model, hflip=True)
 print("at least 0.88:", share(right["ViT, stem, long"]) >= 0.88)
 assert session.quick() or share(right["ViT, stem, long"]) >= 0.88
 
 # %% [markdown]
-# `mirror=True` shows each test image twice, as it is and mirrored, and
-# averages the probabilities. It costs twice the time and usually gives a little
-# accuracy. In the table below only the long run has this help, so a part of
-# its lead is not patience.
+# `hflip=True` is *test-time augmentation*: each test image is shown twice, as it
+# is and flipped, and the probabilities are averaged. It costs twice the time
+# and usually gives a little accuracy. In the table below only the long run has
+# this help, so a part of its lead is not patience.
 
 # %% [markdown]
 # ## How sure?
 #
 # An accuracy from 10,000 images is itself uncertain. Wilson's (1927) 95 %
 # interval says how much: where other test images of the same kind would
-# probably lead. It says nothing of another training run with another seed:
-# each model here ran once.
+# probably lead. It says nothing of *seed variance*: what another training run
+# with another seed would change. Each model here ran once.
 
 # %%
 plotting.show(
@@ -415,23 +419,23 @@ assert session.quick() or gap < 0.03
 # %% [markdown]
 # **A confession.** This recipe was chosen among some eighteen by its accuracy on
 # these very test images. So 0.89 is a little too good: what was looked at so
-# often is no longer unseen. A stricter course would keep a third set for the
-# choice, and look at the test once.
+# often is no longer unseen. A stricter course would keep a third set, the
+# *validation set*, for the choice, and look at the test once.
 
 # %% [markdown]
 # ## Which class is hard?
 #
-# You predicted one at the start. Count, class by class, how many of the
-# 1,000 test images are recognised.
+# You predicted one at the start. Count, class by class, what share of the
+# 1,000 test images is recognised: the class's *recall*.
 
 # %%
 hits = right["ViT, stem, long"]
 recall = torch.stack([hits[test_labels == c].double().mean()
                       for c in range(10)]).cpu()
 plotting.show(
-    views.bars(fashion_mnist.CLASSES, recall, xlabel="share recognised",
+    views.bars(fashion_mnist.CLASSES, recall, xlabel="recall",
                title="The shirt is the hardest"),
-    alt="Bars of the share recognised in each class: the shirt is lowest, "
+    alt="Bars of the recall of each class: the shirt is lowest, "
     "trousers and bags are near 1.",
 )
 
@@ -467,17 +471,17 @@ print([len(first_images(size)) for size in SIZES])
 # %%
 by_size = {}
 for name in ("ViT, stem", "CNN"):
-    found = by_size[name] = []
+    accuracies = by_size[name] = []
     for size in SIZES[:2]:
         part = first_images(size)
         short, _ = train(makers[name], train_images[part],
                          train_labels[part], SHORT, f"{name}, {size} images")
-        found.append(share(correct(short)))
-    found.append(share(right[name]))  # round one: 12,000 images
+        accuracies.append(share(correct(short)))
+    accuracies.append(share(right[name]))  # round one: 12,000 images
 
 # %%
 figure = plotting.curves(
-    {name: (SIZES, found) for name, found in by_size.items()},
+    {name: (SIZES, accuracies) for name, accuracies in by_size.items()},
     xlabel="training images", ylabel="test accuracy", logx=True,
     title="Four times 500 images help; 200 steps cannot use more",
 )
@@ -491,10 +495,10 @@ plotting.show(
 )
 
 # %%
-gain = min(found[-1] - found[0] for found in by_size.values())
+gain = min(curve[-1] - curve[0] for curve in by_size.values())
 print("both gain more than 0.02:", gain > 0.02)
 assert session.quick() or gain > 0.02
-after = max(abs(found[-1] - found[-2]) for found in by_size.values())
+after = max(abs(curve[-1] - curve[-2]) for curve in by_size.values())
 print("from 2,000 on both change by less than 0.02:", after < 0.02)
 assert session.quick() or after < 0.02
 
@@ -528,12 +532,12 @@ print("every row sums to 1")
 # attention, half the residual that passes by; the blocks are multiplied.
 
 # %%
-own = torch.eye(50, device=device)
-joint = own
+identity = torch.eye(50, device=device)
+joint = identity
 for layer in weights:  # from the first block to the last
-    joint = (layer.mean(dim=1) + own) / 2 @ joint  # (batch, 50, 50)
+    joint = (layer.mean(dim=1) + identity) / 2 @ joint  # (batch, 50, 50)
 
-torch.testing.assert_close(joint, vision.rollout(weights))
+torch.testing.assert_close(joint, vision.attention_rollout(weights))
 torch.testing.assert_close(joint.sum(-1), torch.ones_like(joint[..., 0]))
 print("by hand = function, and every row still sums to 1")
 
@@ -563,7 +567,7 @@ plotting.show(
 
 # %% [markdown]
 # Each picture is scaled to its own largest weight, so do not compare colours
-# between pictures. Look for places that attract attention and hold
+# between pictures. Look for positions that attract attention and hold
 # *nothing*: they are common.
 
 # %% [markdown]
@@ -579,10 +583,11 @@ views.attention_explorer(model, test_images[:100], names)
 # %% [markdown]
 # ## What does it use? First experiment: shuffle
 #
-# A picture of attention is not yet an explanation. Experiments on the *input*
-# are harder evidence. Cut the test images into squares and shuffle these.
-# **Predict:** at 4 x 4 pixels, does the trained model still see anything? (The
-# CNN had only 200 steps: compare how each curve falls, not their heights.)
+# A picture of attention is not yet an explanation. Its *faithfulness* is the
+# question: does it show what the model uses? Experiments on the *input* can
+# tell. Cut the test images into squares and shuffle these. **Predict:** at 4 x 4
+# pixels, does the trained model still see anything? (The CNN had only 200
+# steps: compare how each curve falls, not their heights.)
 
 # %%
 few, few_labels = test_images[:1000], test_labels[:1000]
@@ -606,7 +611,7 @@ scrambled = {
 
 # %%
 figure = plotting.curves(
-    {name: (pieces, found) for name, found in scrambled.items()},
+    {name: (pieces, curve) for name, curve in scrambled.items()},
     xlabel="side of the shuffled squares, pixels", ylabel="accuracy",
     logx=True, title="Pieces out of place say little",
 )
@@ -619,7 +624,7 @@ plotting.show(
 )
 
 # %%
-best = max(found[3] for found in scrambled.values())
+best = max(curve[3] for curve in scrambled.values())
 print("at 4 x 4 below 0.6:", best < 0.6)
 assert session.quick() or best < 0.6
 
@@ -632,11 +637,11 @@ assert session.quick() or best < 0.6
 # %% [markdown]
 # ## Second experiment: cover
 #
-# Cover a square with black and ask how much the probability of the right
-# class falls (Zeiler and Fergus, 2014, section 4.2; they covered with grey).
-# Where it falls, the model used what is now hidden; the map shows it at the
-# square's middle. Black on black changes nothing: this cannot say whether the
-# empty background is used.
+# *Occlusion*: cover a square with black and ask how much the probability of the
+# right class falls (Zeiler and Fergus, 2014, section 4.2; they covered with
+# grey). Where it falls, the model used what is now hidden; the map shows it at
+# the square's middle. Black on black changes nothing: this cannot say whether
+# the empty background is used.
 
 # %%
 costs = [
@@ -646,12 +651,12 @@ costs = [
 plotting.show(
     views.cost_maps(test_pictures[SHOWN], costs),
     alt="Five test images, and below each a map of what an 8 by 8 black "
-    "square costs, by its place: orange where the right class loses "
+    "square costs, by its position: orange where the right class loses "
     "probability, white where nothing happens.",
 )
 
 # %% [markdown]
-# Move the square yourself. **Find** a place where the answer turns.
+# Move the square yourself. **Find** a position where the answer turns.
 
 # %%
 views.cover_explorer(model, test_images[:100], names, fashion_mnist.CLASSES)
@@ -660,30 +665,25 @@ views.cover_explorer(model, test_images[:100], names, fashion_mnist.CLASSES)
 # ## Do the two agree?
 #
 # **Predict:** are the patches with much attention those whose loss hurts? For
-# 100 images, cover each of the 49 patches, and compare the order of costs
-# with the order of rollout: 1 is the same order, 0 no relation, -1 the reverse.
-
-# %%
-def agreement(a, b):
-    """Spearman's rank correlation of each row of 49 numbers."""
-    a, b = (x.argsort(-1).argsort(-1).double() - 24 for x in (a, b))
-    return (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))
-
-# %% [markdown]
-# Three numbers for every patch: rollout, cost of covering it, brightness.
+# 100 images, cover each of the 49 patches. Three numbers for every patch:
+# rollout, cost of covering it, brightness.
 
 # %%
 with torch.no_grad():
     all_weights = model.attention_weights(few[:100])
-seen = vision.rollout(all_weights)[:, 0, 1:]  # (100, 49)
+seen = vision.attention_rollout(all_weights)[:, 0, 1:]  # (100, 49)
 costs = torch.stack([
     vision.occlusion_map(model, image, int(label), size=4, stride=4).flatten()
     for image, label in zip(few[:100], few_labels[:100])
 ])
 bright = vision.patchify(few[:100], 4).mean(-1)
 
+# %% [markdown]
+# Compare two orders by Spearman's rank correlation: 1 is the same order, 0 no
+# relation, -1 the reverse.
+
 # %%
-agreed = agreement(seen, costs).mean().item()
+agreed = spearman(seen, costs).mean().item()
 print("rollout and cost agree, below 0.4:", agreed < 0.4)
 assert session.quick() or agreed < 0.4
 
@@ -693,9 +693,9 @@ assert session.quick() or agreed < 0.4
 
 # %%
 pairs = {
-    "rollout and cost": agreement(seen, costs),
-    "brightness and cost": agreement(bright, costs),
-    "rollout and brightness": agreement(seen, bright),
+    "rollout and cost": spearman(seen, costs),
+    "brightness and cost": spearman(bright, costs),
+    "rollout and brightness": spearman(seen, bright),
 }
 plotting.show(
     views.spread(pairs, xlabel="rank correlation over the 49 patches",
@@ -713,6 +713,12 @@ plotting.show(
 # But mind the test: about a third of these patches are black already. Covering
 # them with black costs exactly nothing, whatever the model makes of the
 # background. Where covering the others does cost, this helps brightness.
+
+# %% [markdown]
+# Every *deletion test* has this *fill problem*: something must stand where a part
+# was deleted, its *baseline* (here black), and the model never trained on such
+# images. Hooker et al. (2019, "ROAR", remove and retrain) therefore delete in
+# the training images too, and train anew.
 
 # %% [markdown]
 # Other possible reasons, untested here: neighbouring tokens stand in for each
@@ -838,7 +844,7 @@ def my_rollout(weights):
     ...
 
 
-checks.image_attention.rollout(my_rollout)
+checks.image_attention.attention_rollout(my_rollout)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -851,13 +857,13 @@ checks.image_attention.rollout(my_rollout)
 # %% tags=["solution"]
 # Solution
 def my_rollout(weights):
-    joint = own = torch.eye(weights.shape[-1], dtype=weights.dtype)
+    joint = identity = torch.eye(weights.shape[-1], dtype=weights.dtype)
     for layer in weights:
-        joint = (layer.mean(dim=0) + own) / 2 @ joint
+        joint = (layer.mean(dim=0) + identity) / 2 @ joint
     return joint
 
 
-checks.image_attention.rollout(my_rollout)
+checks.image_attention.attention_rollout(my_rollout)
 
 # %% [markdown]
 # ### Exercise 5: change this and explain (25 min, hard)
@@ -887,7 +893,7 @@ def blacken(images, order, k):
 # %% tags=["solution"]
 # Solution
 with torch.no_grad():
-    parts = [vision.rollout(model.attention_weights(part))[:, 0, 1:]
+    parts = [vision.attention_rollout(model.attention_weights(part))[:, 0, 1:]
              for part in few.split(250)]
 orders = {
     "most rollout first": torch.cat(parts).argsort(-1, descending=True),
@@ -905,7 +911,7 @@ fall = {
 }
 plotting.show(
     plotting.curves(fall, xlabel="patches blackened", ylabel="accuracy",
-                    title="Rollout against two simple rivals"),
+                    title="Rollout against two simple baselines"),
     alt="Accuracy against the number of blackened patches, 0 to 32, in three "
     "orders: most rollout first, brightest first, at random. All fall, the "
     "brightest first the fastest.",

@@ -226,7 +226,7 @@ WRONG = {
         (lambda x, s: x.view(-1, s, s, 7), "RuntimeError"),
         (lambda x, s: loop_patchify(x, s).tolist(), "torch tensor"),
     ],
-    "rollout": [
+    "attention_rollout": [
         (rollout_over_rows, "no batch here"),
         (rollout_over_blocks, "dimension 0 of weights is the blocks"),
         (lambda w: chain([x.mean(0) for x in w]), "residual is missing"),
@@ -261,7 +261,7 @@ RIGHT = {
         shuffle_patchify,
         lambda x, s: F.unfold(x, s, stride=s).transpose(1, 2),
     ],
-    "rollout": [
+    "attention_rollout": [
         loop_rollout,
         normalised_rollout,
         backward_rollout,
