@@ -716,9 +716,9 @@ plotting.show(
 
 # %% [markdown]
 # Every *deletion test* has this *fill problem*: something must stand where a part
-# was deleted, its *baseline* (here black), and the model never trained on such
-# images. Hooker et al. (2019, "ROAR", remove and retrain) therefore delete in
-# the training images too, and train anew.
+# was deleted, its *baseline* (here black), and no training image had such holes.
+# Hooker et al. (2019) therefore delete in the training images too, and train
+# anew: *ROAR*, remove and retrain.
 
 # %% [markdown]
 # Other possible reasons, untested here: neighbouring tokens stand in for each

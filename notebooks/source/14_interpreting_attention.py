@@ -25,6 +25,12 @@ from attn_course import checks, plotting, session, training
 from attn_course import image_attention as vision
 from attn_course import interpreting_attention as ia
 from attn_course import text_classification as tc
+from attn_course.common.attribution import gradient_x_input
+from attn_course.common.statistics import (
+    mean_interval,
+    spearman,
+    wilson_interval,
+)
 from attn_course.data import probes, snippets
 from attn_course.widgets import interpreting_attention as views
 from attn_course.widgets import text_classification as text_views
@@ -35,21 +41,21 @@ device = session.device()
 # %% [markdown]
 # ## A model that others trained
 #
-# **all-MiniLM-L6-v2** turns a sentence into 384 numbers, so that sentences of
-# like meaning lie near each other. It has 6 layers of 12 heads, and read more
-# than a billion pairs of sentences. Its file comes inside a pinned package, under
-# the Apache 2.0 licence. We read the numbers into **lesson 06's own layers**:
-# post-norm, GELU.
+# **all-MiniLM-L6-v2** turns a sentence into a vector of 384 numbers, so that
+# sentences of like meaning lie near each other. It has 6 layers of 12 heads, and
+# was trained on more than a billion pairs of sentences. Its file comes inside a
+# pinned package, under the Apache 2.0 licence. We read its parameters into
+# **lesson 06's own layers**: post-norm, GELU.
 
 # %%
 model = ia.load_minilm().to(device)
 tokenizer = ia.load_tokenizer()
-numbers = sum(p.numel() for p in model.parameters())
+parameters = sum(p.numel() for p in model.parameters())
 layer = model.encoder.layers[0]
 print(type(layer).__module__, type(layer).__name__, "norm_first =",
       layer.norm_first)
 print(f"{len(model.attentions)} layers, {layer.attention.heads} heads, "
-      f"{numbers:,} numbers")
+      f"{parameters:,} parameters")
 
 # %% [markdown]
 # What its own card in the package says:
@@ -77,7 +83,7 @@ stored = load_file(ia.model_folder() / "model.safetensors")
 _ = theirs.load_state_dict(stored, strict=False)
 
 # %% [markdown]
-# Two sentences of unlike length, so that one is padded:
+# Two sentences of different length, so that one is padded:
 
 # %%
 texts = ["The queen greeted the king before she sat down.", "Hello, world!"]
@@ -106,7 +112,7 @@ print("the course's layers = transformers:", tuple(weights.shape))
 # **Predict:** will *she* look at *queen*?
 
 # %%
-reading = ia.read(model, tokenizer, texts[:1])[0]
+reading = ia.read_sentences(model, tokenizer, texts[:1])[0]
 view = views.AttentionViewer(
     reading.weights, reading.words, layer=1, head=3,
     query=reading.words.index("she"),
@@ -123,7 +129,8 @@ view
 # ## A score for a head
 #
 # How much of its weight does a head give to the word before? By hand, for
-# three words between the two marks that the model adds, `[CLS]` and `[SEP]`:
+# three words between `[CLS]` and `[SEP]`, the two *special tokens* that the model
+# adds at both ends:
 
 # %%
 small = torch.tensor([
@@ -137,9 +144,9 @@ by_hand = (0.8 + 0.6) / 2  # old to the, king to old
 print("previous word:", by_hand)
 
 # %% [markdown]
-# *the* has no word before it, and the marks do not count. As a loop, then as
-# the diagonal of the matrix, then the module's function, which scores five
-# places at once:
+# *the* has no word before it, and the special tokens do not count. As a loop,
+# then as the diagonal of the matrix, then the module's function, which scores
+# five positions at once:
 
 # %%
 pairs = [small[i, i - 1].item() for i in range(2, 4)]
@@ -160,12 +167,12 @@ for name, score in zip(ia.PATTERNS, scores.tolist()):
 texts = [s.text for s in snippets.load("test")
          if s.source in ("movies", "news")
          and 8 <= len(s.text.split()) <= 24][:200]
-readings = ia.read(model, tokenizer, texts)
+readings = ia.read_sentences(model, tokenizer, texts)
 
 # %%
 scores = torch.stack([ia.pattern_scores(r.weights) for r in readings])
 scores = scores.double()  # (sentences, patterns, layers, heads)
-found, confirm = scores[::2].mean(dim=0), scores[1::2].mean(dim=0)
+choose, confirm = scores[::2].mean(dim=0), scores[1::2].mean(dim=0)
 chance = sum(1 / len(r.words) for r in readings) / len(readings)
 print(tuple(scores.shape), f"looking everywhere alike: {chance:.2f}")
 
@@ -176,12 +183,11 @@ print(tuple(scores.shape), f"looking everywhere alike: {chance:.2f}")
 # %%
 best = {}
 for number, name in enumerate(ia.PATTERNS):
-    place = int(found[number].argmax())
-    best[name] = divmod(place, 12)
-    print(f"{name:14} layer {place // 12}, head {place % 12:2}: "
-          f"{found[number].flatten()[place]:.2f}, "
-          f"confirmed {confirm[number].flatten()[place]:.2f}")
-    assert abs((found - confirm)[number].flatten()[place]) < 0.05
+    layer, head = best[name] = divmod(int(choose[number].argmax()), 12)
+    print(f"{name:14} layer {layer}, head {head:2}: "
+          f"{choose[number, layer, head]:.2f}, "
+          f"confirmed {confirm[number, layer, head]:.2f}")
+    assert abs((choose - confirm)[number, layer, head]) < 0.05
 
 # %% [markdown]
 # All heads, four of the patterns:
@@ -198,16 +204,16 @@ plotting.show(
 
 # %%
 sinks = (confirm[3] + confirm[4] > 0.5).sum().item()
-print("heads that give the two marks more than half:", sinks, "of 72")
+print("heads that give special tokens more than half:", sinks, "of 72")
 assert 20 <= sinks <= 40
 assert confirm[0].max() > 0.9 and confirm[1].max() > 0.6
 
 # %% [markdown]
 # One head looks almost only at the word before. Nearly a third of all heads
-# give more than half of their weight to the marks, nearly all of that to
-# `[CLS]`, which is no word: a **sink** (Xiao et al., 2024). A softmax must
+# give more than half of their weight to the special tokens, nearly all of that
+# to `[CLS]`, which is no word: a **sink** (Xiao et al., 2024). A softmax must
 # spend 1 somewhere. Clark et al. (2019, section 3.2) suggest that a head does
-# nothing when it looks at a mark. We shall test that.
+# nothing when it looks at a special token. We shall test that.
 #
 # **Predict:** shuffle the words of each sentence. Which score survives?
 
@@ -219,14 +225,14 @@ for text in texts[:60]:
     order = torch.randperm(len(words), generator=generator).tolist()
     shuffled.append(" ".join(words[i] for i in order))
 again = torch.stack([ia.pattern_scores(r.weights)
-                     for r in ia.read(model, tokenizer, shuffled)])
+                     for r in ia.read_sentences(model, tokenizer, shuffled)])
 for name in ("previous word", "next word"):
     score = again[:, ia.PATTERNS.index(name), *best[name]].mean().item()
     print(f"{name}, words shuffled: {score:.2f}")
     assert score > 0.6
 
 # %% [markdown]
-# Both. These heads read *places*, not words: positions make them.
+# Both. These heads read *positions*, not words.
 
 # %% [markdown]
 # ## Does a head find what a pronoun means?
@@ -242,12 +248,12 @@ for s in sentences[:4]:
 
 # %% [markdown]
 # A head is right if the pronoun's row gives the noun that is meant more weight
-# than the other noun. Rules that know only places get exactly one half:
+# than the other noun. Rules that know only positions get exactly one half:
 
 # %%
 firsts = sum(s.first for s in sentences) / len(sentences)
 print("always the first noun:", firsts, " always the nearest:", 1 - firsts)
-read = ia.read(model, tokenizer, [s.text for s in sentences])
+read = ia.read_sentences(model, tokenizer, [s.text for s in sentences])
 hits = ia.reference_hits(read, sentences).double()  # (160, 6, 12)
 
 # %% [markdown]
@@ -265,7 +271,7 @@ print("chosen: layer, head", best["pronoun"])
 
 # %%
 right = hits[~even].flatten(1)[:, chosen]
-low, high = tc.wilson_interval(int(right.sum()), len(right))
+_, low, high = wilson_interval(int(right.sum()), len(right))
 print(f"right in {int(right.sum())} of {len(right)} unseen, "
       f"interval {low:.2f} to {high:.2f}")
 print("mean of all heads:", round(hits[~even].mean().item(), 2))
@@ -284,13 +290,12 @@ print(hard[1].text, "=", hard[1].antecedent)
 
 # %%
 hard_hits = ia.reference_hits(
-    ia.read(model, tokenizer, [s.text for s in hard]), hard
+    ia.read_sentences(model, tokenizer, [s.text for s in hard]), hard
 ).double()
 rows = {}
 for name, part in (("grammar settles it", right[:, None]),
                    ("only meaning does", hard_hits.flatten(1)[:, [chosen]])):
-    count = int(part.sum())
-    rows[name] = (count / len(part), *tc.wilson_interval(count, len(part)))
+    rows[name] = wilson_interval(int(part.sum()), len(part))
 
 # %%
 plotting.show(
@@ -362,12 +367,12 @@ by_paths = a[0, 0] * a[0, 1] + a[0, 1] * a[1, 1]  # via word 0, via word 1
 product = (a @ a)[0, 1]
 both = w.expand(2, 1, 2, 2)  # (layers, heads, query, key)
 torch.testing.assert_close(by_paths, product)
-torch.testing.assert_close(product, vision.rollout(both)[0, 1])
+torch.testing.assert_close(product, vision.attention_rollout(both)[0, 1])
 print(a)
 print(f"paths = product = rollout: {product:.4f}")
 
 # %% [markdown]
-# **Flow** (the same paper) takes the numbers for the widths of pipes. How much
+# **Flow** (the same paper) takes the weights for the widths of pipes. How much
 # fits from word 0 on top to word 1 below? Along each path the narrowest pipe
 # decides:
 
@@ -394,7 +399,7 @@ for i in range(2):
 for j in range(2):
     wide = networkx.maximum_flow_value(graph, "answer", f"word {j}")
     assert abs(wide - flow[j].item()) < 1e-5
-assert (flow >= top @ vision.rollout(both) - 1e-5).all()
+assert (flow >= top @ vision.attention_rollout(both) - 1e-5).all()
 print("networkx = attention_flow; flow is never below rollout")
 
 # %% [markdown]
@@ -403,10 +408,13 @@ print("networkx = attention_flow; flow is never below rollout")
 # %% [markdown]
 # ## Which one tells what a word is for?
 #
-# MiniLM's answer is a likeness: the cosine between two sentences. 40 pairs of
-# the course mean the same in other words. Leave one word (token) out of the
-# first sentence, masked, while the others keep their places: how much likeness
-# is lost? That is the cost to be explained.
+# MiniLM's answer is a *similarity*: the cosine between two sentences. 40 pairs
+# of the course mean the same in other words. Leave one word (token) out of the
+# first sentence, masked, while the others keep their positions: how much
+# similarity is lost? That is the cost to be explained. It is a *counterfactual*
+# (the answer as it would have been), and *causal* evidence: something was
+# changed, and the answer followed. A score that tells what the model really
+# uses has *faithfulness* (Jacovi and Goldberg, 2020).
 
 # %%
 first, second = (list(side) for side in zip(*probes.PAIRS))
@@ -416,13 +424,14 @@ with torch.no_grad():
     whole = model.sentence(model.embed(ids), mask)
     pair_ids, pair_mask = (x.to(device)
                            for x in ia.encode(tokenizer, second))
-    aim = model.sentence(model.embed(pair_ids), pair_mask)
+    target = model.sentence(model.embed(pair_ids), pair_mask)
     _, weights = model(model.embed(ids), mask, need_weights=True)
 
 # %%
-found_it = ((whole @ aim.T).argmax(1).cpu() == torch.arange(40)).sum().item()
-print("finds the partner among 40:", found_it, "of 40")
-assert found_it >= 37
+nearest = (whole @ target.T).argmax(dim=1).cpu()
+hits = (nearest == torch.arange(40)).sum().item()
+print("finds the partner among 40:", hits, "of 40")
+assert hits >= 37
 
 # %% [markdown]
 # Five candidates: the weights of the last layer (mean over heads and queries),
@@ -430,8 +439,12 @@ assert found_it >= 37
 # vector, which knows nothing of the sentence. **Predict** the winner.
 
 # %%
-costs = ia.leave_one_out(model, ids, mask, aim).cpu().double()
-slopes = ia.gradient_times_input(model, ids, mask, aim).cpu().double()
+def similarity(vectors):
+    return (model.sentence(vectors, mask) * target).sum(dim=-1)
+
+
+costs = ia.leave_one_out(model, ids, mask, target).cpu().double()
+slopes = gradient_x_input(similarity, model.embed(ids)).cpu().double()
 lengths = model.word.weight[ids].norm(dim=-1).cpu().double()
 
 
@@ -439,14 +452,15 @@ def candidates(row, n):
     own = weights[:, row, :, :n, :n].cpu().double()
     start = torch.full((n,), 1 / n).double()  # the answer is a mean
     return {"last layer's weights": own[-1].mean(dim=(0, 1)),
-            "rollout": start @ vision.rollout(own),
+            "rollout": start @ vision.attention_rollout(own),
             "flow": ia.attention_flow(own, start),
             "gradient times input": slopes[row, :n],
             "length of the vector": lengths[row, :n]}
 
 # %% [markdown]
-# For each sentence the rank correlation with the cost (1: the same order of
-# words, 0: nothing in common), then mean and interval over the 40 sentences:
+# For each sentence *Spearman's rho*, the correlation of the ranks, with the cost
+# (1: the same order of words, 0: nothing in common), then mean and interval over
+# the 40 sentences:
 
 # %%
 agree = {}
@@ -454,10 +468,10 @@ for row in range(40):
     n = int(mask[row].sum())
     inner = slice(1, n - 1)  # without [CLS] and [SEP]
     for name, score in candidates(row, n).items():
-        rho = ia.rank_correlation(score[inner], costs[row, inner])
+        rho = spearman(score[inner], costs[row, inner])
         agree.setdefault(name, []).append(rho)
-rows = {name: tc.mean_interval(torch.stack(found))
-        for name, found in agree.items()}
+rows = {name: mean_interval(torch.stack(rhos))
+        for name, rhos in agree.items()}
 
 # %%
 plotting.show(
@@ -490,14 +504,14 @@ assert abs(rows["flow"][0]) < 0.2
 # %% [markdown]
 # ## Silence a head
 #
-# Lesson 04's gate multiplies a head's part by 0. How far does the sentence's
+# Lesson 04's head mask multiplies a head's part by 0. How far does the sentence's
 # vector turn? 72 heads, 20 sentences, some seconds.
 
 # %%
-each = ia.head_costs(model, ids[:20], mask[:20])  # (20, 6, 12)
+each = ia.head_importance(model, ids[:20], mask[:20])  # (20, 6, 12)
 cost = each.mean(dim=0).double()
-other = ia.head_costs(model, ids[20:], mask[20:]).mean(dim=0).double()
-stable = ia.rank_correlation(cost.flatten(), other.flatten()).item()
+other = ia.head_importance(model, ids[20:], mask[20:]).mean(dim=0).double()
+stable = spearman(cost.flatten(), other.flatten()).item()
 print("the same order on 20 other sentences, above 0.9:", stable > 0.9)
 assert stable > 0.9
 
@@ -524,18 +538,18 @@ def sharpness(part):
     return torch.stack(every).mean(dim=0).double()  # (layers, heads)
 
 
-sharp = {"all places": sharpness(slice(None))}
-rho = ia.rank_correlation(sharp["all places"].flatten(), cost.flatten())
-print(f"all places, sharpness and cost: {rho:.2f}")
+sharp = {"all positions": sharpness(slice(None))}
+rho = spearman(sharp["all positions"].flatten(), cost.flatten())
+print(f"all positions, sharpness and cost: {rho:.2f}")
 
 # %% [markdown]
 # Below zero: the sharper, the *cheaper*? Ask where that largest weight lies:
-# often on `[CLS]`. Voita et al. left out the mark at the end. **Predict** what
+# often on `[CLS]`. Voita et al. left out the special token at the end. **Predict** what
 # is left when only words count.
 
 # %%
 sharp["words only"] = sharpness(slice(1, -1))
-rho = ia.rank_correlation(sharp["words only"].flatten(), cost.flatten())
+rho = spearman(sharp["words only"].flatten(), cost.flatten())
 print(f"words only, sharpness and cost: {rho:.2f}")
 
 # %% [markdown]
@@ -548,23 +562,23 @@ drawn = torch.randint(72, (1000, 72),
                       generator=torch.Generator().manual_seed(0))
 ends, inside = {}, {}
 for name, x in sharp.items():
-    spread = ia.rank_correlation(x.flatten()[drawn], cost.flatten()[drawn])
+    spread = spearman(x.flatten()[drawn], cost.flatten()[drawn])
     ends[name] = spread.quantile(torch.tensor([0.025, 0.975]).double())
-    inside[name] = ia.rank_correlation(x, cost).mean()  # of six layers
+    inside[name] = spearman(x, cost).mean()  # of six layers
     print(f"{name}: below 0: {bool(ends[name][1] < 0)}, within a layer "
           f"below -0.1: {bool(inside[name] < -0.1)}, "
           f"above 0.1: {bool(inside[name] > 0.1)}")
 
 # %%
-assert ends["all places"][1] < 0 and inside["all places"] < -0.1
+assert ends["all positions"][1] < 0 and inside["all positions"] < -0.1
 low, high = ends["words only"]
 assert low < 0 < high and inside["words only"] > 0.1
 
 # %% [markdown]
-# The sign turns. With the marks, sharp heads look cheap: they are the sinks.
-# Without them nothing is left over all heads, and within a layer the heads that
-# point sharply at *words* cost rather more, as Voita et al. found. Three words
-# in a definition, "without the marks", turned the finding.
+# The sign turns. With the special tokens, sharp heads look cheap: they are the
+# sinks. Without them nothing is left over all heads, and within a layer the
+# heads that point sharply at *words* cost rather more, as Voita et al. found. A
+# few words in a definition, "without the special tokens", turned the finding.
 
 # %% [markdown]
 # ## How many heads can go?
@@ -588,12 +602,12 @@ COUNTS = [0, 12, 24, 36, 48, 60, 72]
 def without(heads):
     keep = torch.ones(72, dtype=torch.bool)
     keep[heads] = False
-    with ia.only_heads(model.attentions, keep.view(6, 12)):
+    with ia.mask_heads(model.attentions, keep.view(6, 12)):
         ours = model.sentence(model.embed(ids[20:]), mask[20:])
         partner = model.sentence(model.embed(pair_ids), pair_mask)
-    near = (ours @ partner.T).argmax(dim=1).cpu()
-    found = (near == torch.arange(20, 40)).double().mean().item()
-    return (ours * whole[20:]).sum(-1).mean().item(), found
+    nearest = (ours @ partner.T).argmax(dim=1).cpu()
+    hits = (nearest == torch.arange(20, 40)).double().mean().item()
+    return (ours * whole[20:]).sum(-1).mean().item(), hits
 
 # %% [markdown]
 # **Predict** how many of 72 can go before the cosine falls below 0.9, and what
@@ -644,16 +658,16 @@ print(ia.permute_weights(row, seen, seed=1), ia.uniform_weights(row, seen))
 
 # %%
 @torch.no_grad()
-def changed(edit, attentions):
-    with ia.edited(attentions, edit):
+def changed(patch, attentions):
+    with ia.patch_attention(attentions, patch):
         ours = model.sentence(model.embed(ids[20:]), mask[20:])
         return (ours * whole[20:]).sum(-1).mean().item()
 
 # %%
 layers = [[attention] for attention in model.attentions]
 table = {
-    name: [changed(edit, which) for which in [*layers, model.attentions]]
-    for name, edit in (("permuted", ia.permute_weights),
+    name: [changed(patch, which) for which in [*layers, model.attentions]]
+    for name, patch in (("permuted", ia.permute_weights),
                        ("uniform", ia.uniform_weights))
 }
 for name, cosines in table.items():
@@ -682,7 +696,7 @@ assert max(c[-1] for c in table.values()) < none[0]
 texts, labels = tc.sentiment_task(snippets.load("train"))
 vocabulary = tc.Vocabulary(texts)
 tokens, labels = vocabulary.encode(texts).to(device), labels.to(device)
-KINDS = {
+CLASSIFIERS = {
     "words alone": {"pooling": "attention"},
     "words in context": {"pooling": "attention", "layers": 1, "mlp_dim": 128,
                          "dropout": 0.3, "word_dropout": 0.3},
@@ -690,10 +704,10 @@ KINDS = {
 
 # %%
 def train(name):
-    deep = "layers" in KINDS[name]
+    deep = "layers" in CLASSIFIERS[name]
     steps = (300 if deep else 400) // (20 if session.quick() else 1)
     session.set_seed(0)
-    classifier = tc.TextClassifier(len(vocabulary), 2, **KINDS[name])
+    classifier = tc.TextClassifier(len(vocabulary), 2, **CLASSIFIERS[name])
     training.fit(
         classifier.to(device),
         lambda m, batch: F.cross_entropy(m(batch[0]), batch[1]),
@@ -704,7 +718,7 @@ def train(name):
     return classifier
 
 # %%
-classifiers = {name: train(name) for name in KINDS}
+classifiers = {name: train(name) for name in CLASSIFIERS}
 
 # %% [markdown]
 # 400 test texts with eight words or more. What leaving out each word moves, up
@@ -720,14 +734,15 @@ real = rows != 0
 
 @torch.no_grad()
 def moves(classifier, p, named):
-    found = torch.zeros(rows.shape)
-    for place in range(rows.shape[1]):
-        mark = F.one_hot(torch.tensor(place), rows.shape[1]).to(rows)
-        left = tc.delete_top(rows, mark.expand_as(rows).float(), 1)
+    costs = torch.zeros(rows.shape)
+    for position in range(rows.shape[1]):
+        one = F.one_hot(torch.tensor(position), rows.shape[1]).to(rows)
+        left = tc.delete_top(rows, one.expand_as(rows).float(), 1)
         after = tc.probabilities(classifier, left)
         lost = (p - after).gather(1, named[:, None])[:, 0]
-        found[:, place] = torch.where(real[:, place], lost, 0).cpu()
-    return found.abs().double()
+        lost = torch.where(real[:, position], lost, 0)
+        costs[:, position] = lost.cpu()
+    return costs.abs().double()
 
 # %% [markdown]
 # A text's weights, against the size of the gradient and of the move; and the
@@ -736,7 +751,7 @@ def moves(classifier, p, named):
 # %%
 @torch.no_grad()
 def inspect(classifier):
-    found = SimpleNamespace()
+    result = SimpleNamespace()
     states = classifier.states(classifier.embedding(rows), real)
     pooled, weights = classifier.pool(states, real)
 
@@ -744,32 +759,40 @@ def inspect(classifier):
         return classifier.head((w[:, None] @ states)[:, 0]).softmax(dim=-1)
 
     p = answer(weights)
-    found.weights, found.named = weights.cpu().double(), p.argmax(dim=-1)
-    found.moves = moves(classifier, p, found.named)
+    result.weights, result.named = weights.cpu().double(), p.argmax(dim=-1)
+    result.moves = moves(classifier, p, result.named)
     permuted = [answer(ia.permute_weights(weights, real, seed)) - p
                 for seed in range(20)]
     shift = torch.stack(permuted).abs().amax(dim=-1)  # (20, texts)
-    found.shift = shift.median(dim=0).values.cpu()
+    result.shift = shift.median(dim=0).values.cpu()
     equal = answer(ia.uniform_weights(weights, real)).argmax(dim=-1)
-    found.same = (equal == found.named).double().mean().item()
-    return found
+    result.same = (equal == result.named).double().mean().item()
+    return result
 
 # %%
-seen = {name: inspect(model) for name, model in classifiers.items()}
-for name, model_ in classifiers.items():
-    slopes = tc.gradient_scores(model_, rows).abs().cpu().double()
+def gradients(classifier):
+    def answer(vectors):  # log probability of the class it names
+        scores, _ = classifier.read_vectors(vectors, real)
+        return scores.log_softmax(dim=-1).amax(dim=-1)
+
+    return gradient_x_input(answer, classifier.embedding(rows)).cpu()
+
+# %%
+seen = {name: inspect(c) for name, c in classifiers.items()}
+for name, classifier in classifiers.items():
+    slopes = gradients(classifier).abs().double()
     for what, other in (("gradient", slopes),
                         ("leaving out", seen[name].moves)):
-        found = [ia.rank_correlation(w[r], o[r]) for w, o, r in
-                 zip(seen[name].weights, other, real.cpu())]
-        setattr(seen[name], what, tc.mean_interval(torch.stack(found)))
+        rhos = [spearman(w[r], o[r]) for w, o, r in
+                zip(seen[name].weights, other, real.cpu())]
+        setattr(seen[name], what, mean_interval(torch.stack(rhos)))
 
 # %% [markdown]
 # **Predict:** for which model do the weights agree better?
 
 # %%
 table = {f"{name}: {what}": getattr(seen[name], what)
-         for what in ("gradient", "leaving out") for name in KINDS}
+         for what in ("gradient", "leaving out") for name in CLASSIFIERS}
 plotting.show(
     text_views.interval_rows(
         table, line=0, xlabel="rank correlation with the weights",
@@ -779,13 +802,13 @@ plotting.show(
     "both times.",
 )
 for what in ("gradient", "leaving out"):
-    alone, mixed = (getattr(seen[name], what) for name in KINDS)
+    alone, mixed = (getattr(seen[name], what) for name in CLASSIFIERS)
     print(f"{what}: words alone surely higher:", alone[1] > mixed[2])
     assert session.quick() or alone[1] > mixed[2]
 
 # %% [markdown]
 # All are above 0, none is near 1, and one layer of context lowers them: a weight
-# now belongs to a *place* into which other words were mixed. That is Jain and
+# now belongs to a *position* into which other words were mixed. That is Jain and
 # Wallace's first finding. The second: other weights, the same answer.
 
 # %%
@@ -801,7 +824,7 @@ plotting.show(
     "probability, at the median of 20 permutations: in context nearly all "
     "move very little, words alone move more.",
 )
-alone, mixed = (seen[name] for name in KINDS)
+alone, mixed = (seen[name] for name in CLASSIFIERS)
 print("in context, equal weights name the same class, over 0.9:",
       mixed.same > 0.9)
 print("words alone, permuting moves more than twice as far:",
@@ -837,7 +860,7 @@ def flips(classifier, part, score):
 chance = torch.rand((10, *rows.shape),
                     generator=torch.Generator().manual_seed(1))
 for name, classifier in classifiers.items():
-    part, slopes = seen[name], tc.gradient_scores(classifier, rows).cpu()
+    part, slopes = seen[name], gradients(classifier)
     shares = [flips(classifier, part, s)
               for s in (*chance, part.weights.float(), slopes)]
     shares[:10] = [sum(shares[:10]) / 10]  # ten words at random, their mean
@@ -865,8 +888,8 @@ print(targets)
 assert targets.nonzero().tolist() == [[3, 1], [4, 2]]
 
 # %% [markdown]
-# Row 3 (the second 3) should look at place 1, what followed the first 3. The
-# score is the mean weight there, over the rows that have such a place:
+# Row 3 (the second 3) should look at position 1, what followed the first 3. The
+# score is the mean weight there, over the rows that have such a position:
 
 # %%
 weights = torch.full((5, 5), 0.0)
@@ -882,11 +905,18 @@ print("by hand = induction_scores:", by_hand)
 # long, so no fixed distance helps. One layer has 4 heads, the second has 1.
 # The control has a single layer. Elhage et al. (2021) argue that one layer
 # cannot do it: the key must know *which letter stands before it*, and only an
-# earlier layer can have written that down.
+# earlier layer can have written that down. They call it *K-composition*: the
+# keys of a later head are made of what an earlier head wrote.
+
+# %% [markdown]
+# They also take a head apart. Its query and key parameters say where it looks,
+# the *QK circuit*; its value and output parameters what it brings from there,
+# the *OV circuit*. An induction head needs both: QK finds the letter behind the
+# same letter, OV copies it.
 
 # %%
-judge = ia.repeated_blocks(128, torch.Generator().manual_seed(99))
-sequences, sizes = (x.to(device) for x in judge)
+test = ia.repeated_blocks(128, torch.Generator().manual_seed(99))
+sequences, sizes = (x.to(device) for x in test)
 
 
 def next_letter(model, batch):
@@ -900,7 +930,7 @@ def look(model):
     weights = model.read(sequences)[1]
     return {"known": known, "new": new,
             "induction": ia.induction_scores(weights[-1], sequences).max(),
-            "previous": ia.previous_scores(weights[0]).max()}
+            "previous": ia.previous_token_scores(weights[0]).max()}
 
 # %% [markdown]
 # **Predict** the loss curve: a slow slope, or something else? (Some
@@ -953,8 +983,8 @@ assert session.quick() or one_history.curve("known")[1][-1] > 1
 assert session.quick() or abs(moment - halved) <= 30
 
 # %% [markdown]
-# A slope, then a cliff, in the very steps in which the head appears. Olsson et
-# al. saw such a moment in large language models too. The single layer only
+# A slope, then a cliff, in the very steps in which the head appears: a *phase
+# change*. Olsson et al. saw one in large language models too. The single layer only
 # slides: it can see *which* letters are in the block (a guess among 8 costs
 # ln 8 = 2.08), hardly which comes next. (A head that looked everywhere alike
 # would have 0.1 for the previous letter; the best has about 0.3.)
@@ -965,14 +995,14 @@ assert session.quick() or abs(moment - halved) <= 30
 @torch.no_grad()
 def loss_without(layer, head):
     attention = two.attentions[layer]
-    attention.keep_heads(set(range(attention.heads)) - {head})
+    attention.prune_heads([head])
     _, known = ia.repeat_losses(two, sequences, sizes)
-    attention.keep_heads(None)
+    attention.prune_heads([])
     return known.item()
 
 
 weights = two.read(sequences)[1]
-previous = ia.previous_scores(weights[0])
+previous = ia.previous_token_scores(weights[0])
 alone = {f"layer 0, head {h}": loss_without(0, h) for h in range(4)}
 alone["layer 1, head 0"] = loss_without(1, 0)
 
@@ -1018,9 +1048,9 @@ assert torch.stack(stack).shape == (2, 4, 32, 32)
 
 # %% [markdown]
 # Look at it in the viewer, a layer of four heads and a layer of one (the three
-# empty places). **Find** the stripes. And find out why the previous-letter score
+# empty squares). **Find** the stripes. And find out why the previous-letter score
 # is no more than 0.3: in our run that head looks back sharply in the first dozen
-# places, where the first copy stands, and hardly later, where nobody needs it.
+# positions, where the first copy stands, and hardly later, where nobody needs it.
 # (Trained weights differ a little from machine to machine, so this output is not
 # compared.)
 
@@ -1081,8 +1111,8 @@ checks.interpreting_attention.two_words(three)
 # ### Exercise 2: the next-word score (10 min, easy)
 #
 # `weights` (heads, n, n), the first token is `[CLS]`, the last `[SEP]`. Return
-# for each head the mean weight of a word on the **next word**. The marks do not
-# count, neither as query nor as next word.
+# for each head the mean weight of a word on the **next word**. The special tokens
+# do not count, neither as query nor as next word.
 
 # %%
 def my_next_score(weights):
@@ -1094,8 +1124,8 @@ checks.interpreting_attention.next_score(my_next_score)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `weights.diagonal(1, -2, -1)` has n - 1 numbers: place i holds the weight from
-# i to i + 1. Which of them involve a mark?
+# `weights.diagonal(1, -2, -1)` has n - 1 numbers: entry i holds the weight from
+# i to i + 1. Which of them involve a special token?
 #
 # </details>
 
@@ -1125,7 +1155,7 @@ checks.interpreting_attention.permute(my_permute)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `noise.argsort(dim=-1)` gives for each row the places in order; `gather`
+# `noise.argsort(dim=-1)` gives for each row the positions in order; `gather`
 # fetches from them.
 #
 # </details>
@@ -1182,7 +1212,7 @@ checks.interpreting_attention.targets(my_targets)
 # <details><summary>Hint</summary>
 #
 # `ia.induction_scores(four.read(sequences)[1][1], sequences)`, then
-# `four.attentions[1].keep_heads([...])` and `ia.repeat_losses`.
+# `four.attentions[1].prune_heads([...])` and `ia.repeat_losses`.
 #
 # </details>
 
@@ -1192,19 +1222,19 @@ four, _ = grow((4, 4))
 many = ia.induction_scores(four.read(sequences)[1][1], sequences)
 
 
-def kept(heads):
-    four.attentions[1].keep_heads(heads)
+def loss_silenced(heads):
+    four.attentions[1].prune_heads(heads)
     loss = ia.repeat_losses(four, sequences, sizes)[1].item()
-    four.attentions[1].keep_heads(None)
+    four.attentions[1].prune_heads([])
     return loss
 
 
-every = {0, 1, 2, 3}
-dearest = max(kept(every - {head}) for head in every) - kept(every)
+dearest = max(loss_silenced([h]) for h in range(4)) - loss_silenced([])
 print("all four scores above 0.5:", bool((many > 0.5).all()))
 print("any one silent costs less than 0.5:", dearest < 0.5)
-print("all silent, above 2:", kept([]) > 2)
-assert session.quick() or (dearest < 0.5 and kept([]) > 2)
+all_silent = loss_silenced(range(4))
+print("all silent, above 2:", all_silent > 2)
+assert session.quick() or (dearest < 0.5 and all_silent > 2)
 
 # %% [markdown]
 # <details><summary>Answer</summary>
