@@ -14,6 +14,12 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from attn_course.common.batching import (
+    epoch_batches,
+    full_batches,
+    shuffled_batches,
+)
+from attn_course.common.evaluation import evaluating
 from attn_course.transformer import EncoderLayer
 
 # Mean and standard deviation of the training pixels, from 0 to 1.
@@ -227,8 +233,10 @@ class VisionTransformer(nn.Module):
                 f"{self.positions.shape[1] - 1} tokens, got {x.shape[1]} from "
                 f"shape {tuple(images.shape)}"
             )
-        first = self.class_token.expand(len(x), -1, -1)  # (batch, 1, dim)
-        x = torch.cat([first, x], dim=1) + self.positions
+        class_token = self.class_token.expand(
+            len(x), -1, -1
+        )  # (batch, 1, dim)
+        x = torch.cat([class_token, x], dim=1) + self.positions
         all_weights = []
         for block in self.blocks:
             x, weights = block(x, need_weights=need_weights)
@@ -277,30 +285,27 @@ def augmented_batches(
 ) -> Callable[[int], tuple[Tensor, Tensor]]:
     """Make ``batches(step)``, which gives ``size`` images and their labels.
 
-    Every epoch has its own order, and mirrors its own half of the images,
-    left to right. The last images of an epoch that fill no batch are left
-    out. The same seed and step give the same batch.
+    Every epoch has its own order, and flips its own half of the images, left
+    to right. The last images of an epoch that fill no batch are left out. The
+    same seed and step give the same batch.
 
     Raises:
         ValueError: if there are fewer than ``size`` images.
     """
-    per_epoch = len(images) // size
-    if per_epoch < 1:
-        raise ValueError(
-            f"size: expected at most {len(images)}, the number of images, "
-            f"got {size}"
-        )
+    full_batches(len(images), size)  # refuses a batch that nothing fills
+
+    def plan(generator: torch.Generator, epoch: int) -> list:
+        rows = shuffled_batches(len(images), size, generator)
+        flips = torch.rand(len(images), generator=generator) < 0.5
+        return list(zip(rows, flips.split(size)))
+
+    chosen = epoch_batches(plan, seed=seed)
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
-        epoch, place = divmod(step, per_epoch)
-        generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
-        order = torch.randperm(len(images), generator=generator)
-        mirror = torch.rand(len(images), generator=generator) < 0.5
-        part = slice(place * size, (place + 1) * size)
-        chosen = order[part].to(images.device)
-        x = images[chosen]  # (size, channels, height, width)
-        flip = mirror[part, None, None, None].to(images.device)
-        return torch.where(flip, x.flip(-1), x), labels[chosen]
+        rows, flips = (x.to(images.device) for x in chosen(step))
+        x = images[rows]  # (size, channels, height, width)
+        flips = flips[:, None, None, None]
+        return torch.where(flips, x.flip(-1), x), labels[rows]
 
     return batch
 
@@ -310,30 +315,29 @@ def predict(
     model: nn.Module,
     images: Float[Tensor, "n channels height width"],
     *,
-    mirror: bool = True,
+    hflip: bool = True,
     chunk: int = 100,
 ) -> Int[Tensor, " n"]:
     """Return the most probable class of each image.
 
     The model is asked in evaluation mode and left in the mode it was in.
+    With ``hflip`` this is test-time augmentation.
 
     Args:
         model: gives scores ``(batch, classes)``.
         images: any number of them.
-        mirror: ask for each image and its mirror image, and take the mean of
+        hflip: ask for each image and its mirror image, and take the mean of
             both answers' probabilities; twice the work.
         chunk: how many images at a time.
     """
-    training = model.training
-    model.eval()
-    found = []
-    for part in images.split(chunk):
-        chances = model(part).softmax(dim=-1)  # (chunk, classes)
-        if mirror:
-            chances = chances + model(part.flip(-1)).softmax(dim=-1)
-        found.append(chances.argmax(dim=-1))
-    model.train(training)
-    return torch.cat(found)
+    predictions = []
+    with evaluating(model):
+        for part in images.split(chunk):
+            probs = model(part).softmax(dim=-1)  # (chunk, classes)
+            if hflip:
+                probs = probs + model(part.flip(-1)).softmax(dim=-1)
+            predictions.append(probs.argmax(dim=-1))
+    return torch.cat(predictions)
 
 
 def attention_rollout(
@@ -358,10 +362,10 @@ def attention_rollout(
             f"got shape {tuple(weights.shape)}"
         )
     mixed = weights.mean(dim=-3)  # (depth, *batch, tokens, tokens)
-    own = torch.eye(weights.shape[-1]).to(weights)
-    joint = own.expand_as(mixed[0])
+    identity = torch.eye(weights.shape[-1]).to(weights)
+    joint = identity.expand_as(mixed[0])
     for layer in mixed:  # from the first block to the last
-        joint = (layer + own) / 2 @ joint
+        joint = (layer + identity) / 2 @ joint
     return joint
 
 
@@ -370,7 +374,7 @@ def shuffle_patches(
     size: int,
     seed: int = 0,
 ) -> Float[Tensor, "batch channels height width"]:
-    """Move the patches of each image to random places, each image its own.
+    """Move the patches of each image to random positions, each image its own.
 
     Raises:
         ValueError: if ``size`` does not divide height and width.
@@ -430,8 +434,8 @@ def occlusion_map(
     columns = range(0, width - size + 1, stride)
     covered = [occlude(image, r, c, size) for r in rows for c in columns]
     scores = model(torch.stack([image, *covered]))  # (1 + squares, classes)
-    chance = scores.softmax(dim=-1)[:, label]
-    return (chance[0] - chance[1:]).view(len(rows), len(columns))
+    probs = scores.softmax(dim=-1)[:, label]  # (1 + squares,)
+    return (probs[0] - probs[1:]).view(len(rows), len(columns))
 
 
 def _convolve(channels: int, width: int) -> list[nn.Module]:

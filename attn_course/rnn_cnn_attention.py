@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from attn_course.image_attention import count_parameters
+from attn_course.common.measuring import count_parameters
 from attn_course.self_attention import SelfAttention
 from attn_course.transformer import feed_forward
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from attn_course import image_attention as lesson
+from attn_course.common.measuring import count_parameters
 from attn_course.data import fashion_mnist
 from attn_course.transformer import EncoderLayer
 from attn_course.widgets import image_attention as views
@@ -125,8 +126,8 @@ def test_patch_embedding_is_a_convolution(dtype, device):
         torch.autograd.grad((y * weight).sum(), [x, embed.project.weight])
         for y in (tokens, expected)
     ]
-    for mine, torchs in zip(*grads):
-        torch.testing.assert_close(mine, torchs, **close)
+    for ours, torchs in zip(*grads):
+        torch.testing.assert_close(ours, torchs, **close)
 
 
 @pytest.mark.parametrize(
@@ -156,13 +157,19 @@ def test_patch_embedding_is_a_convolution(dtype, device):
         ),
         (lambda: small_vit(heads=3), "heads: .*8.*3"),
         (
-            lambda: lesson.mirrored_batches(
+            lambda: lesson.augmented_batches(
                 torch.ones(3, 1, 8, 8), torch.ones(3).long(), size=4
             ),
-            "size: .*at most 3.*got 4",
+            "size: .*1 to 3.*got 4",
         ),
-        (lambda: lesson.rollout(torch.ones(2, 3, 3)), "weights: .*2, 3, 3"),
-        (lambda: lesson.rollout(torch.ones(2, 1, 3, 4)), "weights: .*3, 4"),
+        (
+            lambda: lesson.attention_rollout(torch.ones(2, 3, 3)),
+            "weights: .*2, 3, 3",
+        ),
+        (
+            lambda: lesson.attention_rollout(torch.ones(2, 1, 3, 4)),
+            "weights: .*3, 4",
+        ),
         (
             lambda: lesson.occlusion_map(
                 print, torch.ones(1, 8, 8), 0, size=9
@@ -247,11 +254,37 @@ def test_only_the_class_token_is_read():
     assert not torch.allclose(model(x)[0], first)
 
 
-def test_every_parameter_learns():
-    model = small_vit(lesson.ConvStem(8), tokens=4)
-    model(images(3, 1, 8, 8, torch.float32)).square().sum().backward()
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: small_vit(mlp_dim=32),
+        lambda: small_vit(lesson.ConvStem(8), tokens=4, mlp_dim=32),
+        lambda: lesson.SmallCNN(4, 8, classes=3),
+    ],
+)
+def test_every_parameter_learns(make):
+    """A gradient of 0 is no gradient: each parameter must get another."""
+    model = make()
+    scores = model(images(8, 1, 8, 8, torch.float32))
+    weight = torch.randn_like(scores)  # so that no sum cancels
+    (scores * weight).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
+        assert (parameter.grad != 0).any(), name
+
+
+def test_training_finds_a_bright_corner():
+    x = 0.1 * images(64, 1, 8, 8, torch.float32)
+    labels = torch.arange(64) % 3
+    for label, (row, column) in enumerate([(0, 0), (0, 4), (4, 0)]):
+        x[labels == label, :, row : row + 4, column : column + 4] += 1
+    model = small_vit()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), labels).backward()
+        optimizer.step()
+    assert torch.equal(lesson.predict(model, x, hflip=False), labels)
 
 
 def test_models_save_and_load(tmp_path):
@@ -266,15 +299,23 @@ def test_small_cnn_shapes_and_size():
     model = lesson.SmallCNN(4, 10)
     assert model(images(2, 1, 28, 28, torch.float32)).shape == (2, 10)
     weights = 9 * (4 + 4 * 8 + 8 * 10) + 2 * (4 + 8 + 10)
-    assert lesson.count_parameters(model) == weights + 10 * 10 + 10
+    assert count_parameters(model) == weights + 10 * 10 + 10
 
 
 def test_predict_goes_chunk_by_chunk_in_evaluation_mode():
     model = lesson.SmallCNN(4, 8).train()
     x = images(7, 1, 8, 8, torch.float32)
-    found = lesson.predict(model, x, chunk=3, mirror=False)
+    predictions = lesson.predict(model, x, chunk=3, hflip=False)
     assert model.training
-    assert torch.equal(found, model.eval()(x).argmax(-1))
+    assert torch.equal(predictions, model.eval()(x).argmax(-1))
+
+
+def test_predict_leaves_the_mode_as_it_was_after_an_error():
+    model = lesson.SmallCNN(4, 8).train()
+    model.layers[2].eval()  # one frozen norm stays frozen
+    with pytest.raises(RuntimeError):
+        lesson.predict(model, images(2, 3, 8, 8, torch.float32))
+    assert model.training and not model.layers[2].training
 
 
 def test_predict_asks_the_mirror_image_too():
@@ -287,28 +328,88 @@ def test_predict_asks_the_mirror_image_too():
 
     x = torch.full((1, 1, 4, 4), -1.0)
     x[..., -1] = 3.0  # the right column, once mirrored, outweighs the left
-    assert lesson.predict(Left(), x, mirror=False).item() == 1
+    assert lesson.predict(Left(), x, hflip=False).item() == 1
     assert lesson.predict(Left(), x).item() == 0
 
 
-def test_batches_show_every_image_once_an_epoch_some_mirrored():
-    x = torch.arange(12.0).view(12, 1, 1, 1) + torch.tensor([0.0, 0.5])
-    labels = torch.arange(12)
-    batches = lesson.mirrored_batches(x, labels, size=4, seed=1)
+# --- training ---------------------------------------------------------------
+
+
+def numbered_images(n):
+    """Images of two pixels: the number of the image, and a half more."""
+    x = torch.arange(float(n)).view(n, 1, 1, 1) + torch.tensor([0.0, 0.5])
+    return x, torch.arange(n)
+
+
+def test_an_epoch_shows_every_image_once_some_of_them_flipped():
+    x, labels = numbered_images(12)
+    batches = lesson.augmented_batches(x, labels, size=4, seed=1)
     seen = [batches(step) for step in range(3)]
     assert sorted(torch.cat([y for _, y in seen]).tolist()) == [*range(12)]
     flips = 0
     for pictures, names in seen:
         for picture, name in zip(pictures, names):
-            mirrored = not torch.equal(picture, x[name])
+            flipped = not torch.equal(picture, x[name])
             assert torch.equal(
-                picture.flip(-1) if mirrored else picture, x[name]
+                picture.flip(-1) if flipped else picture, x[name]
             )
-            flips += mirrored
+            flips += flipped
     assert 0 < flips < 12
-    again = lesson.mirrored_batches(x, labels, size=4, seed=1)(1)
-    assert torch.equal(again[0], seen[1][0])
-    assert not torch.equal(batches(3)[1], seen[0][1])  # another order
+
+
+def test_batches_are_shuffled_and_the_same_for_the_same_seed_and_step():
+    x, labels = numbered_images(12)
+    batches = lesson.augmented_batches(x, labels, size=4, seed=1)
+    epochs = [
+        torch.cat([batches(3 * epoch + i)[1] for i in range(3)])
+        for epoch in range(3)
+    ]
+    orders = {tuple(order.tolist()) for order in epochs}
+    assert len(orders | {tuple(range(12))}) == 4  # each its own, none sorted
+    again = lesson.augmented_batches(x, labels, size=4, seed=1)
+    for step in (7, 0, 4):  # in any order of asking
+        for one, other in zip(again(step), batches(step)):
+            assert torch.equal(one, other)
+    other_seed = lesson.augmented_batches(x, labels, size=4, seed=2)
+    assert not torch.equal(other_seed(0)[1], batches(0)[1])
+
+
+def test_each_epoch_flips_its_own_half_of_the_images():
+    x, labels = numbered_images(1000)
+    batches = lesson.augmented_batches(x, labels, size=100)
+    flipped = torch.zeros(4, 1000, dtype=torch.bool)
+    for step in range(40):
+        pictures, names = batches(step)
+        flipped[step // 10, names] = pictures[:, 0, 0, 0] > names
+    share = flipped.double().mean(dim=1)
+    assert ((share - 0.5).abs() < 0.06).all()  # 4 standard errors of a share
+    both = (flipped[0] == flipped[1]).double().mean().item()
+    assert abs(both - 0.5) < 0.06  # one epoch's flips say nothing of the next
+
+
+def test_a_vit_on_patches_computes_the_same_in_training():
+    """It has no dropout: only the stem's batch norm knows the mode."""
+    model = small_vit()
+    x = images(4, 1, 8, 8, torch.float32)
+    torch.testing.assert_close(model.train()(x), model.eval()(x))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: small_vit(lesson.ConvStem(8), tokens=4),
+        lambda: lesson.SmallCNN(4, 8, classes=3),
+    ],
+)
+def test_batch_norm_sees_the_batch_in_training_and_its_past_after(make):
+    model = make()
+    x = images(6, 1, 8, 8, torch.float32)
+    two = x[:2].clone()
+    alone, together = model.train()(two), model(x)[:2]
+    assert not torch.allclose(alone, together)  # neighbours matter
+    model.eval()
+    torch.testing.assert_close(model(two), model(x)[:2])
+    assert not torch.allclose(model(two), alone)
 
 
 # --- what it looks at -------------------------------------------------------
@@ -317,10 +418,10 @@ def test_batches_show_every_image_once_an_epoch_some_mirrored():
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 6))
 def test_rollout_rows_sum_to_one(depth, heads, tokens):
     scores = torch.randn(depth, 2, heads, tokens, tokens, dtype=DOUBLE)
-    found = lesson.rollout(scores.softmax(-1))
-    assert found.shape == (2, tokens, tokens)
-    assert (found >= 0).all()
-    torch.testing.assert_close(found.sum(-1), torch.ones(2, tokens).double())
+    joint = lesson.attention_rollout(scores.softmax(-1))
+    assert joint.shape == (2, tokens, tokens)
+    assert (joint >= 0).all()
+    torch.testing.assert_close(joint.sum(-1), torch.ones(2, tokens).double())
 
 
 def test_rollout_equals_a_sum_over_all_paths():
@@ -343,12 +444,12 @@ def test_rollout_equals_a_sum_over_all_paths():
                     path = steps[2][i][a] * steps[1][a][b] * steps[0][b][j]
                     joint[i][j] += path
     expected = torch.tensor(joint, dtype=DOUBLE)
-    torch.testing.assert_close(lesson.rollout(weights), expected)
+    torch.testing.assert_close(lesson.attention_rollout(weights), expected)
 
 
 def test_rollout_of_tokens_that_look_at_themselves_is_the_identity():
     weights = torch.eye(3).expand(4, 2, 3, 3)
-    assert torch.equal(lesson.rollout(weights), torch.eye(3))
+    assert torch.equal(lesson.attention_rollout(weights), torch.eye(3))
 
 
 @given(st.integers(0, 1000))

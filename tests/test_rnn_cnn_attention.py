@@ -14,7 +14,7 @@ from torch import nn
 
 from attn_course import rnn_cnn_attention as lesson
 from attn_course import training
-from attn_course.image_attention import count_parameters
+from attn_course.common.measuring import count_parameters
 from attn_course.widgets import rnn_cnn_attention as views
 from attn_course.widgets import script
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from attn_course import plotting
+from attn_course.common.statistics import wilson_interval
 from attn_course.image_attention import occlude
-from attn_course.text_classification import wilson_interval
 from attn_course.widgets import Explorer, explore
 
 
@@ -60,7 +60,7 @@ def cost_maps(
     """Draw pictures, and below each what covering its parts costs.
 
     A cost is drawn in the middle of the square that was covered, so that it
-    lies below the place in the picture. The squares were ``stride`` apart.
+    lies below its position in the picture. The squares were ``stride`` apart.
     """
     figure, axes = plotting.figure(6.4, 2.9, 2, len(pictures))
     for above, below, picture, cost in zip(*axes, pictures, costs):
@@ -104,8 +104,7 @@ def interval_table(
     """
     figure, ax = plotting.figure(6.8, 0.7 + 0.45 * len(right))
     for row, hits in enumerate(right.values()):
-        low, high = wilson_interval(int(hits.sum()), len(hits))
-        share = hits.double().mean().item()
+        share, low, high = wilson_interval(int(hits.sum()), len(hits))
         ax.plot([low, high], [row, row], color=plotting.COLORS[row], lw=3)
         ax.plot(share, row, plotting.MARKERS[row], color="black")
         words = f"{share:.3f}  [{low:.3f}, {high:.3f}]"
@@ -190,10 +189,10 @@ def cover_explorer(
     def draw(number: int, row: int, column: int, size: int) -> Figure:
         covered = occlude(images[number], row, column, size)
         with torch.no_grad():
-            chances = model(covered[None]).softmax(dim=-1)[0]
+            probs = model(covered[None]).softmax(dim=-1)[0]
         figure, (left, right) = plotting.figure(6.4, 2.8, cols=2)
         over_image(left, covered[0])
-        _bars(right, classes, chances)
+        _bars(right, classes, probs)
         right.set(xlabel="probability")
         return figure
 

@@ -446,7 +446,7 @@ print("answers:", targets[0, 8:].tolist())
 # has to find a card by what it is, not by where it lies.
 
 # %%
-from attn_course.image_attention import count_parameters
+from attn_course.common.measuring import count_parameters
 
 
 def make(kind, tokens, classes, seed, rotary=False):
