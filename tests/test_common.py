@@ -19,6 +19,7 @@ from attn_course.common import (
     text,
     tokens,
 )
+from attn_course.common.attribution import gradient_x_input
 from attn_course.common.evaluation import evaluating
 from attn_course.common.tokens import BOS, EOS, PAD, UNK
 
@@ -620,3 +621,32 @@ def test_peak_bytes():
     assert measuring.peak_bytes(function) == 800
     assert measuring.peak_bytes(lambda: x.view(10, 10)) == 0
     assert measuring.peak_bytes(lambda: x.add_(0)) == 0
+
+
+# Attribution -----------------------------------------------------------------
+
+
+def test_gradient_x_input_is_exact_where_the_answer_is_linear():
+    vectors = torch.randn(3, 4, 5, dtype=torch.float64)
+    weight = torch.randn(3, 4, 5, dtype=torch.float64)
+    scores = gradient_x_input(lambda x: (x * weight).sum((1, 2)), vectors)
+    torch.testing.assert_close(scores, (vectors * weight).sum(-1))
+    assert not scores.requires_grad and not vectors.requires_grad
+
+
+def test_gradient_x_input_is_the_slope_where_it_bends():
+    vectors = torch.randn(2, 3, 4, dtype=torch.float64)
+    step = 1e-6
+
+    def answer(x):
+        return (
+            x.prod(dim=1).sin().sum(dim=-1)
+        )  # each token hangs on the others
+
+    scores = gradient_x_input(answer, vectors)
+    for token in range(3):
+        more, less = vectors.clone(), vectors.clone()
+        more[:, token] *= 1 + step
+        less[:, token] *= 1 - step
+        slope = (answer(more) - answer(less)) / (2 * step)
+        torch.testing.assert_close(scores[:, token], slope, rtol=1e-5, atol=0)
