@@ -41,7 +41,11 @@ from torch.nn import functional as F  # noqa: E402
 
 from attn_course import plotting  # noqa: E402
 from attn_course.additive_attention import PAD, sequence_loss  # noqa: E402
-from attn_course.efficient_attention import Decoder, generate, tiled_attention  # noqa: E402
+from attn_course.efficient_attention import (  # noqa: E402
+    DecoderLM,
+    generate,
+    tiled_attention,
+)
 from attn_course.multi_head_attention import MultiHeadAttention  # noqa: E402
 from attn_course.scaled_dot_product import (  # noqa: E402
     causal_mask,
@@ -233,12 +237,12 @@ def _decoding_job(length: int, quick: bool) -> Job:
         f"{length} tokens, batch 1, width 64, heads 4, key heads 2, layers 2"
     )
     steps = length // 16 if quick else length
-    model = Decoder(256, 64, 4, 2, 2).eval()
+    model = DecoderLM(256, 64, 4, 2, 2).eval()
     prompt = torch.zeros(1, 1, dtype=torch.long)
     if length < 1024:
         cached, anew = (
-            generate(model, prompt, steps, how=how)
-            for how in ("cached", "recomputed")
+            generate(model, prompt, steps, mode=mode)
+            for mode in ("cached", "recomputed")
         )
         torch.testing.assert_close(
             cached.logits, anew.logits, rtol=1e-3, atol=1e-4
@@ -248,7 +252,7 @@ def _decoding_job(length: int, quick: bool) -> Job:
         size,
         "forward",
         lambda: generate(model, prompt, steps),
-        lambda: generate(model, prompt, steps, how="recomputed"),
+        lambda: generate(model, prompt, steps, mode="recomputed"),
     )
 
 

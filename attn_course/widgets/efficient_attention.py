@@ -9,78 +9,82 @@ from attn_course import plotting
 from attn_course.efficient_attention import (
     ACCELERATORS,
     BYTES,
+    DECODE,
     MODELS,
     PHASES,
     Estimate,
-    Window,
-    absorb,
+    SlidingWindow,
+    create_mask,
     estimate,
-    finish,
-    rule_mask,
+    finalize,
+    update,
 )
 
 LENGTH = 16
-RULES = {
-    "everything": Window(LENGTH, LENGTH),
-    "causal": Window(LENGTH),
-    "window of 4": Window(3),
-    "window of 4, first 2 global": Window(3, landmarks=2),
+MASK_MODS = {
+    "everything": SlidingWindow(LENGTH, LENGTH),
+    "causal": SlidingWindow(LENGTH),
+    "window of 4": SlidingWindow(3),
+    "window of 4, first 2 global": SlidingWindow(3, global_tokens=2),
 }
 
 
-# Tiles -------------------------------------------------------------------------
+# Tiles ---------------------------------------------------------------------
 
 
-def tile_order(rule: Window, tile: int) -> tuple[list, list]:
+def tile_order(mask_mod: SlidingWindow, block_size: int) -> tuple[list, list]:
     """List the tiles that are visited, in order, and those left out.
 
     Each is ``(rows, columns)``, two slices.
     """
-    starts = range(0, LENGTH, tile)
-    slices = [slice(x, min(x + tile, LENGTH)) for x in starts]
-    mask = rule_mask(rule, LENGTH)
+    starts = range(0, LENGTH, block_size)
+    slices = [slice(x, min(x + block_size, LENGTH)) for x in starts]
+    mask = create_mask(mask_mod, LENGTH)
     visited, left_out = [], []
     for rows in slices:
         for columns in slices:
-            some = bool(mask[rows, columns].any())
-            (visited if some else left_out).append((rows, columns))
+            any_allowed = bool(mask[rows, columns].any())
+            kept = visited if any_allowed else left_out
+            kept.append((rows, columns))
     return visited, left_out
 
 
-def tile_state(rule: Window, tile: int, step: int) -> dict[str, object]:
+def tile_state(
+    mask_mod: SlidingWindow, block_size: int, step: int
+) -> dict[str, object]:
     """Compute what is held after ``step`` tiles, for a fixed small example.
 
     Returns:
-        The last tile's place and weights so far, the running maximum, total
-        and output of its last query, and that query's right output.
+        The last tile's number, the maximum m, the sum l and the output so far
+        of its last query, and that query's output in the end.
     """
     scores, value = _example()
-    mask = rule_mask(rule, LENGTH)
+    mask = create_mask(mask_mod, LENGTH)
     scores = scores.masked_fill(~mask, -torch.inf)
-    visited, left_out = tile_order(rule, tile)
+    visited, left_out = tile_order(mask_mod, block_size)
     step = max(1, min(step, len(visited)))
     rows, _ = visited[step - 1]
-    running = None
+    state = None
     for other, columns in visited[:step]:
         if other == rows:
-            running = absorb(running, scores[rows, columns], value[columns])
-    right = torch.softmax(scores[rows], dim=-1) @ value
+            state = update(state, scores[rows, columns], value[columns])
+    expected = torch.softmax(scores[rows], dim=-1) @ value
     return {
         "visited": visited,
         "left out": left_out,
         "step": step,
-        "highest": running.highest[-1].item(),
-        "total": running.total[-1].item(),
-        "output": finish(running)[-1].item(),
-        "right": right[-1].item(),
+        "m": state.m[-1].item(),
+        "l": state.l[-1].item(),
+        "output": finalize(state)[-1].item(),
+        "expected": expected[-1].item(),
     }
 
 
-def draw_tiles(rule: str, tile: int, step: int) -> Figure:
+def draw_tiles(mask_mod: str, block_size: int, step: int) -> Figure:
     """Draw the square of scores, the tiles done, and the running numbers."""
-    state = tile_state(RULES[rule], tile, step)
+    state = tile_state(MASK_MODS[mask_mod], block_size, step)
     figure, (ax, side) = plotting.figure(7.2, 3.5, cols=2)
-    mask = rule_mask(RULES[rule], LENGTH)
+    mask = create_mask(MASK_MODS[mask_mod], LENGTH)
     ax.imshow(mask.numpy(), cmap="Greys", vmin=0, vmax=6, alpha=0.8)
     for number, (rows, columns) in enumerate(state["visited"], 1):
         now = number == state["step"]
@@ -109,17 +113,17 @@ def draw_tiles(rule: str, tile: int, step: int) -> Figure:
     )
     last = state["visited"][state["step"] - 1][0].stop - 1
     lines = [
-        f"hatched: the tile in memory, {tile} x {tile}",
+        f"hatched: the tile in memory, {block_size} x {block_size}",
         "blue: done and forgotten",
         f"\u00d7: left out, {len(state['left out'])} tiles",
         "",
         f"kept of query {last}:",
-        f"  {state['highest']:7.4f}  highest score",
-        f"  {state['total']:7.4f}  total",
+        f"  {state['m']:7.4f}  m, highest score",
+        f"  {state['l']:7.4f}  l, sum of exp(s - m)",
         f"  {state['output']:7.4f}  output so far",
-        f"  {state['right']:7.4f}  output in the end",
+        f"  {state['expected']:7.4f}  output in the end",
         "",
-        f"scores held: {min(tile, LENGTH) ** 2} of {LENGTH**2}",
+        f"scores held: {min(block_size, LENGTH) ** 2} of {LENGTH**2}",
     ]
     side.text(
         0, 0.95, "\n".join(lines), va="top", fontsize=10, linespacing=1.35
@@ -128,15 +132,16 @@ def draw_tiles(rule: str, tile: int, step: int) -> Figure:
     return figure
 
 
-def say_tiles(rule: str, tile: int, step: int) -> str:
+def say_tiles(mask_mod: str, block_size: int, step: int) -> str:
     """Say what :func:`draw_tiles` shows."""
-    state = tile_state(RULES[rule], tile, step)
-    same = abs(state["output"] - state["right"]) < 1e-9
+    state = tile_state(MASK_MODS[mask_mod], block_size, step)
+    same = abs(state["output"] - state["expected"]) < 1e-9
     return (
-        f"Rule {rule}, tiles of {tile} by {tile}: tile {state['step']} of "
+        f"Allowed: {mask_mod}, tiles of {block_size} by {block_size}: tile "
+        f"{state['step']} of "
         f"{len(state['visited'])}, {len(state['left out'])} left out. For "
         "the tile's last query the highest score so far is "
-        f"{state['highest']:.4f}, the total {state['total']:.4f}, the output "
+        f"{state['m']:.4f}, the total {state['l']:.4f}, the output "
         f"{state['output']:.4f}, {'as' if same else 'not yet as'} in the end."
     )
 
@@ -144,22 +149,23 @@ def say_tiles(rule: str, tile: int, step: int) -> str:
 def tile_controls() -> dict[str, ipywidgets.Widget]:
     """Make the controls of the tiles: there are as many steps as tiles."""
     controls = {
-        "rule": ipywidgets.Dropdown(
-            options=list(RULES), value="causal", description="allowed"
+        "mask_mod": ipywidgets.Dropdown(
+            options=list(MASK_MODS), value="causal", description="allowed"
         ),
-        "tile": ipywidgets.SelectionSlider(
+        "block_size": ipywidgets.SelectionSlider(
             options=[1, 2, 4, 8, 16], value=4, description="tile"
         ),
         "step": ipywidgets.IntSlider(5, 1, 256, description="step"),
     }
 
     def count(_: object = None) -> None:
-        rule, tile = controls["rule"].value, controls["tile"].value
-        visited = tile_state(RULES[rule], tile, 1)["visited"]
+        mask_mod = controls["mask_mod"].value
+        block_size = controls["block_size"].value
+        visited = tile_state(MASK_MODS[mask_mod], block_size, 1)["visited"]
         controls["step"].max = len(visited)
 
     count()
-    for name in ("rule", "tile"):
+    for name in ("mask_mod", "block_size"):
         controls[name].observe(count, names="value")
     return controls
 
@@ -180,7 +186,7 @@ def _box(rows: slice, columns: slice, **style) -> Rectangle:
     )
 
 
-# The calculator -------------------------------------------------------------------
+# The calculator ------------------------------------------------------------
 
 
 def bytes_in_words(number: float) -> str:
@@ -215,40 +221,40 @@ def ask(
 
 def draw_costs(**chosen) -> Figure:
     """Draw the roofline with the chosen work on it, and what must fit."""
-    found = ask(**chosen)
+    cost = ask(**chosen)
     device = ACCELERATORS[chosen["device"]]
     figure, (roof, bars) = plotting.figure(8.2, 3.5, cols=2)
-    # Places of its own and few ticks: drawn in a third of the time.
+    # Positions of its own and few ticks: drawn in a third of the time.
     figure.set_layout_engine("none")
     roof.set_position([0.09, 0.15, 0.4, 0.75])
     bars.set_position([0.56, 0.15, 0.42, 0.75])
     top = device.speed[chosen["precision"]]
-    left = min(0.3, found.intensity / 2)
-    right = max(1e5, found.intensity * 2)
+    left = min(0.3, cost.intensity / 2)
+    right = max(1e5, cost.intensity * 2)
     ridge = top / device.bandwidth
     roof.plot(
         [left, ridge, right],
         [left * device.bandwidth, top, top],
         color="black",
     )
-    reached = min(top, found.intensity * device.bandwidth)
-    roof.plot(found.intensity, reached, "o", color="#D55E00", markersize=9)
+    reached = min(top, cost.intensity * device.bandwidth)
+    roof.plot(cost.intensity, reached, "o", color="#D55E00", markersize=9)
     roof.axvline(ridge, color="#bbbbbb", linestyle=":")
     roof.set(
         xscale="log",
         yscale="log",
         xlabel="FLOPs per byte moved",
         ylabel="FLOP/s, at best",
-        title=f"Wall: {found.wall}",
+        title=f"Bottleneck: {cost.bottleneck}",
     )
     roof.minorticks_off()
     for axis in (roof.xaxis, roof.yaxis):
         axis.get_major_locator().set_params(numticks=5)
     roof.text(ridge, left * device.bandwidth, f" {ridge:.0f}", fontsize=8)
     parts = {
-        "weights": found.weights,
-        "cache": found.cache,
-        "scores": found.scores,
+        "weights": cost.weights,
+        "cache": cost.cache,
+        "scores": cost.scores,
     }
     start = 0.0
     for (name, size), color, hatch in zip(
@@ -273,8 +279,8 @@ def draw_costs(**chosen) -> Figure:
     bars.text(
         0.02,
         0.5,
-        f"{found.flops:.3g} FLOPs, {bytes_in_words(found.moved)} moved:\n"
-        f"{found.intensity:.3g} FLOPs per byte, ridge {ridge:.0f}",
+        f"{cost.flops:.3g} FLOPs, {bytes_in_words(cost.moved)} moved:\n"
+        f"{cost.intensity:.3g} FLOPs per byte, ridge {ridge:.0f}",
         transform=bars.transAxes,
         fontsize=9,
     )
@@ -282,7 +288,7 @@ def draw_costs(**chosen) -> Figure:
         ylim=(-0.6, 2.4),
         yticks=[],
         xlabel="GB",
-        title=f"{1000 * found.seconds:.4g} ms at the least",
+        title=f"{1000 * cost.seconds:.4g} ms at the least",
     )
     bars.legend(fontsize=8, loc="upper left", ncols=2)
     return figure
@@ -290,24 +296,25 @@ def draw_costs(**chosen) -> Figure:
 
 def say_costs(**chosen) -> str:
     """Say what :func:`draw_costs` shows."""
-    found = ask(**chosen)
+    cost = ask(**chosen)
     device = ACCELERATORS[chosen["device"]]
     ridge = device.speed[chosen["precision"]] / device.bandwidth
     verdict = {
         "capacity": "it does not fit into the memory",
-        "bandwidth": "moving bytes takes longer than computing",
-        "compute": "computing takes longer than moving bytes",
-    }[found.wall]
+        "bandwidth": "moving bytes takes longer than computing: memory-bound",
+        "compute": "computing takes longer than moving bytes: compute-bound",
+    }[cost.bottleneck]
     return (
         f"{chosen['model']} on {chosen['device']}, {chosen['phase']}, "
         f"context {chosen['context']}, batch {chosen['batch']}, "
         f"{chosen['precision']}, {'tiled' if chosen['tiled'] else 'untiled'}: "
-        f"{found.flops:.3g} FLOPs, {bytes_in_words(found.moved)} moved, "
-        f"{found.intensity:.3g} FLOPs per byte (ridge {ridge:.0f}). Weights "
-        f"{bytes_in_words(found.weights)}, cache "
-        f"{bytes_in_words(found.cache)}, scores "
-        f"{bytes_in_words(found.scores)}; room "
-        f"{bytes_in_words(found.capacity)}. Wall: {found.wall}, {verdict}."
+        f"{cost.flops:.3g} FLOPs, {bytes_in_words(cost.moved)} moved, "
+        f"{cost.intensity:.3g} FLOPs per byte (ridge {ridge:.0f}). Weights "
+        f"{bytes_in_words(cost.weights)}, cache "
+        f"{bytes_in_words(cost.cache)}, scores "
+        f"{bytes_in_words(cost.scores)}; room "
+        f"{bytes_in_words(cost.capacity)}. Bottleneck: {cost.bottleneck}, "
+        f"{verdict}."
     )
 
 
@@ -334,7 +341,7 @@ def cost_controls() -> dict[str, ipywidgets.Widget]:
             options=list(BYTES), value="16 bits", description="precision"
         ),
         "phase": ipywidgets.Dropdown(
-            options=list(PHASES), value=PHASES[1], description="phase"
+            options=list(PHASES), value=DECODE, description="phase"
         ),
         "tiled": ipywidgets.Checkbox(
             value=True, description="tiled attention"

@@ -9,7 +9,7 @@
 # - compute it exactly without holding all scores: flash attention;
 # - write with a cache of keys and values, and make it small;
 # - look at less, or give up the softmax, and say what is lost;
-# - foretell what a large model costs.
+# - predict what a large model costs.
 #
 # **Minutes:** 130, of which the exercises take 50. **Needs:** lessons 02, 03,
 # 04 and 06. The computer needs about a minute in all.
@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from attn_course import checks, plotting, session, training
 from attn_course import efficient_attention as ea
+from attn_course.common import measuring
 from attn_course.scaled_dot_product import scaled_dot_product_attention
 from attn_course.widgets import efficient_attention as views
 from attn_course.widgets import explore
@@ -41,7 +42,7 @@ device = session.device()
 # **Predict:** from 512 to 4096 tokens, by what factor do time and memory grow?
 
 # %%
-def some(length, heads=1, dim=64):
+def random_qkv(length, heads=1, dim=64):
     shape = (1, heads, length, dim)
     return [torch.randn(shape, device=device) for _ in range(3)]
 
@@ -51,12 +52,13 @@ def plain(query, key, value, mask=None):
 
 # %% [markdown]
 # `measure` takes the fastest of five runs or more, the lengths taking turns,
-# and counts the bytes of all tensors that are alive at one time, and the FLOPs
-# of matrix products. (1 MiB is 2**20 bytes.)
+# after one run of each to warm up; it counts the bytes of all tensors that are
+# alive at one time, and the FLOPs of matrix products. (1 MiB is 2**20 bytes.)
 
 # %%
 lengths = [512, 1024, 2048, 4096]
-costs = ea.measure({n: partial(plain, *some(n)) for n in lengths}, repeats=5)
+calls = {n: partial(plain, *random_qkv(n)) for n in lengths}
+costs = ea.measure(calls, repeats=5)
 for n, cost in costs.items():
     print(f"{n:5} tokens: {cost.flops / 1e6:6.0f} million FLOPs, "
           f"peak {cost.peak / 2**20:5.1f} MiB")
@@ -68,7 +70,8 @@ for n, cost in costs.items():
 
 # %%
 def fitted(costs, what):
-    return ea.exponent(list(costs), [getattr(c, what) for c in costs.values()])
+    amounts = [getattr(cost, what) for cost in costs.values()]
+    return ea.fit_power_law(list(costs), amounts)
 
 
 grows = {what: fitted(costs, what) for what in ("seconds", "peak", "flops")}
@@ -124,7 +127,7 @@ print(f"after 1, 0, 3, 2: m = {m}, l = {l:.4f}")
 # %% [markdown]
 # The old total was relative to the old maximum: `exp(s - 1)`. Multiplied by
 # `exp(1 - 3)` every term becomes `exp(s - 3)`. One factor mends the whole past,
-# and no old score is needed. Is it the right total?
+# and no old score is needed: an *online softmax*. Is it the right total?
 
 # %%
 scores = torch.tensor([1.0, 0.0, 3.0, 2.0]).double()
@@ -141,53 +144,55 @@ print(f"the largest, exp(3 - 3) / l: {1 / l:.4f}")
 
 # %%
 def one_pass(scores, values):
-    highest, total, mixed = -math.inf, 0.0, 0.0
+    m, l, acc = -math.inf, 0.0, 0.0
     for score, value in zip(scores, values):
-        new = max(highest, score)
-        shrink = math.exp(highest - new)
-        power = math.exp(score - new)
-        total = total * shrink + power
-        mixed = mixed * shrink + power * value
-        highest = new
-    return mixed / total
+        new_m = max(m, score)
+        correction = math.exp(m - new_m)
+        power = math.exp(score - new_m)
+        l = l * correction + power
+        acc = acc * correction + power * value
+        m = new_m
+    return acc / l
 
 # %%
 values = torch.tensor([1.0, 3.0, 5.0, 7.0]).double()
-found = one_pass(scores.tolist(), values.tolist())
-torch.testing.assert_close(torch.tensor(found).double(), weights @ values)
-print(f"output {found:.4f}: one pass = softmax, then sum")
+expected = one_pass(scores.tolist(), values.tolist())
+torch.testing.assert_close(torch.tensor(expected).double(), weights @ values)
+print(f"output {expected:.4f}: one pass = softmax, then sum")
 
 # %% [markdown]
-# The pieces may be larger than one score: `absorb` takes in a block. And two
+# The pieces may be larger than one score: `update` takes in a block. And two
 # workers may each see one half; `merge` joins what they know, in any order.
+# What is known so far is an `OnlineSoftmaxState`: m, l and acc, the sum of
+# `exp(s - m) * value`.
 
 # %%
-left, right = (ea.absorb(None, scores[part][None], values[part][:, None])
+left, right = (ea.update(None, scores[part][None], values[part][:, None])
                for part in (slice(0, 2), slice(2, 4)))
-both = ea.absorb(left, scores[None, 2:], values[2:, None])
-for joined in (both, ea.merge(left, right), ea.merge(right, left)):
-    output = ea.finish(joined)[0, 0].item()
-    print(f"m {joined.highest.item():.0f}, l {joined.total.item():.4f}, "
+both = ea.update(left, scores[None, 2:], values[2:, None])
+for state in (both, ea.merge(left, right), ea.merge(right, left)):
+    output = ea.finalize(state)[0, 0].item()
+    print(f"m {state.m.item():.0f}, l {state.l.item():.4f}, "
           f"output {output:.4f}")
-    assert math.isclose(output, found)
+    assert math.isclose(output, expected)
 
 # %% [markdown]
 # ## Tiles
 #
 # Now for whole matrices. Cut queries and keys into tiles. For each tile of
 # queries, go through the tiles of keys, make the scores of that one tile,
-# absorb it, forget it. This is the idea of **flash attention** (Dao et al.,
-# 2022; the memory argument is also in Rabe and Staats, 2021).
+# take them in, forget them. This is the idea of **flash attention** (Dao et
+# al., 2022; the memory argument is also in Rabe and Staats, 2021).
 
 # %%
 def tiles_by_hand(query, key, value, size):
     rows = []
     for q in query.split(size):
-        running = None
+        state = None
         for k, v in zip(key.split(size), value.split(size)):
             scores = q @ k.T / math.sqrt(q.shape[-1])  # (size, size)
-            running = ea.absorb(running, scores, v)
-        rows.append(ea.finish(running))
+            state = ea.update(state, scores, v)
+        rows.append(ea.finalize(state))
     return torch.cat(rows)
 
 # %% [markdown]
@@ -201,7 +206,7 @@ print("tiles = lesson 02's function")
 
 # %% [markdown]
 # Step through it. **Find** a step at which the output so far is far from its
-# end. How many tiles does a causal rule leave out? And a tile of 16?
+# end. How many tiles does a causal mask leave out? And a tile of 16?
 
 # %%
 explore(views.draw_tiles, views.say_tiles, **views.tile_controls())
@@ -214,10 +219,10 @@ explore(views.draw_tiles, views.say_tiles, **views.tile_controls())
 # ## And backwards
 #
 # Training needs gradients, and those need the weights. Store them? That is the
-# square again. Flash attention keeps one number per query, the logarithm of
-# the softmax's denominator, $L = m + \log l$. Any weight is then
-# $e^{s - L}$, computed anew for one tile. Given $dO$, the gradient that arrives
-# at the output $O$, and the weights $P$ ($\circ$ multiplies number by number):
+# square again. Keep one number per query, the *log-sum-exp* of its scores,
+# $L = \log \sum_j e^{s_j} = m + \log l$. Any weight is then $e^{s - L}$,
+# computed anew for one tile. Given $dO$, the gradient that arrives at the
+# output $O$, and the weights $P$ ($\circ$ multiplies number by number):
 #
 # $dV = P^T dO$, $\quad dP = dO\,V^T$, $\quad dS = P \circ (dP - \mathrm{rowsum}(dO \circ O))$
 #
@@ -242,14 +247,18 @@ for name, ours, theirs in zip(("query", "key", "value"), by_hand, gradients):
     print(f"gradient of the {name}: by hand = autograd")
 
 # %% [markdown]
+# (The first paper kept m and l, and divided by l after every tile.
+# *FlashAttention-2*, Dao, 2023, section 3.1, keeps L alone and divides once, at
+# the end, as `finalize` does: fewer steps that are no matrix products.)
+#
 # `tiled_attention` does both passes in tiles. Is it equal to lesson 02's
 # function in value and gradient? In three precisions, with a mask that leaves
-# one query nothing to look at, and with a causal rule on top:
+# one query nothing to look at, and a causal one, as a function of positions:
 
 # %%
 mask = torch.rand(2, 1, 37, 37, device=device) > 0.5
 mask[0, :, 3] = False  # this query may attend to nothing
-whole = mask & ea.rule_mask(ea.CAUSAL, 37, device=device)
+whole = mask & ea.create_mask(ea.CAUSAL, 37, device=device)
 d_out = torch.randn(2, 3, 37, 8, device=device)
 
 
@@ -265,7 +274,8 @@ for dtype, bound in tolerance.items():
     inputs = [torch.randn_like(d_out).to(dtype).requires_grad_()
               for _ in range(3)]
     tiled = both_passes(partial(
-        ea.tiled_attention, mask=mask, rule=ea.CAUSAL, tile=(8, 16)), inputs)
+        ea.tiled_attention, mask=mask, mask_mod=ea.CAUSAL,
+        block_size=(8, 16)), inputs)
     usual = both_passes(partial(plain, mask=whole), inputs)
     for ours, theirs in zip(tiled, usual):
         torch.testing.assert_close(ours, theirs, rtol=bound, atol=bound)
@@ -278,15 +288,16 @@ for dtype, bound in tolerance.items():
 
 # %%
 def train_step(function, length):
-    inputs = [x.requires_grad_() for x in some(length)]
+    inputs = [x.requires_grad_() for x in random_qkv(length)]
     return lambda: torch.autograd.grad(function(*inputs).sum(), inputs)
 
 
 peaks = {
-    name: [ea.peak_bytes(train_step(function, n)) for n in lengths]
+    name: [measuring.peak_bytes(train_step(function, n)) for n in lengths]
     for name, function in (("plain", plain), ("tiled", ea.tiled_attention))
 }
-powers = {name: ea.exponent(lengths[1:], p[1:]) for name, p in peaks.items()}
+powers = {name: ea.fit_power_law(lengths[1:], row[1:])
+          for name, row in peaks.items()}
 print("plain: power 2, nearly:         ", 1.9 < powers["plain"] < 2.1)
 print("tiled: power 1 or less:         ", powers["tiled"] < 1.1)
 assert 1.9 < powers["plain"] < 2.1 and powers["tiled"] < 1.1
@@ -308,8 +319,8 @@ plotting.show(figure, alt="Peak memory against length on logarithmic scales: "
 
 # %%
 n = 16_384
-causal = partial(ea.tiled_attention, rule=ea.CAUSAL)
-peak = ea.peak_bytes(train_step(causal, n))
+causal = partial(ea.tiled_attention, mask_mod=ea.CAUSAL)
+peak = measuring.peak_bytes(train_step(causal, n))
 square, eight_rows = 4 * n**2, 8 * n * 64 * 4  # a row: 64 float32 numbers
 print(f"the square: {square / 2**20:.0f} MiB; eight rows a token: "
       f"{eight_rows / 2**20:.0f} MiB")
@@ -324,7 +335,7 @@ assert peak < eight_rows
 # `need_weights=False` calls it.
 
 # %%
-inputs = some(256, heads=2)
+inputs = random_qkv(256, heads=2)
 fused, _ = scaled_dot_product_attention(*inputs, need_weights=False)
 torch.testing.assert_close(
     fused, ea.tiled_attention(*inputs), rtol=1e-4, atol=1e-5)
@@ -339,15 +350,17 @@ print("torch's fused kernel = our tiles")
 # A decoder writes token after token. The query of token 100 asks keys 1 to 100.
 # Those of 1 to 99 were computed before, and do not change: a causal mask hides
 # what comes later. So keep them, and the values. That is the **KV cache**.
+# Reading the prompt is the *prefill*, all its tokens at once; writing one token
+# after another is the *decode* phase.
 #
-# `Decoder` is a small language model, untrained: it writes nonsense, but
+# `DecoderLM` is a small language model, untrained: it writes nonsense, but
 # always the same nonsense.
 
 # %%
 session.set_seed(0)
-model = ea.Decoder(256, dim=256, heads=8, layers=2).to(device).eval()
+model = ea.DecoderLM(256, dim=256, heads=8, layers=2).to(device).eval()
 prompt = torch.randint(256, (1, 4), device=device)
-caches = model.new_caches(batch=1, most=64)
+caches = model.new_caches(batch=1, max_length=64)
 with torch.no_grad():
     whole = model(prompt)
     parts = [model(token, caches) for token in prompt.split(1, dim=1)]
@@ -362,8 +375,8 @@ print("kept of each layer:", tuple(caches[0].keys[:, :, :4].shape))
 
 # %%
 cached, anew, by_rows = (
-    ea.generate(model, prompt, 40, how=how)
-    for how in ("cached", "recomputed", "by rows"))
+    ea.generate(model, prompt, 40, mode=mode)
+    for mode in ("cached", "recomputed", "by rows"))
 tokens_agree = torch.equal(cached.tokens, anew.tokens)
 print("same 40 tokens:", tokens_agree)
 assert tokens_agree
@@ -413,12 +426,13 @@ def flops_of_next(length, keep):
     with torch.no_grad():
         model(text[:, 1:], caches)
         if keep:
-            return ea.count_flops(lambda: model(text[:, -1:], caches))
-        return ea.count_flops(lambda: model(text))
+            return measuring.count_flops(
+                lambda: model(text[:, -1:], caches))
+        return measuring.count_flops(lambda: model(text))
 
 # %%
-places = [32, 64, 128, 256]
-flops = {keep: [flops_of_next(n, keep) for n in places]
+lengths = [32, 64, 128, 256]
+flops = {keep: [flops_of_next(n, keep) for n in lengths]
          for keep in (True, False)}
 for keep, row in flops.items():
     print(f"{'cached' if keep else 'anew':6}", "million FLOPs:",
@@ -437,38 +451,40 @@ assert flops[True][-1] < 1.2 * flops[True][0]
 text = torch.randint(256, (1, 256), device=device)
 
 
-def one_more(place):
+def one_more(position):
     caches = model.new_caches(1, 256)
-    model(text[:, :place - 1], caches)
+    model(text[:, :position - 1], caches)
 
     def step():
         for cache in caches:
-            cache.seen = place - 1  # write this place again
-        return model(text[:, place - 1:place], caches)
+            cache.seen = position - 1  # write this position again
+        return model(text[:, position - 1:position], caches)
 
     return step
 
 # %%
-places = range(16, 257, 16)
+positions = range(16, 257, 16)
 with torch.no_grad():
-    steps = [step for n in places
-             for step in (one_more(n), partial(model, text[:, :n]))]
-    seconds = torch.tensor(ea.fastest(steps, 5)).view(-1, 2)
+    steps = {("cached", n): one_more(n) for n in positions}
+    steps |= {("computed anew", n): partial(model, text[:, :n])
+              for n in positions}
+    seconds = measuring.measure_seconds(steps, 5)
 
 # %%
-names = "cached", "computed anew"
+per_token = {name: [1000 * seconds[name, n] for n in positions]
+             for name in ("cached", "computed anew")}
 figure = plotting.curves(
-    {name: (places, 1000 * seconds[:, i]) for i, name in enumerate(names)},
-    xlabel="place of the token", ylabel="ms for one token",
+    {name: (positions, row) for name, row in per_token.items()},
+    xlabel="position of the token", ylabel="ms for one token",
     title="With a cache a token costs nearly the same, up to 256",
 )
 figure.axes[0].set_ylim(0)
-plotting.show(figure, alt="Milliseconds per token against its place: with a "
+plotting.show(figure, alt="Milliseconds per token against its position: with a "
               "cache nearly flat, computed anew rising.")
 
 # %%
-first, last = seconds[0], seconds[-1]
-flat, saved = bool(last[0] < 2 * first[0]), bool(last[1] > 2 * last[0])
+cached, anew = per_token["cached"], per_token["computed anew"]
+flat, saved = cached[-1] < 2 * cached[0], anew[-1] > 2 * cached[-1]
 print("cached: token 256 takes less than twice as long as token 16:", flat)
 print("token 256: anew takes more than twice as long as cached:", saved)
 assert flat and saved or device.type != "cpu"
@@ -492,10 +508,10 @@ print("queries", tuple(q.shape), " keys", tuple(k.shape))
 # %%
 rows = q.unflatten(1, (2, 4)).flatten(2, 3)  # 4 heads ask one key head
 print("rows that ask", tuple(rows.shape))
-found, _ = scaled_dot_product_attention(rows, k, v)
+shared, _ = scaled_dot_product_attention(rows, k, v)
 copied, _ = scaled_dot_product_attention(
     q, k.repeat_interleave(4, dim=1), v.repeat_interleave(4, dim=1))
-torch.testing.assert_close(found.view_as(copied), copied)
+torch.testing.assert_close(shared.view_as(copied), copied)
 print("grouped = keys copied to every head")
 
 # %% [markdown]
@@ -512,7 +528,7 @@ print("grouped = torch's enable_gqa")
 # %%
 old = MultiHeadAttention(32, 8).to(device)
 new = ea.GroupedQueryAttention.from_multi_head(old, kv_heads=8)
-expected, _ = old(x, mask=ea.rule_mask(ea.CAUSAL, 5, device=device))
+expected, _ = old(x, mask=ea.create_mask(ea.CAUSAL, 5, device=device))
 torch.testing.assert_close(new(x), expected)
 print("with 8 key heads = lesson 04")
 
@@ -522,9 +538,10 @@ print("with 8 key heads = lesson 04")
 
 # %%
 for kv_heads, name in ((8, "MHA"), (2, "GQA"), (1, "MQA")):
-    decoder = ea.Decoder(256, 256, 8, 2, kv_heads).to(device)
-    held = sum(c.nbytes for c in decoder.new_caches(1, 1024))
-    assert held == ea.peak_bytes(lambda: decoder.new_caches(1, 1024))
+    decoder = ea.DecoderLM(256, 256, 8, 2, kv_heads).to(device)
+    new_caches = partial(decoder.new_caches, 1, 1024)
+    held = sum(cache.nbytes for cache in new_caches())
+    assert held == measuring.peak_bytes(new_caches)
     assert held == ea.cache_bytes(2, kv_heads, 32, 1024, bytes_each=4)
     print(f"{name}: {kv_heads} key heads, {held / 2**20:.1f} MiB, "
           "measured = formula")
@@ -535,8 +552,8 @@ for kv_heads, name in ((8, "MHA"), (2, "GQA"), (1, "MQA")):
 
 # %%
 for name, size in ea.MODELS.items():
-    said = float(name.split()[-1][:-1]) * (1e6 if name[-1] == "M" else 1e9)
-    assert abs(size.parameters / said - 1) < 0.04
+    named = float(name.split()[-1][:-1]) * (1e6 if name[-1] == "M" else 1e9)
+    assert abs(size.parameters / named - 1) < 0.04
     print(f"{name:12} {size.parameters / 1e9:7.2f} billion, "
           f"{size.heads:2} query and {size.kv_heads:2} key heads, "
           f"cache of a token {size.cache_bytes(1) / 1024:5.0f} KiB")
@@ -573,16 +590,17 @@ assert float(rows[2][1]) > 4 * float(rows[2][2])
 #
 # Most words of a page matter little for the next. A **sliding window** lets a
 # token see the last w only (Longformer, Beltagy et al., 2020; Mistral 7B, Jiang
-# et al., 2023). Longformer adds a few **global** tokens, or landmarks, that see
-# all and are seen by all. `Window(3)` below looks at 3 places before and itself:
-# w = 4.
+# et al., 2023). Longformer adds **global attention**: a few tokens that see all
+# and are seen by all. `SlidingWindow(3)` below looks at 3 positions before and
+# itself: w = 4.
 
 # %%
-rules = {"causal": ea.CAUSAL, "window of 4": ea.Window(3),
-         "both sides, first 2 global": ea.Window(2, 2, landmarks=2)}
+masks = {"causal": ea.CAUSAL, "window of 4": ea.SlidingWindow(3),
+         "both sides, first 2 global":
+             ea.SlidingWindow(2, 2, global_tokens=2)}
 figure, axes = plotting.figure(8, 2.9, cols=3)
-for ax, (name, rule) in zip(axes, rules.items()):
-    seen = ea.rule_mask(rule, 12)
+for ax, (name, mask_mod) in zip(axes, masks.items()):
+    seen = ea.create_mask(mask_mod, 12)
     plotting.weights_heatmap(seen.double(), ax=ax, title=name, numbers=False)
     ax.set(xticks=[0, 11], yticks=[0, 11])
     print(f"{name}: {seen.sum().item()} of 144 pairs")
@@ -592,20 +610,21 @@ plotting.show(figure, alt="Three squares of 12 by 12, allowed pairs bright: a "
 
 # %% [markdown]
 # A tile in which nothing is allowed need not be computed. **Predict** the power
-# with which the FLOPs grow, for each rule.
+# with which the FLOPs grow, for each mask.
 
 # %%
-def flops_under(rule, length):
-    inputs = some(length, dim=16)
-    return ea.count_flops(
-        partial(ea.tiled_attention, *inputs, rule=rule, tile=(128, 256)))
+def flops_under(mask_mod, length):
+    inputs = random_qkv(length, dim=16)
+    return measuring.count_flops(partial(
+        ea.tiled_attention, *inputs, mask_mod=mask_mod, block_size=(128, 256)))
 
 # %%
 far = [1024, 2048, 4096, 8192]
-for name, rule in {"causal": ea.CAUSAL, "window of 128": ea.Window(127),
-                   "and 4 global": ea.Window(127, landmarks=4)}.items():
-    row = [flops_under(rule, n) for n in far]
-    print(f"{name:14} power {ea.exponent(far, row):.1f}, "
+for name, mask_mod in {
+        "causal": ea.CAUSAL, "window of 128": ea.SlidingWindow(127),
+        "and 4 global": ea.SlidingWindow(127, global_tokens=4)}.items():
+    row = [flops_under(mask_mod, n) for n in far]
+    print(f"{name:14} power {ea.fit_power_law(far, row):.1f}, "
           f"{row[-1] / row[0]:.0f} times the FLOPs for 8 times the text")
 
 # %% [markdown]
@@ -614,12 +633,12 @@ for name, rule in {"causal": ea.CAUSAL, "window of 128": ea.Window(127),
 # looked back at, one tile more a row. And the values are exact for that mask:
 
 # %%
-inputs, rule = some(300), ea.Window(40, 20, landmarks=3)
-mask = ea.rule_mask(rule, 300, device=device)
+inputs = random_qkv(300)
+mask_mod = ea.SlidingWindow(40, 20, global_tokens=3)
+mask = ea.create_mask(mask_mod, 300, device=device)
 expected, _ = scaled_dot_product_attention(*inputs, mask)
-torch.testing.assert_close(
-    ea.tiled_attention(*inputs, rule=rule, tile=(32, 32)), expected,
-    rtol=1e-4, atol=1e-5)
+tiled = ea.tiled_attention(*inputs, mask_mod=mask_mod, block_size=(32, 32))
+torch.testing.assert_close(tiled, expected, rtol=1e-4, atol=1e-5)
 print("tiles left out = mask, on", int(mask.sum()), "of 90000 pairs")
 
 # %% [markdown]
@@ -630,7 +649,7 @@ print("tiles left out = mask, on", int(mask.sum()), "of 90000 pairs")
 
 # %%
 def heard(layers, window=4, length=16):
-    model = ea.Decoder(9, 16, 2, layers, window=window).double()
+    model = ea.DecoderLM(9, 16, 2, layers, window=window).double()
     embedded = []
     model.embedding.register_forward_hook(
         lambda module, args, out: embedded.append(out))
@@ -649,19 +668,19 @@ for layers in (1, 2, 3):
 
 # %% [markdown]
 # `layers * (w - 1) + 1`: an upper bound of what *can* arrive, not of what does.
-# And a cache need keep only w places: place p overwrites place p - w. Order in
+# And a cache need keep only w positions: position p overwrites p - w. Order in
 # the cache does not matter, since keys carry their position in themselves
 # (lesson 03), and a softmax does not know any order.
 
 # %%
 session.set_seed(0)
-narrow = ea.Decoder(256, 64, 8, 2, 2, window=8).to(device).eval()
+narrow = ea.DecoderLM(256, 64, 8, 2, 2, window=8).to(device).eval()
 rolling = ea.generate(narrow, prompt, 30)
-full = ea.generate(narrow, prompt, 30, how="recomputed")
+full = ea.generate(narrow, prompt, 30, mode="recomputed")
 assert torch.equal(rolling.tokens, full.tokens)
 torch.testing.assert_close(rolling.logits, full.logits, rtol=1e-4, atol=1e-4)
 print("30 tokens: rolling cache = window mask over everything")
-print("places kept:", narrow.new_caches(1, 10_000)[0].most)
+print("positions kept:", narrow.new_caches(1, 10_000)[0].max_length)
 
 # %% [markdown]
 # ## No softmax at all
@@ -675,7 +694,7 @@ print("places kept:", narrow.new_caches(1, 10_000)[0].most)
 
 # %%
 q, k, v = torch.randn(3, 6, 4).double()
-f, g = ea.positive(q), ea.positive(k)
+f, g = ea.elu_feature_map(q), ea.elu_feature_map(k)
 loop = []
 for i in range(6):
     parts = [(f[i] @ g[j]).item() for j in range(i + 1)]
@@ -702,9 +721,10 @@ print("recurrent = chunks = loop")
 print("kept:", state.pairs.numel() + state.keys.numel(), "numbers, always")
 
 # %%
-row = [ea.count_flops(partial(ea.linear_attention, *some(n), causal=True))
+row = [measuring.count_flops(
+           partial(ea.linear_attention, *random_qkv(n), causal=True))
        for n in far]
-print(f"FLOPs grow with the power {ea.exponent(far, row):.1f}")
+print(f"FLOPs grow with the power {ea.fit_power_law(far, row):.1f}")
 
 # %% [markdown]
 # Time grows with n, and writing keeps a state of fixed size. What is the catch?
@@ -713,7 +733,8 @@ print(f"FLOPs grow with the power {ea.exponent(far, row):.1f}")
 # ## Where linear attention fails
 #
 # A list of pairs, key and value, drawn anew each time; then: "which value came
-# with this key?" Copying a phone number is such a task. One head each, of 16
+# with this key?" That is *associative recall*; copying a phone number is such a
+# task. One head each, of 16
 # dimensions, trained alike; only the attention differs. 16 values, so chance is
 # 1/16. **Predict:** up to how many pairs does each get nearly all right?
 
@@ -730,12 +751,12 @@ def loss(model, lists):
 
 def draw(step):
     count = int(torch.randint(2, 49, ()))
-    return ea.pairs_to_recall(64, count, KEYS, VALUES)
+    return ea.associative_recall_batch(64, count, KEYS, VALUES)
 
 # %%
 def learn(kind, dim=16):
     session.set_seed(0)
-    model = ea.Recall(kind, KEYS, VALUES, dim).to(device)
+    model = ea.AssociativeRecall(kind, KEYS, VALUES, dim).to(device)
     training.fit(model, loss, draw, lr=1e-2, threads=1, label=kind,
                  steps=40 if session.quick() else 600)
     return model
@@ -750,11 +771,11 @@ models = {kind: learn(kind) for kind in ("softmax", "linear")}
 @torch.no_grad()
 def examine(model, count):
     generator = torch.Generator().manual_seed(count)
-    keys, values, _ = (x.to(device) for x in ea.pairs_to_recall(
-        256, count, KEYS, VALUES, generator))
-    right = (model(keys, values, keys).argmax(-1) == values).double().mean()
+    lists = ea.associative_recall_batch(256, count, KEYS, VALUES, generator)
+    keys, values, _ = (x.to(device) for x in lists)
+    correct = model(keys, values, keys).argmax(-1) == values
     own = model.weights(keys, keys).diagonal(dim1=1, dim2=2).mean()
-    return right.item(), own.item()
+    return correct.double().mean().item(), own.item()
 
 
 counts = [2, 4, 8, 16, 32, 48, 64]
@@ -796,59 +817,60 @@ assert session.quick() or (
 # recall.
 
 # %% [markdown]
-# ## Your own rule, fused
+# ## Your own mask, fused
 #
-# torch's `flex_attention` takes two functions of places: one says who may attend
-# to whom, one changes a score. Our rules fit as they are. Here with the window,
-# a landmark, and the ALiBi bias of lesson 03.
+# torch's `flex_attention` takes two functions of positions: its `mask_mod` says
+# who may attend to whom, its `score_mod` changes a score. Our functions fit as
+# they are. Here with the window, a global token, and the ALiBi bias of lesson 03.
 
 # %%
 from torch.nn.attention import flex_attention as flex
 
-rule = ea.Window(7, landmarks=1)
+mask_mod = ea.SlidingWindow(7, global_tokens=1)
 block_mask = flex.create_block_mask(
-    lambda b, h, i, j: rule(i, j), None, None, 64, 64, device=str(device))
+    lambda b, h, i, j: mask_mod(i, j), None, None, 64, 64, device=str(device))
 
 
 def alibi(score, b, h, i, j):
     return score - 0.5**(h + 1) * (i - j).abs()
 
 # %%
-q, k, v = some(64, heads=2, dim=16)
+q, k, v = random_qkv(64, heads=2, dim=16)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # see below
-    found = flex.flex_attention(q, k, v, alibi, block_mask)
+    flexible = flex.flex_attention(q, k, v, alibi, block_mask)
 
 # %%
 from attn_course.self_attention import attention_with_bias
 
-place = torch.arange(64, device=device)
-apart = (place[:, None] - place).abs()
+position = torch.arange(64, device=device)
+apart = (position[:, None] - position).abs()
 bias = -torch.tensor([0.5, 0.25], device=device)[:, None, None] * apart
 expected, _ = attention_with_bias(
-    q, k, v, bias, ea.rule_mask(rule, 64, device=device))
-torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    q, k, v, bias, ea.create_mask(mask_mod, 64, device=device))
+torch.testing.assert_close(flexible, expected, rtol=1e-4, atol=1e-5)
 print("flex_attention = mask and bias written out")
 
 # %% [markdown]
 # Called like this it writes out all scores, and warns that it does: good for
-# trying a rule. `torch.compile(flex.flex_attention)` makes one fused kernel of
+# trying a mask. `torch.compile(flex.flex_attention)` makes one fused kernel of
 # your functions. On a CPU that needs a C++ compiler, and the first call takes
-# half a minute or so; try it where you have one. Our `tiled_attention(rule=...)`
-# needs neither.
+# half a minute or so; try it where you have one. Our
+# `tiled_attention(mask_mod=...)` needs neither.
 
 # %% [markdown]
-# ## Which wall?
+# ## Which bottleneck?
 #
 # A device computes so many FLOPs a second and moves so many bytes. The **roofline**
-# (Williams et al., 2009) puts both together: work with few FLOPs per byte waits for
-# memory, work with many waits for arithmetic. Between them is the ridge. And
+# (Williams et al., 2009) puts both together by *arithmetic intensity*, FLOPs per
+# byte moved: work with few waits for memory, it is *memory-bound*; work with many
+# waits for arithmetic, it is *compute-bound*. Between them is the ridge. And
 # everything must *fit*.
 #
 # **Find:** a batch at which Llama 3 8B no longer fits. The one model whose cache is
 # smaller than its weights even at batch 64; why? Back at Llama 3 8B, batch 1,
-# reading the prompt: the two devices on which *untiled* attention changes the
-# wall, and to which.
+# prefill: the two devices on which *untiled* attention changes the bottleneck,
+# and to which.
 
 # %%
 explore(views.draw_costs, views.say_costs, **views.cost_controls())
@@ -858,19 +880,20 @@ explore(views.draw_costs, views.say_costs, **views.cost_controls())
 # device can do at best. Sources: `ea.ACCELERATORS`. Real programs reach part.)
 #
 # The same numbers, printed. One token at batch 1 uses each weight once (of the
-# table of embeddings it reads one row): one FLOP or so per byte, where the A100 could do 153. So writing is slow because of
-# *bandwidth*, and reading a prompt because of *arithmetic*.
+# table of embeddings it reads one row): one FLOP or so per byte, where the A100
+# could do 153. So decoding is slow because of *bandwidth*, and the prefill because
+# of *arithmetic*.
 
 # %%
 a100 = ea.ACCELERATORS["NVIDIA A100 80GB SXM"]
 llama = ea.MODELS["Llama 3 8B"]
 for phase in ea.PHASES:
     for batch in (1, 32):
-        found = ea.estimate(llama, a100, 8192, batch, phase=phase)
-        tokens = batch * (8192 if phase == ea.PHASES[0] else 1)
-        print(f"{phase:15} batch {batch:2}: {tokens / found.seconds:6.0f} "
-              f"tokens a second, {found.intensity:7.1f} FLOPs per byte, "
-              f"wall: {found.wall}")
+        cost = ea.estimate(llama, a100, 8192, batch, phase=phase)
+        tokens = batch * (8192 if phase == ea.PREFILL else 1)
+        print(f"{phase:7} batch {batch:2}: {tokens / cost.seconds:6.0f} "
+              f"tokens a second, {cost.intensity:7.1f} FLOPs per byte, "
+              f"bottleneck: {cost.bottleneck}")
 
 # %% [markdown]
 # A larger batch shares the reading of the weights: with batch 32 ten times as
@@ -881,9 +904,9 @@ for phase in ea.PHASES:
 # %%
 h100 = ea.ACCELERATORS["NVIDIA H100 80GB SXM"]
 for tiled in (True, False):
-    found = ea.estimate(llama, h100, 8192, phase=ea.PHASES[0], tiled=tiled)
-    print(f"{'tiled' if tiled else 'untiled':8}"
-          f"{found.moved / 1e9:6.0f} GB moved, wall: {found.wall}")
+    cost = ea.estimate(llama, h100, 8192, phase=ea.PREFILL, tiled=tiled)
+    print(f"{'tiled' if tiled else 'untiled':8}{cost.moved / 1e9:6.0f} GB "
+          f"moved, bottleneck: {cost.bottleneck}")
 
 # %% [markdown]
 # ## Summary
@@ -897,8 +920,8 @@ for tiled in (True, False):
 # - A **sliding window** costs n times w. Layers carry further than the window.
 # - **Linear attention** keeps a state of fixed size, and cannot recall more than
 #   fits into it.
-# - Writing a few texts waits for **bandwidth**, reading a long prompt for
-#   **compute**, and all must fit.
+# - Decoding a few texts is **memory-bound**, the prefill of a long prompt is
+#   **compute-bound**, and all must fit.
 
 # %% [markdown]
 # ## Exercises
@@ -1072,7 +1095,7 @@ plotting.show(figure, alt="Share of right answers against pairs: the linear "
 # </details>
 
 # %% [markdown]
-# ### Question 2: a server writes slowly at batch 1. What helps most?
+# ### Question 2: a server decodes slowly at batch 1. What helps most?
 #
 # <details><summary>A. A device with twice the FLOP/s</summary>
 #
@@ -1096,12 +1119,12 @@ plotting.show(figure, alt="Share of right answers against pairs: the linear "
 #
 # <details><summary>A. No, the window ends at 4,096</summary>
 #
-# In one layer. Each layer carries it up to 4,095 places further.
+# In one layer. Each layer carries it up to 4,095 positions further.
 #
 # </details>
 # <details><summary>B. It can, if every layer passes it on</summary>
 #
-# Right: 32 * 4,095 places is the bound. Whether it does has to be measured.
+# Right: 32 * 4,095 positions is the bound. Whether it does has to be measured.
 #
 # </details>
 # <details><summary>C. Yes, as well as with full attention</summary>
