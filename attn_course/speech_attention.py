@@ -42,7 +42,7 @@ from attn_course.additive_attention import (
     shift_right,
 )
 from attn_course.data import speech
-from attn_course.detection_segmentation import bootstrap
+from attn_course.common.statistics import bootstrap
 from attn_course.scaled_dot_product import causal_mask
 from attn_course.self_attention import sinusoidal_positions
 from attn_course.text_classification import Vocabulary

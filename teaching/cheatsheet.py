@@ -283,9 +283,9 @@ def _boxes() -> None:
     grid = [(x, y) for x in range(4) for y in range(4)]
     a = {(x, y) for x, y in grid if x < 2 and y < 2}
     b = {(x, y) for x, y in grid if 1 <= x < 3 and 1 <= y < 3}
-    hull = {(x, y) for x, y in grid if x < 3 and y < 3}
+    enclosing = {(x, y) for x, y in grid if x < 3 and y < 3}
     iou = len(a & b) / len(a | b)
-    giou = iou - (len(hull) - len(a | b)) / len(hull)
+    giou = iou - (len(enclosing) - len(a | b)) / len(hull)
     assert abs(iou - 1 / 7) < 1e-12 and abs(giou - (1 / 7 - 2 / 9)) < 1e-12
     apart = 0 - (16 - 2) / 16  # two cells in opposite corners
     assert apart < giou < iou

@@ -1,4 +1,4 @@
-"""Lesson 10's module: scenes, boxes, pairs, the detector, what it is worth."""
+"""Lesson 10's module: scenes, boxes, matching, detector, loss, evaluation."""
 
 import contextlib
 import io
@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from scipy.optimize import linear_sum_assignment
 
 from attn_course import detection_segmentation as lesson
+from attn_course.common.statistics import Interval
 from attn_course.data import fashion_mnist
 from attn_course.transformer import DecoderLayer, Encoder
 from attn_course.widgets import detection_segmentation as views
@@ -40,6 +41,10 @@ def model(classes=2, **options):
     return lesson.Detector(classes, **{"queries": 5, "groups": 2, **options})
 
 
+def _cxcywh(masks):
+    return lesson.box_xyxy_to_cxcywh(lesson.masks_to_boxes(masks) / SIDE)
+
+
 def objects(labels, boxes, scores=None, side=SIDE):
     """Objects whose masks fill their boxes, rounded outwards."""
     boxes = torch.tensor(boxes, dtype=torch.float64).view(-1, 4)
@@ -49,7 +54,7 @@ def objects(labels, boxes, scores=None, side=SIDE):
         mask[:] = ((grid >= y0) & (grid < y1))[:, None] & (
             (grid >= x0) & (grid < x1)
         )
-    return lesson.Objects(
+    return lesson.Instances(
         torch.tensor(labels, dtype=torch.long),
         boxes,
         masks,
@@ -62,7 +67,7 @@ def objects(labels, boxes, scores=None, side=SIDE):
 
 def test_scenes_are_repeatable_and_seeds_differ():
     first, again, other = scenes(), scenes(), scenes(seed=1)
-    for name in ("images", "owners", "labels", "boxes"):
+    for name in ("images", "instance_map", "labels", "boxes"):
         assert torch.equal(getattr(first, name), getattr(again, name))
     assert not torch.equal(first.images, other.images)
 
@@ -71,15 +76,15 @@ def test_scenes_are_repeatable_and_seeds_differ():
 @given(st.integers(0, 99), st.integers(0, 3), st.integers(0, 3))
 def test_every_object_has_pixels_and_a_tight_box(seed, fewest, more):
     made = scenes(5, seed=seed, objects=(fewest, fewest + more))
-    assert made.owners.shape == (5, SIDE, SIDE)
+    assert made.instance_map.shape == (5, SIDE, SIDE)
     for row in range(5):
-        present = set(made.owners[row].unique().tolist()) - {-1}
+        present = set(made.instance_map[row].unique().tolist()) - {-1}
         slots = (made.labels[row] >= 0).nonzero()[:, 0].tolist()
         assert present == set(slots)
         assert len(slots) <= fewest + more
         for slot in slots:
-            y, x = (made.owners[row] == slot).nonzero().T
-            box = lesson.corners(made.boxes[row, slot]) * SIDE
+            y, x = (made.instance_map[row] == slot).nonzero().T
+            box = lesson.box_cxcywh_to_xyxy(made.boxes[row, slot]) * SIDE
             expected = [x.min(), y.min(), x.max() + 1, y.max() + 1]
             torch.testing.assert_close(box, torch.tensor(expected).float())
         empty = made.labels[row] < 0
@@ -101,17 +106,17 @@ def test_enough_of_each_object_stays_in_view():
     filled = (pictures > 25).flatten(1).sum(1).float()  # at this size
     seen = made.masks().flatten(2).sum(-1)  # (n, slots)
     for label, whole in ((0, filled[0]), (1, filled[1])):
-        mine = seen[made.labels == label]
-        assert (mine >= 0.6 * whole - 1e-3).all()
-        assert (mine < whole).any()  # some are partly hidden, or cut off
+        own = seen[made.labels == label]
+        assert (own >= 0.6 * whole - 1e-3).all()
+        assert (own < whole).any()  # some are partly hidden, or cut off
 
 
 def test_some_objects_touch_the_border_and_some_overlap():
     made = scenes(200, objects=(3, 3))
-    box = lesson.corners(made.boxes[made.labels >= 0])
+    box = lesson.box_cxcywh_to_xyxy(made.boxes[made.labels >= 0])
     assert (box[:, 0] == 0).any() and (box[:, 3] == 1).any()
     assert ((box >= 0) & (box <= 1)).all()
-    overlaps = lesson.iou(box[:, None], box).triu(1)
+    overlaps = lesson.box_iou(box[:, None], box).triu(1)
     assert (overlaps > 0).any()
 
 
@@ -123,20 +128,20 @@ def test_classes_are_equally_likely_whatever_their_number_of_pictures():
 
 def test_no_object_and_no_scene():
     empty = scenes(3, objects=(0, 0))
-    assert (empty.labels == -1).all() and (empty.owners == -1).all()
-    assert [len(o.labels) for o in empty.objects()] == [0, 0, 0]
+    assert (empty.labels == -1).all() and (empty.instance_map == -1).all()
+    assert [len(o.labels) for o in empty.instances()] == [0, 0, 0]
     assert len(scenes(0)) == 0
 
 
 def test_mirror_twice_is_nothing_and_boxes_go_along():
     made = scenes(8)
     flip = torch.arange(8) % 2 == 0
-    once = made.mirror(flip)
+    once = made.hflip(flip)
     assert not torch.equal(once.images[0], made.images[0])
     assert torch.equal(once.images[1], made.images[1])
-    tight = lesson.tight_boxes(once.masks())
+    tight = _cxcywh(once.masks())
     torch.testing.assert_close(once.boxes, tight)
-    twice = once.mirror(flip)
+    twice = once.hflip(flip)
     assert torch.equal(twice.images, made.images)
     torch.testing.assert_close(twice.boxes, made.boxes)
 
@@ -156,25 +161,25 @@ def test_paste_smaller_keeps_the_mean():
     torch.testing.assert_close(drawn.sum(), torch.tensor(0.5 * 16))
 
 
-def test_silhouettes_fill_holes_within_one_picture_only():
+def test_foreground_masks_fill_holes_within_one_picture_only():
     ring = torch.full((5, 5), 200, dtype=torch.uint8)
     ring[2, 2] = 0
     ring[0] = 0
     notch = ring.clone()
     notch[2, 2:] = 0
-    found = lesson.silhouettes(torch.stack([ring, notch]))
-    assert found[0, 1:].all() and not found[0, 0].any()
-    assert not found[1, 2, 2:].any()
+    masks = lesson.foreground_masks(torch.stack([ring, notch]))
+    assert masks[0, 1:].all() and not masks[0, 0].any()
+    assert not masks[1, 2, 2:].any()
 
 
 def test_lesson_data_come_from_the_right_split():
     pictures, labels = fashion_mnist.load("test")
-    made = lesson.compose(pictures, lesson.kinds(labels), 20)
-    known = {-1, *range(len(lesson.KINDS))}
+    made = lesson.compose(pictures, lesson.coarse_labels(labels), 20)
+    known = {-1, *range(len(lesson.COARSE_CLASSES))}
     assert set(made.labels.unique().tolist()) <= known
     names = {
-        fashion_mnist.CLASSES[c]: lesson.KINDS[k]
-        for c, k in enumerate(lesson.KIND_OF)
+        fashion_mnist.CLASSES[c]: lesson.COARSE_CLASSES[k]
+        for c, k in enumerate(lesson.COARSE_LABEL_OF)
     }
     assert names["Sandal"] == names["Ankle boot"] == "shoe"
     assert names["Dress"] == names["Coat"] == "top"
@@ -213,8 +218,8 @@ def test_iou_counts_pixels(a, b):
 
     one, two = pixels(a), pixels(b)
     expected = len(one & two) / len(one | two)
-    assert lesson.iou(a, b).item() == pytest.approx(expected)
-    torch.testing.assert_close(lesson.iou(a, b), lesson.iou(b, a))
+    assert lesson.box_iou(a, b).item() == pytest.approx(expected)
+    torch.testing.assert_close(lesson.box_iou(a, b), lesson.box_iou(b, a))
 
 
 @given(BOX, BOX)
@@ -222,31 +227,33 @@ def test_iou_equals_pycocotools(a, b):
     def sizes(box):
         return np.array([[*box[:2], *(box[2:] - box[:2])]])
 
-    theirs = coco_mask.iou(sizes(a), sizes(b), [0])[0, 0]
-    assert lesson.iou(a, b).item() == theirs  # to the last bit
+    expected = coco_mask.iou(sizes(a), sizes(b), [0])[0, 0]
+    assert lesson.box_iou(a, b).item() == expected  # to the last bit
 
 
 @given(BOX, BOX)
-def test_giou_counts_pixels_of_the_hull(a, b):
+def test_giou_counts_pixels_of_the_enclosing_box(a, b):
     low = torch.minimum(a[:2], b[:2])
     high = torch.maximum(a[2:], b[2:])
-    hull = float((high - low).prod())
+    enclosing = float((high - low).prod())
     wide = (torch.minimum(a[2:], b[2:]) - torch.maximum(a[:2], b[:2])).tolist()
     common = max(wide[0], 0) * max(wide[1], 0)
     union = float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - common
-    expected = common / union - (hull - union) / hull
-    found = lesson.generalised_iou(a, b).item()
-    assert found == pytest.approx(expected)
-    assert -1 < found <= lesson.iou(a, b).item() + 1e-12
+    expected = common / union - (enclosing - union) / enclosing
+    giou = lesson.generalized_box_iou(a, b).item()
+    assert giou == pytest.approx(expected)
+    assert -1 < giou <= lesson.box_iou(a, b).item() + 1e-12
 
 
 def test_giou_has_a_slope_where_the_iou_is_flat():
     still = whole_box(0, 0, 3, 3)
     for far, flat in ((2.0, False), (9.0, True)):
         box = (still + torch.tensor([far, 0, far, 0])).requires_grad_()
-        slope = torch.autograd.grad(lesson.iou(box, still), box)[0]
+        slope = torch.autograd.grad(lesson.box_iou(box, still), box)[0]
         assert bool((slope == 0).all()) is flat
-        slope = torch.autograd.grad(lesson.generalised_iou(box, still), box)[0]
+        slope = torch.autograd.grad(
+            lesson.generalized_box_iou(box, still), box
+        )[0]
         assert slope[0] < 0  # nearer is better
 
 
@@ -255,32 +262,34 @@ def test_boxes_without_area_are_finite(dtype, device):
     if device == "mps" and dtype == torch.float64:
         pytest.skip("MPS has no float64")
     point = torch.zeros(1, 4, dtype=dtype, device=device, requires_grad=True)
-    for measure in (lesson.iou, lesson.generalised_iou):
-        found = measure(point, point.detach())
-        assert found.item() == 0
-        assert torch.autograd.grad(found.sum(), point)[0].isfinite().all()
+    for measure in (lesson.box_iou, lesson.generalized_box_iou):
+        value = measure(point, point.detach())
+        assert value.item() == 0
+        assert torch.autograd.grad(value.sum(), point)[0].isfinite().all()
 
 
 def test_all_pairs_by_broadcasting():
     a, b = torch.rand(4, 4), torch.rand(3, 4)
     a[:, 2:] += 1
     b[:, 2:] += 1
-    table = lesson.iou(a[:, None], b)
+    table = lesson.box_iou(a[:, None], b)
     assert table.shape == (4, 3)
     for i, j in itertools.product(range(4), range(3)):
-        torch.testing.assert_close(table[i, j], lesson.iou(a[i], b[j]))
+        torch.testing.assert_close(table[i, j], lesson.box_iou(a[i], b[j]))
 
 
-# --- pairs -------------------------------------------------------------------
+# --- matching ----------------------------------------------------------------
 
 
 @settings(max_examples=60)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 10_000))
-def test_pairs_are_the_cheapest_of_all_permutations(queries, objects_, seed):
+def test_hungarian_matching_is_the_cheapest_of_all_permutations(
+    queries, objects_, seed
+):
     generator = torch.Generator().manual_seed(seed)
     cost = torch.randint(-5, 6, (queries, objects_), generator=generator)
     cost = cost.double()
-    rows, columns = lesson.cheapest_pairs(cost)
+    rows, columns = lesson.hungarian_matching(cost)
     assert len(rows) == min(queries, objects_)
     assert len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows)
     tall = cost if queries >= objects_ else cost.T
@@ -289,38 +298,38 @@ def test_pairs_are_the_cheapest_of_all_permutations(queries, objects_, seed):
         for order in itertools.permutations(range(len(tall)), tall.shape[1])
     )
     assert cost[rows, columns].sum().item() == best
-    theirs = linear_sum_assignment(cost.numpy())
-    assert rows.tolist() == theirs[0].tolist()
+    expected = linear_sum_assignment(cost.numpy())
+    assert rows.tolist() == expected[0].tolist()
 
 
 def test_greedy_is_not_enough():
     cost = torch.tensor([[1.0, 2, 6], [2, 5, 7], [6, 7, 9]])
-    greedy = sum(cost[pair].item() for pair in views.greedy_pairs(cost))
-    rows, columns = lesson.cheapest_pairs(cost)
+    greedy = sum(cost[pair].item() for pair in views.greedy_matching(cost))
+    rows, columns = lesson.hungarian_matching(cost)
     assert (greedy, cost[rows, columns].sum().item()) == (15, 13)
 
 
-def test_pairs_do_not_depend_on_the_order_of_objects_or_queries():
+def test_matches_do_not_depend_on_the_order_of_objects_or_queries():
     made = scenes(4, objects=(2, 3))
     logits = torch.randn(4, 6, 3)
     boxes = torch.rand(4, 6, 4) * 0.5 + 0.2
-    pairs = lesson.find_pairs(logits, boxes, made)
-    turned = lesson.find_pairs(logits.flip(1), boxes.flip(1), made)
-    one = set(zip(*(x.tolist() for x in pairs)))
+    matches = lesson.match(logits, boxes, made)
+    turned = lesson.match(logits.flip(1), boxes.flip(1), made)
+    one = set(zip(*(x.tolist() for x in matches)))
     two = {(i, 5 - q, s) for i, q, s in zip(*(x.tolist() for x in turned))}
     assert one == two
 
 
-def test_groups_are_paired_each_by_itself():
+def test_groups_are_matched_each_by_itself():
     made = scenes(3, objects=(2, 2))
     logits, boxes = torch.randn(3, 8, 3), torch.rand(3, 8, 4) * 0.5 + 0.2
-    both = lesson.find_pairs(logits, boxes, made, groups=2)
+    both = lesson.match(logits, boxes, made, groups=2)
     for group in (0, 1):
         part = slice(4 * group, 4 * group + 4)
-        alone = lesson.find_pairs(logits[:, part], boxes[:, part], made)
-        mine = both.query // 4 == group
-        assert torch.equal(both.query[mine] - 4 * group, alone.query)
-        assert torch.equal(both.slot[mine], alone.slot)
+        alone = lesson.match(logits[:, part], boxes[:, part], made)
+        own = both.query // 4 == group
+        assert torch.equal(both.query[own] - 4 * group, alone.query)
+        assert torch.equal(both.slot[own], alone.slot)
 
 
 def test_costs_by_hand():
@@ -328,14 +337,16 @@ def test_costs_by_hand():
     logits = torch.tensor([[[1.0, 2.0, 0.5]]])
     boxes = torch.tensor([[[0.5, 0.5, 0.4, 0.2]]])
     label = int(made.labels[0, 0])
-    mine, true = lesson.corners(boxes[0, 0]), lesson.corners(made.boxes[0, 0])
+    box, target = (
+        lesson.box_cxcywh_to_xyxy(x[0, 0]) for x in (boxes, made.boxes)
+    )
     expected = (
         -logits[0, 0].softmax(-1)[label]
         + 5 * (boxes[0, 0] - made.boxes[0, 0]).abs().sum()
-        - 2 * lesson.generalised_iou(mine, true)
+        - 2 * lesson.generalized_box_iou(box, target)
     )
     torch.testing.assert_close(
-        lesson.pair_costs(logits, boxes, made)[0, 0, 0], expected
+        lesson.matching_cost(logits, boxes, made)[0, 0, 0], expected
     )
 
 
@@ -350,26 +361,26 @@ def test_the_layers_are_those_of_lesson_06():
 
 def test_shapes_and_weights_that_sum_to_one(device):
     net, made = model().to(device).eval(), scenes(3).to(device)
-    said = net(made.images, need_weights=True)
-    assert said.logits.shape == (2, 3, 5, 3)
-    assert said.boxes.shape == (2, 3, 5, 4)
-    assert said.masks.shape == (3, 5, SIDE // 2, SIDE // 2)
-    assert said.weights.shape == (2, 3, 2, 5, (SIDE // 4) ** 2)
-    assert said.tokens is None
-    total = said.weights.sum(-1)
+    output = net(made.images, need_weights=True)
+    assert output.logits.shape == (2, 3, 5, 3)
+    assert output.boxes.shape == (2, 3, 5, 4)
+    assert output.masks.shape == (3, 5, SIDE // 2, SIDE // 2)
+    assert output.weights.shape == (2, 3, 2, 5, (SIDE // 4) ** 2)
+    assert output.tokens is None
+    total = output.weights.sum(-1)
     torch.testing.assert_close(total, torch.ones_like(total))
-    assert ((said.boxes > 0) & (said.boxes < 1)).all()
+    assert ((output.boxes > 0) & (output.boxes < 1)).all()
 
 
 def test_later_layers_look_in_and_around_their_box_only():
     net, made = model().eval(), scenes(3)
-    said = net(made.images, need_weights=True)
-    assert (said.weights[0] > 0).all()
-    centre, size = said.boxes[0, :, :, None].split(2, dim=-1)
-    away = (net.places - centre).abs()
+    output = net(made.images, need_weights=True)
+    assert (output.weights[0] > 0).all()
+    centre, size = output.boxes[0, :, :, None].split(2, dim=-1)
+    away = (net.positions - centre).abs()
     far = (away > 0.75 * size + 4 / SIDE + 1e-6).any(-1)  # (batch, q, tokens)
     assert far.any()
-    assert (said.weights[1].sum(1)[far] == 0).all()
+    assert (output.weights[1].sum(1)[far] == 0).all()
 
 
 def test_one_group_is_the_first_of_several():
@@ -382,18 +393,18 @@ def test_one_group_is_the_first_of_several():
 
 def test_a_query_alone_sees_no_other_query():
     net, made = model(groups=1).eval(), scenes(2)
-    before = net(made.images, alone=True)
+    before = net(made.images, isolate_queries=True)
     with_others = net(made.images)
     assert not torch.allclose(before.logits, with_others.logits)
     with torch.no_grad():
         net.content[1:] += torch.randn(4, 16)
-    after = net(made.images, alone=True)
+    after = net(made.images, isolate_queries=True)
     torch.testing.assert_close(after.logits[:, :, 0], before.logits[:, :, 0])
     assert not torch.allclose(after.logits[:, :, 1], before.logits[:, :, 1])
 
 
-def test_answers_come_in_no_order():
-    """Queries are a set: exchange two, and their answers are exchanged."""
+def test_predictions_come_in_no_order():
+    """Queries are a set: exchange two, and their predictions are exchanged."""
     net, made = model(groups=1).eval(), scenes(2)
     before = net(made.images)
     order = torch.tensor([3, 1, 2, 0, 4])
@@ -423,15 +434,15 @@ def test_models_save_and_load(tmp_path):
 
 
 def test_no_image():
-    said = model().eval()(torch.zeros(0, SIDE, SIDE, dtype=torch.uint8))
-    assert said.logits.shape == (2, 0, 5, 3)
+    output = model().eval()(torch.zeros(0, SIDE, SIDE, dtype=torch.uint8))
+    assert output.logits.shape == (2, 0, 5, 3)
 
 
 # --- the loss ----------------------------------------------------------------
 
 
-def perfect(made: lesson.Scenes, queries: int = 5) -> lesson.Answers:
-    """Answers that say exactly what is there, in some order of queries."""
+def perfect(made: lesson.Scenes, queries: int = 5) -> lesson.DetectorOutput:
+    """Predict exactly what is there, in some order of queries."""
     n, slots = made.labels.shape
     logits = torch.zeros(1, n, queries, 3)
     logits[..., -1] = 40.0
@@ -443,14 +454,16 @@ def perfect(made: lesson.Scenes, queries: int = 5) -> lesson.Answers:
         logits[0, row, query, made.labels[row, slot]] = 40.0
         boxes[0, row, query] = made.boxes[row, slot]
         masks[row, query] = 80.0 * made.masks()[row, slot, ::2, ::2] - 40
-    return lesson.Answers(logits, boxes, masks)
+    return lesson.DetectorOutput(logits, boxes, masks)
 
 
-def test_right_answers_cost_nothing_but_half_covered_pixels():
+def test_right_predictions_cost_nothing_but_half_covered_pixels():
     made = scenes(6, objects=(1, 2))
-    made.owners = made.owners[:, ::2, ::2].repeat_interleave(2, 1)
-    made.owners = made.owners.repeat_interleave(2, 2)  # no half pixels
-    made.boxes = lesson.tight_boxes(made.masks())
+    made.instance_map = made.instance_map[:, ::2, ::2].repeat_interleave(2, 1)
+    made.instance_map = made.instance_map.repeat_interleave(
+        2, 2
+    )  # no half pixels
+    made.boxes = _cxcywh(made.masks())
     made.labels[made.boxes[..., 2] == 0] = -1
     losses = lesson.set_loss(perfect(made), made)
     for name, part in losses._asdict().items():
@@ -459,25 +472,27 @@ def test_right_answers_cost_nothing_but_half_covered_pixels():
 
 def test_the_loss_does_not_depend_on_the_order_of_queries():
     net, made = model(groups=1).eval(), scenes(4, objects=(1, 3))
-    said = net(made.images)
+    output = net(made.images)
     order = torch.tensor([4, 2, 0, 1, 3])
-    turned = lesson.Answers(
-        said.logits[:, :, order], said.boxes[:, :, order], said.masks[:, order]
+    turned = lesson.DetectorOutput(
+        output.logits[:, :, order],
+        output.boxes[:, :, order],
+        output.masks[:, order],
     )
     for one, two in zip(
-        lesson.set_loss(said, made), lesson.set_loss(turned, made)
+        lesson.set_loss(output, made), lesson.set_loss(turned, made)
     ):
         torch.testing.assert_close(one, two)
 
 
 def test_scenes_without_objects_ask_for_nothing_everywhere():
     net, made = model().train(), scenes(3, objects=(0, 0))
-    said = net(made.images)
-    losses = lesson.set_loss(said, made, groups=2)
-    assert losses.corners == losses.overlaps == losses.pixels == 0
+    output = net(made.images)
+    losses = lesson.set_loss(output, made, groups=2)
+    assert losses.l1 == losses.giou == losses.mask_bce == 0
     assert losses.dice == 0
-    sure = -said.logits.log_softmax(-1)[..., -1].flatten(1).mean(-1).sum()
-    torch.testing.assert_close(losses.classes, 2 * sure)
+    sure = -output.logits.log_softmax(-1)[..., -1].flatten(1).mean(-1).sum()
+    torch.testing.assert_close(losses.ce, 2 * sure)
     losses.total().backward()
     grads = [p.grad for p in net.parameters() if p.grad is not None]
     assert all(g.isfinite().all() for g in grads)
@@ -488,32 +503,35 @@ def test_more_objects_than_queries():
     net = model(queries=2, groups=2).train()
     made = scenes(4, objects=(4, 6), sizes=(4.0, 5.0))
     assert ((made.labels >= 0).sum(1) > 2).all()
-    said = net(made.images)
-    pairs = lesson.find_pairs(said.logits[-1], said.boxes[-1], made, groups=2)
-    assert len(pairs.image) == 4 * 2 * 2
-    loss = lesson.set_loss(said, made, groups=2).total()
+    output = net(made.images)
+    matches = lesson.match(output.logits[-1], output.boxes[-1], made, groups=2)
+    assert len(matches.image) == 4 * 2 * 2
+    loss = lesson.set_loss(output, made, groups=2).total()
     loss.backward()
     assert loss.isfinite()
-    found = lesson.detect(net, made.images, 0.0)
-    assert [len(o.labels) for o in found] == [2] * 4
+    predictions = lesson.detect(net, made.images, 0.0)
+    assert [len(o.labels) for o in predictions] == [2] * 4
 
 
-def test_nothing_counts_less():
+def test_no_object_counts_less():
     net, made = model(groups=1).eval(), scenes(4)
-    said = net(made.images)
+    output = net(made.images)
     less, more = (
-        lesson.set_loss(said, made, nothing=w).classes for w in (0.1, 1.0)
+        lesson.set_loss(output, made, no_object_weight=w).ce
+        for w in (0.1, 1.0)
     )
     parts = []
-    for logits, boxes in zip(said.logits, said.boxes):
-        pairs = lesson.find_pairs(logits, boxes, made)
+    for logits, boxes in zip(output.logits, output.boxes):
+        matches = lesson.match(logits, boxes, made)
         costs, weights = [], []
         for image, query in itertools.product(range(4), range(5)):
-            pair = ((pairs.image == image) & (pairs.query == query)).nonzero()
+            pair = (
+                (matches.image == image) & (matches.query == query)
+            ).nonzero()
             label = (
                 2
                 if not len(pair)
-                else int(made.labels[image, pairs.slot[pair[0, 0]]])
+                else int(made.labels[image, matches.slot[pair[0, 0]]])
             )
             weights.append(0.1 if label == 2 else 1.0)
             costs.append(-logits[image, query].log_softmax(-1)[label])
@@ -536,42 +554,46 @@ def test_a_small_detector_learns_two_scenes_by_heart():
         optimizer.step()
     net.train()  # two scenes are no sample for the norm's running mean
     with torch.no_grad():
-        said = net(made.images, groups=1)
-    pairs = lesson.find_pairs(said.logits[-1], said.boxes[-1], made)
-    mine = lesson.corners(said.boxes[-1][pairs.image, pairs.query])
-    true = lesson.corners(made.boxes[pairs.image, pairs.slot])
-    assert lesson.iou(mine, true).min() > 0.6
-    label = said.logits[-1][pairs.image, pairs.query].argmax(-1)
-    assert torch.equal(label, made.labels[pairs.image, pairs.slot])
+        output = net(made.images, groups=1)
+    matches = lesson.match(output.logits[-1], output.boxes[-1], made)
+    boxes = lesson.box_cxcywh_to_xyxy(
+        output.boxes[-1][matches.image, matches.query]
+    )
+    targets = lesson.box_cxcywh_to_xyxy(
+        made.boxes[matches.image, matches.slot]
+    )
+    assert lesson.box_iou(boxes, targets).min() > 0.6
+    label = output.logits[-1][matches.image, matches.query].argmax(-1)
+    assert torch.equal(label, made.labels[matches.image, matches.slot])
 
 
-# --- answers -----------------------------------------------------------------
+# --- predictions -------------------------------------------------------------
 
 
 def test_detect_sorts_cuts_off_and_leaves_the_mode():
     net, made = model().train(), scenes(5)
-    found = lesson.detect(net, made.images, 0.0, chunk=2)
+    predictions = lesson.detect(net, made.images, 0.0, batch_size=2)
     assert net.training
-    for one in found:
-        assert len(one.labels) == 5
-        assert (one.scores.diff() <= 0).all()
-        assert sorted(one.queries.tolist()) == [0, 1, 2, 3, 4]
-        assert one.masks.shape == (5, SIDE, SIDE)
-    level = float(found[0].scores[2:4].mean())
-    less = lesson.detect(net, made.images[:1], level)[0]
-    torch.testing.assert_close(less.scores, found[0].scores[:3])
+    for predicted in predictions:
+        assert len(predicted.labels) == 5
+        assert (predicted.scores.diff() <= 0).all()
+        assert sorted(predicted.queries.tolist()) == [0, 1, 2, 3, 4]
+        assert predicted.masks.shape == (5, SIDE, SIDE)
+    threshold = float(predictions[0].scores[2:4].mean())
+    less = lesson.detect(net, made.images[:1], threshold)[0]
+    torch.testing.assert_close(less.scores, predictions[0].scores[:3])
     assert lesson.detect(net, made.images, 1.0)[0].labels.shape == (0,)
     assert lesson.detect(net, made.images[:0]) == []
 
 
 @settings(max_examples=40)
 @given(st.lists(BOX, max_size=8), st.integers(0, 99))
-def test_suppress_by_its_definition(boxes, seed):
+def test_nms_by_its_definition(boxes, seed):
     boxes = torch.stack(boxes) if boxes else torch.zeros(0, 4).double()
     generator = torch.Generator().manual_seed(seed)
     scores = torch.rand(len(boxes), generator=generator)
-    kept = lesson.suppress(boxes, scores, 0.3).tolist()
-    table = lesson.iou(boxes[:, None], boxes)
+    kept = lesson.nms(boxes, scores, 0.3).tolist()
+    table = lesson.box_iou(boxes[:, None], boxes)
     for one, two in itertools.combinations(kept, 2):
         assert table[one, two] <= 0.3
     for lost in set(range(len(boxes))) - set(kept):
@@ -584,7 +606,7 @@ def test_suppress_by_its_definition(boxes, seed):
 
 
 def coco_precision(
-    found: list, true: list, classes: int, kind: str
+    predictions: list, targets: list, classes: int, kind: str
 ) -> np.ndarray:
     """Ask pycocotools: average precision (levels, classes), -1 for none."""
 
@@ -602,32 +624,36 @@ def coco_precision(
             **more,
         }
 
-    theirs, ours = COCO(), COCO()
+    coco_targets, coco_predictions = COCO(), COCO()
     info = {
         "images": [
-            {"id": i, "height": SIDE, "width": SIDE} for i in range(len(true))
+            {"id": i, "height": SIDE, "width": SIDE}
+            for i in range(len(targets))
         ],
         "categories": [{"id": c + 1} for c in range(classes)],
     }
     numbers = itertools.count(1)
     truths = [
         entry(next(numbers), i, int(label), box, mask)
-        for i, o in enumerate(true)
+        for i, o in enumerate(targets)
         for label, box, mask in zip(o.labels, o.boxes, o.masks)
     ]
     numbers = itertools.count(1)
     answers = [
         entry(next(numbers), i, int(label), box, mask, score=float(score))
-        for i, o in enumerate(found)
+        for i, o in enumerate(predictions)
         for label, box, mask, score in zip(
             o.labels, o.boxes, o.masks, o.scores
         )
     ]
     with contextlib.redirect_stdout(io.StringIO()):
-        for coco, rows in ((theirs, truths), (ours, answers)):
+        for coco, rows in (
+            (coco_targets, truths),
+            (coco_predictions, answers),
+        ):
             coco.dataset = {**info, "annotations": rows}
             coco.createIndex()
-        check = COCOeval(theirs, ours, kind)
+        check = COCOeval(coco_targets, coco_predictions, kind)
         check.params.areaRng = [[0, 1e10]]
         check.params.areaRngLbl = ["all"]
         check.evaluate()
@@ -640,17 +666,19 @@ def random_case(seed: int) -> tuple[list, list, int]:
     """Make some scenes: ties of scores and of IoUs, empty ones, all sizes."""
     rng = np.random.default_rng(seed)
     classes = int(rng.integers(1, 4))
-    found, true = [], []
+    predictions, targets = [], []
     for _ in range(rng.integers(1, 7)):
-        there = int(rng.integers(0, 5)) * int(rng.random() < 0.8)
-        start = rng.integers(0, 10, (there, 2))
-        end = start + rng.integers(1, 7, (there, 2))
+        n_targets = int(rng.integers(0, 5)) * int(rng.random() < 0.8)
+        start = rng.integers(0, 10, (n_targets, 2))
+        end = start + rng.integers(1, 7, (n_targets, 2))
         truth = np.concatenate([start, end], axis=1)
-        said = int(rng.integers(0, 8)) * int(rng.random() < 0.8)
+        n_predicted = int(rng.integers(0, 8)) * int(rng.random() < 0.8)
         boxes = []
-        for _ in range(said):
-            if there and rng.random() < 0.7:  # near a true one, or the same
-                box = truth[rng.integers(there)] + rng.integers(-1, 2, 4)
+        for _ in range(n_predicted):
+            if (
+                n_targets and rng.random() < 0.7
+            ):  # near a true one, or the same
+                box = truth[rng.integers(n_targets)] + rng.integers(-1, 2, 4)
             else:
                 corner = rng.integers(0, 10, 2)
                 box = np.concatenate([corner, corner + rng.integers(1, 7, 2)])
@@ -659,19 +687,23 @@ def random_case(seed: int) -> tuple[list, list, int]:
             box[2:] = np.maximum(box[2:], box[:2] + 1)
             boxes.append(box)
         steps = 4 if rng.random() < 0.5 else 1000  # few steps: many ties
-        scores = rng.integers(1, steps + 1, said) / steps
+        scores = rng.integers(1, steps + 1, n_predicted) / steps
         labels = rng.integers(0, classes, (2, 20))
-        found.append(objects(labels[0, :said], np.array(boxes), scores))
-        true.append(objects(labels[1, :there], truth))
-    return found, true, classes
+        predictions.append(
+            objects(labels[0, :n_predicted], np.array(boxes), scores)
+        )
+        targets.append(objects(labels[1, :n_targets], truth))
+    return predictions, targets, classes
 
 
-def assert_same_as_coco(found, true, classes):
-    for by, kind in (("boxes", "bbox"), ("masks", "segm")):
-        ours = lesson.judge(found, true, classes, by=by).average_precision()
-        theirs = coco_precision(found, true, classes, kind)
+def assert_same_as_coco(predictions, targets, classes):
+    for iou_type, kind in (("boxes", "bbox"), ("masks", "segm")):
+        averages = lesson.evaluate_detections(
+            predictions, targets, classes, iou_type=iou_type
+        ).average_precision()
+        expected = coco_precision(predictions, targets, classes, kind)
         np.testing.assert_allclose(
-            np.nan_to_num(ours, nan=-1.0), theirs, atol=1e-9
+            np.nan_to_num(averages, nan=-1.0), expected, atol=1e-9
         )
 
 
@@ -682,88 +714,105 @@ def test_average_precision_equals_pycocotools(block):
 
 
 def test_random_cases_hold_what_they_should():
-    """Ties, scenes without answers, without objects, classes that miss."""
+    """Ties, scenes without predictions, without objects, classes that miss."""
     ties = silent = empty = missing = scored = 0
     for seed in range(400):
-        found, true, classes = random_case(seed)
-        for said, there in zip(found, true):
-            ties += len(said.scores.unique()) < len(said.scores)
-            silent += not len(said.labels)
-            empty += not len(there.labels)
-        present = {int(c) for o in true for c in o.labels}
+        predictions, targets, classes = random_case(seed)
+        for predicted, target in zip(predictions, targets):
+            ties += len(predicted.scores.unique()) < len(predicted.scores)
+            silent += not len(predicted.labels)
+            empty += not len(target.labels)
+        present = {int(c) for o in targets for c in o.labels}
         missing += len(present) < classes
-        score = lesson.judge(found, true, classes).score()
+        score = lesson.evaluate_detections(
+            predictions, targets, classes
+        ).mean_average_precision()
         scored += 0.05 < score < 0.95
     assert min(ties, silent, empty, missing, scored) > 30
 
 
-def test_average_precision_with_many_answers_equals_pycocotools():
+def test_average_precision_with_many_predictions_equals_pycocotools():
     rng = np.random.default_rng(1)
-    found, true = [], []
+    predictions, targets = [], []
     for _ in range(20):
         start = rng.integers(0, 9, (12, 2))
         boxes = np.concatenate([start, start + rng.integers(3, 8, (12, 2))], 1)
-        true.append(objects(rng.integers(0, 2, 12), boxes))
+        targets.append(objects(rng.integers(0, 2, 12), boxes))
         near = boxes.repeat(3, 0) + rng.integers(-1, 2, (36, 4))
         near = np.clip(near, 0, SIDE)
-        found.append(objects(rng.integers(0, 2, 36), near, rng.random(36)))
-    assert_same_as_coco(found, true, 2)
+        predictions.append(
+            objects(rng.integers(0, 2, 36), near, rng.random(36))
+        )
+    assert_same_as_coco(predictions, targets, 2)
 
 
 def test_average_precision_by_hand():
     """Right, wrong, right; three objects: one is never found."""
-    true = [objects([0, 0, 0], [[0, 0, 4, 4], [6, 0, 10, 4], [0, 8, 4, 12]])]
+    targets = [
+        objects([0, 0, 0], [[0, 0, 4, 4], [6, 0, 10, 4], [0, 8, 4, 12]])
+    ]
     boxes = [[0, 0, 4, 4], [11, 11, 14, 14], [6, 0, 10, 4]]
-    found = [objects([0, 0, 0], boxes, [0.9, 0.8, 0.7])]
-    judged = lesson.judge(found, true, 1, (0.5,))
-    recall, precision = judged.curve(0)
+    predictions = [objects([0, 0, 0], boxes, [0.9, 0.8, 0.7])]
+    evaluation = lesson.evaluate_detections(predictions, targets, 1, (0.5,))
+    recall, precision = evaluation.curve(0)
     np.testing.assert_allclose(recall, [1 / 3, 1 / 3, 2 / 3])
     np.testing.assert_allclose(precision, [1, 1 / 2, 2 / 3])
     # recalls 0.00 to 0.33: 34 of them; 0.34 to 0.66: 33; then never.
     expected = (34 * 1 + 33 * 2 / 3) / 101
-    assert judged.score(0) == pytest.approx(expected)
-    assert lesson.average_precision(found, true, 1) == judged.score(0)
+    assert evaluation.mean_average_precision() == pytest.approx(expected)
+    assert (
+        lesson.average_precision(predictions, targets, 1)
+        == evaluation.mean_average_precision()
+    )
 
 
-def test_the_second_answer_for_one_object_is_wrong():
-    true = [objects([0], [[0, 0, 4, 4]])]
+def test_the_second_prediction_for_one_object_is_a_false_positive():
+    targets = [objects([0], [[0, 0, 4, 4]])]
     twice = [objects([0, 0], [[0, 0, 4, 4]] * 2, [0.9, 0.8])]
-    assert lesson.judge(twice, true, 1).hits[0][0].tolist() == [True, False]
+    assert lesson.evaluate_detections(twice, targets, 1).true_positives[0][
+        0
+    ].tolist() == [True, False]
 
 
 def test_no_object_anywhere_has_no_number():
     nothing = [objects([], [])]
-    said = [objects([0], [[0, 0, 4, 4]], [0.9])]
-    assert np.isnan(lesson.judge(said, nothing, 2).score())
-    assert np.isnan(lesson.judge([], [], 1).score())
+    predicted = [objects([0], [[0, 0, 4, 4]], [0.9])]
+    assert np.isnan(
+        lesson.evaluate_detections(
+            predicted, nothing, 2
+        ).mean_average_precision()
+    )
+    assert np.isnan(
+        lesson.evaluate_detections([], [], 1).mean_average_precision()
+    )
 
 
 @given(st.integers(0, 399))
 @settings(max_examples=30)
 def test_scenes_that_count_twice_are_scenes_seen_twice(seed):
-    found, true, classes = random_case(seed)
+    predictions, targets, classes = random_case(seed)
     rng = np.random.default_rng(seed)
-    times = rng.integers(0, 3, len(true))
-    # One score per answer: copies of a scene must stay neighbours in rank.
-    total = sum(len(o.labels) for o in found)
+    times = rng.integers(0, 3, len(targets))
+    # One score per prediction: copies of a scene must stay neighbours in rank.
+    total = sum(len(o.labels) for o in predictions)
     fresh = iter(rng.permutation(total) / max(total, 1))
-    found = [
+    predictions = [
         o._replace(
             scores=torch.tensor([next(fresh) for _ in o.labels]).double()
         )
-        for o in found
+        for o in predictions
     ]
     copies = [i for i, count in enumerate(times) for _ in range(count)]
-    ours = lesson.judge(found, true, classes).average_precision(
-        times.astype(float)
-    )
-    again = lesson.judge(
-        [found[i] for i in copies], [true[i] for i in copies], classes
+    averages = lesson.evaluate_detections(
+        predictions, targets, classes
+    ).average_precision(times.astype(float))
+    again = lesson.evaluate_detections(
+        [predictions[i] for i in copies], [targets[i] for i in copies], classes
     ).average_precision()
-    np.testing.assert_array_equal(np.isnan(ours), np.isnan(again))
-    # Between two copies of an answer the steps differ a little.
+    np.testing.assert_array_equal(np.isnan(averages), np.isnan(again))
+    # Between two copies of a prediction the steps differ a little.
     np.testing.assert_allclose(
-        np.nan_to_num(ours), np.nan_to_num(again), atol=0.13
+        np.nan_to_num(averages), np.nan_to_num(again), atol=0.13
     )
 
 
@@ -771,33 +820,36 @@ def test_intervals_hold_the_score_and_narrow_with_more_scenes():
     values = [torch.tensor([float(i % 2)]) for i in range(400)]
     few = lesson.mean_interval_over_scenes(values[:40])
     many = lesson.mean_interval_over_scenes(values)
-    for found in (few, many):
-        assert found.score == pytest.approx(0.5)
-        assert found.low < 0.5 < found.high
+    for interval in (few, many):
+        assert interval.score == pytest.approx(0.5)
+        assert interval.low < 0.5 < interval.high
     width = 2 * 1.96 * 0.5 / 400**0.5
     assert many.high - many.low == pytest.approx(width, rel=0.15)
     assert many.high - many.low < few.high - few.low
 
 
-def test_mask_overlaps_pair_one_to_one():
-    true = [objects([0, 0], [[0, 0, 4, 4], [8, 0, 12, 4]]), objects([], [])]
-    said = objects([1], [[0, 0, 4, 2]], [0.9])
-    first, second = lesson.mask_overlaps([said, said], true)
+def test_mask_ious_match_one_to_one():
+    targets = [objects([0, 0], [[0, 0, 4, 4], [8, 0, 12, 4]]), objects([], [])]
+    predicted = objects([1], [[0, 0, 4, 2]], [0.9])
+    first, second = lesson.matched_mask_ious([predicted, predicted], targets)
     torch.testing.assert_close(first, torch.tensor([0.5, 0.0]).double())
     assert second.shape == (0,)
     silent = objects([], [], [])
-    assert lesson.mask_overlaps([silent], true[:1])[0].tolist() == [0, 0]
+    assert lesson.matched_mask_ious([silent], targets[:1])[0].tolist() == [
+        0,
+        0,
+    ]
 
 
-def test_place_share_from_one_place_each_to_everywhere():
+def test_between_query_variance_from_one_position_each_to_everywhere():
     corner = objects([0, 0], [[0, 0, 2, 2], [9, 9, 11, 11]])
     own = corner._replace(queries=torch.tensor([0, 1]))
-    assert lesson.place_share([own] * 3) == pytest.approx(1)
+    assert lesson.between_query_variance([own] * 3) == pytest.approx(1)
     mixed = corner._replace(queries=torch.tensor([1, 0]))
-    assert lesson.place_share([own, mixed]) == pytest.approx(0)
+    assert lesson.between_query_variance([own, mixed]) == pytest.approx(0)
     middle = objects([0, 0], [[4, 4, 6, 6]] * 2)
     still = middle._replace(queries=torch.tensor([0, 1]))
-    assert lesson.place_share([still]) == 0
+    assert lesson.between_query_variance([still]) == 0
 
 
 @pytest.mark.parametrize(
@@ -813,10 +865,12 @@ def test_place_share_from_one_place_each_to_everywhere():
         ),
         (lambda: lesson.scene_batches(scenes(3), 4), "size: .*3.*got 4"),
         (
-            lambda: lesson.cheapest_pairs(torch.tensor([[1.0, torch.nan]])),
+            lambda: lesson.hungarian_matching(
+                torch.tensor([[1.0, torch.nan]])
+            ),
             "cost: .*finite",
         ),
-        (lambda: lesson.cheapest_pairs(torch.ones(3)), "cost: .*matrix"),
+        (lambda: lesson.hungarian_matching(torch.ones(3)), "cost: .*matrix"),
         (lambda: model(queries=0), "queries: .*got 0"),
         (lambda: model(side=20), "side: .*got 20"),
         (lambda: model(heads=3), "heads: .*3"),
@@ -826,9 +880,18 @@ def test_place_share_from_one_place_each_to_everywhere():
         ),
         (lambda: model()(torch.zeros(1, SIDE, SIDE)), "images: .*uint8"),
         (lambda: model()(scenes(1).images, groups=3), "groups: .*2, got 3"),
-        (lambda: lesson.judge([], [objects([], [])], 1), "found: .*1, got 0"),
-        (lambda: lesson.judge([], [], 1, by="pixels"), "by: .*pixels"),
-        (lambda: lesson.place_share([_found(1)]), "found: .*two.*got 1"),
+        (
+            lambda: lesson.evaluate_detections([], [objects([], [])], 1),
+            "predictions: .*1, got 0",
+        ),
+        (
+            lambda: lesson.evaluate_detections([], [], 1, iou_type="pixels"),
+            "iou_type: .*pixels",
+        ),
+        (
+            lambda: lesson.between_query_variance([_predicted(1)]),
+            "predictions: .*two.*got 1",
+        ),
     ],
 )
 def test_wrong_input_is_named(own_errors, call, words):
@@ -836,7 +899,7 @@ def test_wrong_input_is_named(own_errors, call, words):
         call()
 
 
-def _found(count: int) -> lesson.Objects:
+def _predicted(count: int) -> lesson.Instances:
     one = objects([0] * count, [[0, 0, 4, 4]] * count, [0.9] * count)
     return one._replace(queries=torch.arange(count))
 
@@ -845,13 +908,13 @@ def _found(count: int) -> lesson.Objects:
 
 
 def test_pairing_explorer_answers_to_changed_costs():
-    view = views.pairing_explorer(
+    view = views.matching_explorer(
         torch.tensor([[1.0, 2, 6], [2, 5, 7], [6, 7, 9]])
     )
-    assert "cheapest first pairs A with 1, B with 2, C with 3 for 15" in (
+    assert "cheapest first matches A with 1, B with 2, C with 3 for 15" in (
         view.still.alt
     )
-    assert "Hungarian pairs A with 2, B with 1, C with 3 for 13" in (
+    assert "Hungarian matches A with 2, B with 1, C with 3 for 13" in (
         view.still.alt
     )
     before = view.picture.value
@@ -878,10 +941,10 @@ def test_detection_explorer_shows_the_chosen_query():
 def test_figures_have_the_parts_they_are_asked_for():
     made = scenes(3)
     net = model().eval()
-    found = lesson.detect(net, made.images, 0.0)
+    predictions = lesson.detect(net, made.images, 0.0)
     figure = views.scene_grid(
         list(made.images),
-        made.objects(),
+        made.instances(),
         ["disc", "bar"],
         across=2,
         titles=["a", "b", "c"],
@@ -889,20 +952,24 @@ def test_figures_have_the_parts_they_are_asked_for():
     )
     assert len(figure.axes) == 4
     boxes = [len(ax.patches) for ax in figure.axes]
-    assert boxes == [len(o.labels) for o in made.objects()] + [0]
+    assert boxes == [len(o.labels) for o in made.instances()] + [0]
     figure = views.two_boxes([0, 0, 2, 2], [3, 0, 5, 2], "apart")
     assert len(figure.axes[0].patches) == 3
     weights = torch.rand(3, 5, 16)
     figure = views.attention_grid(
-        list(made.images), found, list(weights), ["disc", "bar"], most=2
+        list(made.images),
+        predictions,
+        list(weights),
+        ["disc", "bar"],
+        max_predictions=2,
     )
     assert len(figure.axes) == 9
-    figure = views.query_places(found, 5, SIDE, "places")
+    figure = views.query_positions(predictions, 5, SIDE, "positions")
     assert len(figure.axes) == 8
-    scores = {"a": lesson.Interval(0.5, 0.4, 0.6)}
+    scores = {"a": Interval(0.5, 0.4, 0.6)}
     figure = views.interval_table(scores, xlabel="x", title="t")
     assert "0.500  [0.400, 0.600]" in figure.axes[0].texts[0].get_text()
-    figure = views.bar_pairs(["g"], {"s": [0.25]}, ylabel="y", title="t")
+    figure = views.grouped_bars(["g"], {"s": [0.25]}, ylabel="y", title="t")
     assert figure.axes[0].texts[0].get_text() == "0.25"
     costs = torch.rand(2, 2)
     figure = views.cost_table(costs, "AB", "12", [(0, 1)], title="t")

@@ -22,14 +22,14 @@ def cheapest(answer):
             (
                 3,
                 "one object is taken twice: each row's cheapest is not a "
-                "pairing",
+                "matching",
             ),
             (
                 6,
                 "that is each object's cheapest query: is one query used "
                 "twice?",
             ),
-            (15, "that is the dearest pairing: the cheapest is asked"),
+            (15, "that is the dearest matching: the cheapest is asked"),
             (12, "one of the six, but not the cheapest"),
             (14, "one of the six, but not the cheapest"),
             (34, "that is the sum of all nine costs: choose three"),
@@ -52,14 +52,19 @@ def _oracle_giou(a, b):
         least(ay1, by1) - most(ay0, by0), zero
     )
     union = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - common
-    hull = (most(ax1, bx1) - least(ax0, bx0)) * (
+    enclosing = (most(ax1, bx1) - least(ax0, bx0)) * (
         most(ay1, by1) - least(ay0, by0)
     )
-    return common / union - (hull - union) / hull
+    return common / union - (enclosing - union) / enclosing
 
 
 def _giou(
-    clamp=True, union="a+b-c", hull=True, sign=-1, over="hull", of="union"
+    clamp=True,
+    union="a+b-c",
+    enclosing=True,
+    sign=-1,
+    over="enclosing",
+    of="union",
 ):
     """A generalised IoU with one thing changed."""
 
@@ -83,10 +88,10 @@ def _giou(
             torch.maximum(a[..., 2:], b[..., 2:])
             - torch.minimum(a[..., :2], b[..., :2])
         ).prod(-1)
-        if not hull:
+        if not enclosing:
             return common / both
         empty = around - (both if of == "union" else common)
-        below = {"hull": around, "union": both, "one": 1}[over]
+        below = {"enclosing": around, "union": both, "one": 1}[over]
         return common / both + sign * empty / below
 
     return fn
@@ -124,9 +129,9 @@ def giou(answer):
         ],
         mistakes=[
             Mistake(
-                _giou(hull=False),
-                "that is the IoU: take from it the share of the hull that "
-                "neither box covers",
+                _giou(enclosing=False),
+                "that is the IoU: take from it the share of the enclosing "
+                "box that neither covers",
             ),
             Mistake(
                 _giou(clamp=False),
@@ -139,9 +144,9 @@ def giou(answer):
                 "positive area: clamp the sides, not their product",
             ),
             Mistake(
-                _giou(clamp=False, hull=False),
+                _giou(clamp=False, enclosing=False),
                 "that is the IoU, and without a clamp: take the empty share "
-                "of the hull off, and clamp common sides at 0",
+                "of the enclosing box off, and clamp common sides at 0",
             ),
             Mistake(
                 _giou(union="a+b"),
@@ -150,20 +155,22 @@ def giou(answer):
             ),
             Mistake(
                 _giou(sign=1),
-                "the empty share of the hull is added: it is a penalty",
+                "the empty share of the enclosing box is added: it is a "
+                "penalty",
             ),
             Mistake(
                 _giou(over="union"),
-                "the empty part is divided by the union: divide by the hull",
+                "the empty part is divided by the union: divide by the "
+                "enclosing box's area",
             ),
             Mistake(
                 _giou(over="one"),
-                "the empty part is an area: divide it by the hull's",
+                "the empty part is an area: divide it by the enclosing box's",
             ),
             Mistake(
                 _giou(of="common"),
-                "empty is what the hull has more than the *union*, not more "
-                "than the common part",
+                "empty is what the enclosing box has more than the *union*, "
+                "not more than the common part",
             ),
             Mistake(
                 _giou(union="a"),
@@ -206,19 +213,19 @@ def _iou_loop(a, b):
     return wide * high / (sum(areas) - wide * high)
 
 
-def _oracle_suppress(boxes, scores, level):
+def _oracle_nms(boxes, scores, iou_threshold):
     rows, numbers = boxes.tolist(), scores.tolist()
     kept = []
     for i in sorted(range(len(rows)), key=lambda i: -numbers[i]):
-        if all(_iou_loop(rows[i], rows[j]) <= level for j in kept):
+        if all(_iou_loop(rows[i], rows[j]) <= iou_threshold for j in kept):
             kept.append(i)
     return torch.tensor(kept, dtype=torch.long)
 
 
-def _suppress(order="best", against="kept", keep="<=", out="number"):
-    """A suppression with one thing changed."""
+def _nms(order="best", against="kept", keep="<=", out="index"):
+    """Non-maximum suppression with one thing changed."""
 
-    def fn(boxes, scores, level):
+    def fn(boxes, scores, iou_threshold):
         rows = boxes.tolist()
         ranks = {
             "best": scores.argsort(descending=True, stable=True),
@@ -230,10 +237,11 @@ def _suppress(order="best", against="kept", keep="<=", out="number"):
             others = {"kept": kept, "all": seen, "last": kept[-1:]}[against]
             overlaps = [_iou_loop(rows[i], rows[j]) for j in others]
             fine = {
-                "<=": all(x <= level for x in overlaps),
-                "<": all(x < level for x in overlaps),
-                "any": not overlaps or any(x <= level for x in overlaps),
-                ">": not overlaps or all(x > level for x in overlaps),
+                "<=": all(x <= iou_threshold for x in overlaps),
+                "<": all(x < iou_threshold for x in overlaps),
+                "any": not overlaps
+                or any(x <= iou_threshold for x in overlaps),
+                ">": not overlaps or all(x > iou_threshold for x in overlaps),
             }[keep]
             seen.append(i)
             if fine:
@@ -251,7 +259,7 @@ def _suppress(order="best", against="kept", keep="<=", out="number"):
     return fn
 
 
-def suppress(answer):
+def nms(answer):
     """Exercise 3: non-maximum suppression."""
     whole = torch.tensor
     chain = whole([[0, 0, 6, 4], [2, 0, 8, 4], [4, 0, 10, 4]])
@@ -264,7 +272,7 @@ def suppress(answer):
     order = torch.randperm(12, generator=generator) + 50
     return check(
         answer,
-        oracle=_oracle_suppress,
+        oracle=_oracle_nms,
         cases=[
             Case(
                 (pair, whole([60, 90, 70]), 0.5),
@@ -276,61 +284,61 @@ def suppress(answer):
             ),
             Case(
                 (chain, whole([70, 80, 90]), 0.5),
-                "an IoU that equals the level (it is kept)",
+                "an IoU that equals the threshold (it is kept)",
             ),
             Case((many, order, 0.35), "twelve boxes"),
-            Case((many, order, 0.15), "twelve boxes, a strict level"),
+            Case((many, order, 0.15), "twelve boxes, a strict threshold"),
             Case((many[:0], order[:0], 0.5), "no box"),
         ],
         mistakes=[
             Mistake(
-                _suppress(order="given"),
+                _nms(order="given"),
                 "it goes through the boxes as they come: start with the "
                 "surest",
             ),
             Mistake(
-                _suppress(order="worst"),
+                _nms(order="worst"),
                 "it starts with the least sure: sort in falling order",
             ),
             Mistake(
-                _suppress(against="all"),
+                _nms(against="all"),
                 "a box is compared with dropped ones too: only a *kept* box "
                 "may drop another",
             ),
             Mistake(
-                _suppress(against="last"),
+                _nms(against="last"),
                 "a box is compared with the last kept one alone: compare it "
                 "with all kept ones",
             ),
             Mistake(
-                _suppress(keep="<"),
-                "a box is dropped if its IoU is *above* the level; an equal "
-                "one stays",
+                _nms(keep="<"),
+                "a box is dropped if its IoU is *above* the threshold; an "
+                "equal one stays",
             ),
             Mistake(
-                _suppress(keep="any"),
+                _nms(keep="any"),
                 "a box must overlap *every* kept one little, not just one of "
                 "them: all, not any",
             ),
             Mistake(
-                _suppress(keep=">"),
+                _nms(keep=">"),
                 "it keeps what overlaps and drops what does not",
             ),
             Mistake(
-                _suppress(out="sorted"),
-                "the surest comes first: do not sort the numbers at the end",
+                _nms(out="sorted"),
+                "the surest comes first: do not sort the indices at the end",
             ),
             Mistake(
-                _suppress(out="dropped"),
+                _nms(out="dropped"),
                 "those are the dropped ones: return the kept ones",
             ),
             Mistake(
-                _suppress(out="mask"),
-                "return the numbers of the kept boxes, not True and False",
+                _nms(out="mask"),
+                "return the indices of the kept boxes, not True and False",
             ),
             Mistake(
-                _suppress(out="boxes"),
-                "return the numbers of the kept boxes, not the boxes",
+                _nms(out="boxes"),
+                "return the indices of the kept boxes, not the boxes",
             ),
         ],
         praise="the rule that most detectors end with",

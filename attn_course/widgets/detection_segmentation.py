@@ -1,4 +1,4 @@
-"""Lesson 10's pictures: scenes with boxes and masks, pairs, two explorers."""
+"""Lesson 10's pictures: boxes, masks, matchings, and two explorers."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -11,21 +11,22 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from attn_course import plotting
+from attn_course.common.evaluation import evaluating
+from attn_course.common.statistics import Interval
 from attn_course.detection_segmentation import (
     Detector,
-    Objects,
-    cheapest_pairs,
+    Instances,
     detect,
+    hungarian_matching,
 )
-from attn_course.translation import Interval
 from attn_course.widgets import Explorer, explore
 from attn_course.widgets.image_attention import over_image
 
 
-def draw_objects(
+def draw_instances(
     ax: Axes,
     picture: Tensor,
-    objects: Objects | None = None,
+    instances: Instances | None = None,
     classes: Sequence[str] = (),
     *,
     boxes: bool = True,
@@ -35,12 +36,12 @@ def draw_objects(
     over_image(ax, picture.float())
     height, width = picture.shape
     ax.set(xlim=(0, width), ylim=(height, 0))
-    if objects is None:
+    if instances is None:
         return
-    for number, label in enumerate(objects.labels.tolist()):
+    for index, label in enumerate(instances.labels.tolist()):
         color = plotting.COLORS[label % len(plotting.COLORS)]
         if masks:
-            mask = objects.masks[number].float()
+            mask = instances.masks[index].float()
             ax.contourf(
                 mask.cpu().numpy(),
                 levels=[0.5, 1.5],
@@ -49,13 +50,13 @@ def draw_objects(
                 extent=(0, width, 0, height),
             )
         if boxes:
-            _draw_box(ax, objects.boxes[number], color)
-            score = objects.scores
+            _draw_box(ax, instances.boxes[index], color)
+            score = instances.scores
             words = classes[label] if classes else str(label)
             if score is not None:
-                words += f" {score[number]:.2f}"
-            x, y = objects.boxes[number, :2].tolist()
-            name = ax.text(
+                words += f" {score[index]:.2f}"
+            x, y = instances.boxes[index, :2].tolist()
+            text = ax.text(
                 max(x, 0),
                 max(y, 5),
                 words,
@@ -65,12 +66,12 @@ def draw_objects(
                 clip_on=True,
                 bbox={"facecolor": color, "pad": 0.6, "linewidth": 0},
             )
-            name.set_in_layout(False)  # a long name moves no picture
+            text.set_in_layout(False)  # a long name moves no picture
 
 
 def scene_grid(
     pictures: Sequence[Tensor],
-    objects: Sequence[Objects | None],
+    instances: Sequence[Instances | None],
     classes: Sequence[str],
     *,
     across: int = 4,
@@ -79,7 +80,7 @@ def scene_grid(
     boxes: bool = True,
     masks: bool = False,
 ) -> Figure:
-    """Draw scenes in rows of ``across``, each with its objects."""
+    """Draw scenes in rows of ``across``, each with its instances."""
     down = -(-len(pictures) // across)
     extra = 0.25 if titles else 0.0
     figure, axes = plotting.figure(
@@ -88,8 +89,8 @@ def scene_grid(
     flat = list(axes.flat) if down * across > 1 else [axes]
     for ax in flat:
         ax.set_axis_off()
-    for ax, picture, found in zip(flat, pictures, objects):
-        draw_objects(ax, picture, found, classes, boxes=boxes, masks=masks)
+    for ax, picture, part in zip(flat, pictures, instances):
+        draw_instances(ax, picture, part, classes, boxes=boxes, masks=masks)
     for ax, title in zip(flat, titles):
         ax.set_title(title, fontsize=8, loc="center")
     return figure
@@ -98,15 +99,15 @@ def scene_grid(
 def two_boxes(
     first: Sequence[float], second: Sequence[float], title: str
 ) -> Figure:
-    """Draw two boxes on squared paper, and the hull around both."""
+    """Draw two boxes on squared paper, and the smallest enclosing box."""
     figure, ax = plotting.figure(3.6, 2.6)
-    hull = [
+    enclosing = [
         min(first[0], second[0]),
         min(first[1], second[1]),
         max(first[2], second[2]),
         max(first[3], second[3]),
     ]
-    _draw_box(ax, hull, "#888888", "--")
+    _draw_box(ax, enclosing, "#888888", "--")
     named = (("first", first, "left"), ("second", second, "right"))
     for (name, box, side), color in zip(named, plotting.COLORS):
         ax.add_patch(
@@ -121,10 +122,10 @@ def two_boxes(
         at = box[0] if side == "left" else box[2]
         ax.text(at, box[1], f" {name} ", ha=side, va="top", fontsize=9)
     ax.set(
-        xlim=(hull[0] - 0.5, hull[2] + 0.5),
-        ylim=(hull[3] + 0.5, hull[1] - 0.5),
-        xticks=range(int(hull[0]), int(hull[2]) + 1),
-        yticks=range(int(hull[1]), int(hull[3]) + 1),
+        xlim=(enclosing[0] - 0.5, enclosing[2] + 0.5),
+        ylim=(enclosing[3] + 0.5, enclosing[1] - 0.5),
+        xticks=range(int(enclosing[0]), int(enclosing[2]) + 1),
+        yticks=range(int(enclosing[1]), int(enclosing[3]) + 1),
         aspect="equal",
         title=title,
     )
@@ -132,27 +133,27 @@ def two_boxes(
     return figure
 
 
-def greedy_pairs(cost: Tensor) -> list[tuple[int, int]]:
+def greedy_matching(cost: Tensor) -> list[tuple[int, int]]:
     """Take the cheapest entry, strike its row and column, and so on."""
     rest = cost.clone().float()
-    pairs = []
+    matches = []
     for _ in range(min(cost.shape)):
         row, column = divmod(int(rest.argmin()), cost.shape[1])
-        pairs.append((row, column))
+        matches.append((row, column))
         rest[row], rest[:, column] = torch.inf, torch.inf
-    return sorted(pairs)
+    return sorted(matches)
 
 
 def cost_table(
     cost: Tensor,
     queries: Sequence[str],
     objects: Sequence[str],
-    pairs: Sequence[tuple[int, int]],
+    matches: Sequence[tuple[int, int]],
     *,
     title: str,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw a cost matrix, cheap cells light, the chosen pairs framed."""
+    """Draw a cost matrix, cheap cells light, the chosen matches framed."""
     if ax is None:
         _, ax = plotting.figure(
             1.8 + 0.75 * len(objects), 1.1 + 0.34 * len(queries)
@@ -162,7 +163,7 @@ def cost_table(
         for column, number in enumerate(line):
             words = f"{number:g}" if number == int(number) else f"{number:.2f}"
             ax.text(column, row, words, ha="center", va="center", fontsize=9)
-    for row, column in pairs:
+    for row, column in matches:
         ax.add_patch(
             Rectangle(
                 (column - 0.46, row - 0.44),
@@ -181,8 +182,8 @@ def cost_table(
     return ax.figure
 
 
-def pairing_explorer(cost: Tensor) -> Explorer:
-    """Change the nine costs; see the best pairs and the greedy ones."""
+def matching_explorer(cost: Tensor) -> Explorer:
+    """Change the nine costs; see the best matching and the greedy one."""
     queries = [f"query {name}" for name in "ABC"]
     objects = [f"object {number}" for number in (1, 2, 3)]
     controls = {
@@ -199,29 +200,29 @@ def pairing_explorer(cost: Tensor) -> Explorer:
     def table(values: Mapping[str, int]) -> Tensor:
         return torch.tensor([float(v) for v in values.values()]).view(3, 3)
 
-    def pairs_of(costs: Tensor) -> dict[str, list[tuple[int, int]]]:
-        rows, columns = cheapest_pairs(costs)
+    def matchings(costs: Tensor) -> dict[str, list[tuple[int, int]]]:
+        rows, columns = hungarian_matching(costs)
         best = list(zip(rows.tolist(), columns.tolist()))
-        return {"cheapest first": greedy_pairs(costs), "Hungarian": best}
+        return {"cheapest first": greedy_matching(costs), "Hungarian": best}
 
-    def total(costs: Tensor, pairs: Sequence[tuple[int, int]]) -> int:
-        return int(sum(costs[pair] for pair in pairs))
+    def total(costs: Tensor, matches: Sequence[tuple[int, int]]) -> int:
+        return int(sum(costs[pair] for pair in matches))
 
     def draw(**values: int) -> Figure:
         costs = table(values)
         figure, axes = plotting.figure(6.4, 2.3, cols=2)
-        for ax, (name, pairs) in zip(axes, pairs_of(costs).items()):
-            title = f"{name}: {total(costs, pairs)}"
-            cost_table(costs, queries, objects, pairs, title=title, ax=ax)
+        for ax, (name, matches) in zip(axes, matchings(costs).items()):
+            title = f"{name}: {total(costs, matches)}"
+            cost_table(costs, queries, objects, matches, title=title, ax=ax)
         return figure
 
     def alt(**values: int) -> str:
         costs = table(values)
         words = [
-            f"{name} pairs "
-            + ", ".join(f"{'ABC'[r]} with {c + 1}" for r, c in pairs)
-            + f" for {total(costs, pairs)}"
-            for name, pairs in pairs_of(costs).items()
+            f"{name} matches "
+            + ", ".join(f"{'ABC'[r]} with {c + 1}" for r, c in matches)
+            + f" for {total(costs, matches)}"
+            for name, matches in matchings(costs).items()
         ]
         return f"Costs {costs.int().tolist()}: {'; '.join(words)}."
 
@@ -262,7 +263,7 @@ def interval_table(
     return figure
 
 
-def bar_pairs(
+def grouped_bars(
     groups: Sequence[str],
     series: Mapping[str, Sequence[float]],
     *,
@@ -273,12 +274,12 @@ def bar_pairs(
     figure, ax = plotting.figure(6.8, 2.9)
     width = 0.8 / len(series)
     for number, (name, values) in enumerate(series.items()):
-        places = [
+        positions = [
             g + (number - (len(series) - 1) / 2) * width
             for g in range(len(groups))
         ]
         ax.bar(
-            places,
+            positions,
             values,
             width * 0.92,
             label=name,
@@ -286,10 +287,8 @@ def bar_pairs(
             hatch=("", "//", "..")[number % 3],
             alpha=0.85,
         )
-        for place, value in zip(places, values):
-            ax.text(
-                place, value + 0.01, f"{value:.2f}", ha="center", fontsize=8
-            )
+        for x, value in zip(positions, values):
+            ax.text(x, value + 0.01, f"{value:.2f}", ha="center", fontsize=8)
     ax.set_xticks(range(len(groups)), groups)
     ax.set(ylabel=ylabel, title=title)
     if len(series) > 1:
@@ -299,35 +298,42 @@ def bar_pairs(
 
 def attention_grid(
     pictures: Sequence[Tensor],
-    objects: Sequence[Objects],
+    predictions: Sequence[Instances],
     weights: Sequence[Tensor],
     classes: Sequence[str],
     *,
-    most: int = 4,
+    max_predictions: int = 4,
     width: float = 7.2,
 ) -> Figure:
-    """Draw each scene with its answers; beside it what each query attends to.
+    """Draw each scene with its predictions, and what each query attends to.
 
     Args:
         pictures: the scenes.
-        objects: the answers in each, with ``queries``.
+        predictions: those of each scene, with ``queries``.
         weights: for each scene ``(queries, tokens)``, one set per query.
         classes: names.
-        most: how many answers to show per scene.
+        max_predictions: how many to show per scene.
         width: in inches.
     """
     figure, axes = plotting.figure(
         width,
-        width / (most + 1) * len(pictures) * 1.12,
+        width / (max_predictions + 1) * len(pictures) * 1.12,
         len(pictures),
-        most + 1,
+        max_predictions + 1,
     )
     rows = [axes] if len(pictures) == 1 else axes
-    for row, picture, found, heats in zip(rows, pictures, objects, weights):
+    for row, picture, predicted, heats in zip(
+        rows, pictures, predictions, weights
+    ):
         for ax in row:
             ax.set_axis_off()
-        draw_objects(row[0], picture, found, classes)
-        shown = zip(row[1:], found.queries.tolist(), found.boxes, found.labels)
+        draw_instances(row[0], picture, predicted, classes)
+        shown = zip(
+            row[1:],
+            predicted.queries.tolist(),
+            predicted.boxes,
+            predicted.labels,
+        )
         for ax, query, box, label in shown:
             side = round(heats.shape[-1] ** 0.5)
             over_image(ax, picture.float(), heats[query].view(side, side))
@@ -336,27 +342,30 @@ def attention_grid(
     return figure
 
 
-def query_places(
-    found: Sequence[Objects], queries: int, side: int, title: str
+def query_positions(
+    predictions: Sequence[Instances], queries: int, side: int, title: str
 ) -> Figure:
-    """Scatter the centres of every query's answers, a small map each."""
+    """Scatter the centres of every query's boxes, a small map each."""
     across = min(queries, 4)
     down = -(-queries // across)
     figure, axes = plotting.figure(6.8, 1.75 * down + 0.35, down, across)
-    centres = torch.cat([(o.boxes[:, :2] + o.boxes[:, 2:]) / 2 for o in found])
-    number = torch.cat([o.queries for o in found])
-    size = torch.cat([o.boxes[:, 2:] - o.boxes[:, :2] for o in found]).prod(-1)
+    centres = torch.cat(
+        [(p.boxes[:, :2] + p.boxes[:, 2:]) / 2 for p in predictions]
+    )
+    queries_of = torch.cat([p.queries for p in predictions])
+    sizes = torch.cat([p.boxes[:, 2:] - p.boxes[:, :2] for p in predictions])
+    areas = sizes.prod(-1)
     for query, ax in enumerate(axes.flat):
-        mine = number == query
+        own = queries_of == query
         ax.scatter(
-            *centres[mine].T.tolist(),
+            *centres[own].T.tolist(),
             s=2,
             alpha=0.5,
             color=plotting.COLORS[query % len(plotting.COLORS)],
         )
-        mean = size[mine].mean().sqrt() if bool(mine.any()) else 0
+        mean = areas[own].mean().sqrt() if bool(own.any()) else 0
         ax.set_title(
-            f"query {query}: {int(mine.sum())} boxes, {mean:.0f} px",
+            f"query {query}: {int(own.sum())} boxes, {mean:.0f} px",
             fontsize=7,
             loc="center",
         )
@@ -377,26 +386,28 @@ def detection_explorer(
 ) -> Explorer:
     """Choose a scene, a query and a threshold; see boxes, mask, attention."""
 
-    def answers(scene: int) -> tuple[Objects, Tensor]:
-        found = detect(model, images[scene, None], 0.0)[0]
-        with torch.no_grad():
-            weights = model(images[scene, None], need_weights=True).weights
-        return found, weights[-1, 0].mean(0).cpu()  # (queries, tokens)
+    def predict(scene: int) -> tuple[Instances, Tensor]:
+        image = images[scene, None]
+        with torch.no_grad(), evaluating(model):
+            weights = model(image, need_weights=True).weights
+        # (queries, tokens)
+        return detect(model, image, 0.0)[0], weights[-1, 0].mean(0).cpu()
 
     def split(scene: int, query: int, threshold: float):
-        found, heat = answers(scene)
-        sure = found.scores >= threshold
-        shown = Objects(*(part[sure] for part in found))
-        one = Objects(*(part[found.queries == query] for part in found))
+        predicted, heat = predict(scene)
+        sure = predicted.scores >= threshold
+        shown = Instances(*(part[sure] for part in predicted))
+        own = predicted.queries == query
+        one = Instances(*(part[own] for part in predicted))
         return shown, one, heat[query]
 
     def draw(scene: int, query: int, threshold: float) -> Figure:
         shown, one, heat = split(scene, query, threshold)
         picture = images[scene].cpu()
         figure, (left, middle, right) = plotting.figure(7.2, 2.7, cols=3)
-        draw_objects(left, picture, shown, classes)
+        draw_instances(left, picture, shown, classes)
         left.set_title(f"all of {threshold:.2f} or more", fontsize=9)
-        draw_objects(middle, picture, one, classes, masks=True)
+        draw_instances(middle, picture, one, classes, masks=True)
         middle.set_title(f"query {query}: box and mask", fontsize=9)
         side = round(len(heat) ** 0.5)
         over_image(right, picture.float(), heat.view(side, side))
@@ -406,9 +417,9 @@ def detection_explorer(
     def alt(scene: int, query: int, threshold: float) -> str:
         # Not a word that depends on training: the still picture is compared.
         return (
-            f"Test scene {scene}: the answers with a score of {threshold:.2f} "
-            f"or more; the box and the mask of query {query}; and what it "
-            "attends to in the last layer."
+            f"Test scene {scene}: the predictions with a score of "
+            f"{threshold:.2f} or more; the box and the mask of query {query}; "
+            "and what it attends to in the last layer."
         )
 
     slider = ipywidgets.IntSlider

@@ -13,7 +13,7 @@ def area(x):
     return (x[..., 2] - x[..., 0]) * (x[..., 3] - x[..., 1])
 
 
-def hull(a, b):
+def enclosing(a, b):
     low = torch.minimum(a[..., :2], b[..., :2])
     high = torch.maximum(a[..., 2:], b[..., 2:])
     return (high - low).prod(-1)
@@ -32,7 +32,7 @@ def iou_only(a, b):
 
 
 def right_giou(a, b):
-    return iou_only(a, b) - 1 + union(a, b) / hull(a, b)
+    return iou_only(a, b) - 1 + union(a, b) / enclosing(a, b)
 
 
 def by_coordinates(a, b):
@@ -51,13 +51,13 @@ def by_coordinates(a, b):
 def not_clamped(a, b):
     both = sides(a, b).prod(-1)
     either = area(a) + area(b) - both
-    return both / either - (hull(a, b) - either) / hull(a, b)
+    return both / either - (enclosing(a, b) - either) / enclosing(a, b)
 
 
 def area_clamped(a, b):
     both = sides(a, b).prod(-1).clamp(min=0)
     either = area(a) + area(b) - both
-    return both / either - (hull(a, b) - either) / hull(a, b)
+    return both / either - (enclosing(a, b) - either) / enclosing(a, b)
 
 
 def not_clamped_iou(a, b):
@@ -67,27 +67,29 @@ def not_clamped_iou(a, b):
 
 def counted_twice(a, b):
     either = area(a) + area(b)
-    return common(a, b) / either - (hull(a, b) - either) / hull(a, b)
+    return common(a, b) / either - (enclosing(a, b) - either) / enclosing(a, b)
 
 
 def added(a, b):
-    return iou_only(a, b) + (hull(a, b) - union(a, b)) / hull(a, b)
+    return iou_only(a, b) + (enclosing(a, b) - union(a, b)) / enclosing(a, b)
 
 
 def over_union(a, b):
-    return iou_only(a, b) - (hull(a, b) - union(a, b)) / union(a, b)
+    return iou_only(a, b) - (enclosing(a, b) - union(a, b)) / union(a, b)
 
 
 def not_divided(a, b):
-    return iou_only(a, b) - (hull(a, b) - union(a, b))
+    return iou_only(a, b) - (enclosing(a, b) - union(a, b))
 
 
 def more_than_common(a, b):
-    return iou_only(a, b) - (hull(a, b) - common(a, b)) / hull(a, b)
+    return iou_only(a, b) - (enclosing(a, b) - common(a, b)) / enclosing(a, b)
 
 
 def over_first(a, b):
-    return common(a, b) / area(a) - (hull(a, b) - area(a)) / hull(a, b)
+    return common(a, b) / area(a) - (enclosing(a, b) - area(a)) / enclosing(
+        a, b
+    )
 
 
 def corner_and_size(a, b):
@@ -101,101 +103,103 @@ def iou_of(boxes, i, j):
     return float(iou_only(boxes[i], boxes[j]))
 
 
-def nms(boxes, scores, level):
+def nms(boxes, scores, iou_threshold):
     kept = []
     for i in scores.argsort(descending=True).tolist():
-        if all(iou_of(boxes, i, j) <= level for j in kept):
+        if all(iou_of(boxes, i, j) <= iou_threshold for j in kept):
             kept.append(i)
     return torch.tensor(kept, dtype=torch.long)
 
 
-def shrinking_nms(boxes, scores, level):
+def shrinking_nms(boxes, scores, iou_threshold):
     """The other usual way: strike out what overlaps, take the next."""
     rest = scores.argsort(descending=True)
     kept = []
     while len(rest):
         kept.append(rest[0])
         others = boxes[rest[1:]]
-        fine = iou_only(boxes[rest[0]].expand_as(others), others) <= level
+        fine = (
+            iou_only(boxes[rest[0]].expand_as(others), others) <= iou_threshold
+        )
         rest = rest[1:][fine]
     return torch.stack(kept) if kept else rest
 
 
-def flag_nms(boxes, scores, level):
+def flag_nms(boxes, scores, iou_threshold):
     alive = torch.ones(len(boxes), dtype=torch.bool)
     order = scores.sort(descending=True).indices
     for position, i in enumerate(order):
         if alive[i]:
             for j in order[position + 1 :]:
-                if iou_of(boxes, i, j) > level:
+                if iou_of(boxes, i, j) > iou_threshold:
                     alive[j] = False
     return order[alive[order]]
 
 
-def as_they_come(boxes, scores, level):
+def as_they_come(boxes, scores, iou_threshold):
     kept = []
     for i in range(len(boxes)):
-        if all(iou_of(boxes, i, j) <= level for j in kept):
+        if all(iou_of(boxes, i, j) <= iou_threshold for j in kept):
             kept.append(i)
     return torch.tensor(kept, dtype=torch.long)
 
 
-def worst_first(boxes, scores, level):
-    return nms(boxes, -scores, level)
+def worst_first(boxes, scores, iou_threshold):
+    return nms(boxes, -scores, iou_threshold)
 
 
-def dropped_count_too(boxes, scores, level):
+def dropped_count_too(boxes, scores, iou_threshold):
     order = scores.argsort(descending=True).tolist()
     return torch.tensor(
         [
             i
             for place, i in enumerate(order)
-            if all(iou_of(boxes, i, j) <= level for j in order[:place])
+            if all(iou_of(boxes, i, j) <= iou_threshold for j in order[:place])
         ],
         dtype=torch.long,
     )
 
 
-def last_only(boxes, scores, level):
+def last_only(boxes, scores, iou_threshold):
     kept = []
     for i in scores.argsort(descending=True).tolist():
-        if not kept or iou_of(boxes, i, kept[-1]) <= level:
+        if not kept or iou_of(boxes, i, kept[-1]) <= iou_threshold:
             kept.append(i)
     return torch.tensor(kept, dtype=torch.long)
 
 
-def equal_dropped(boxes, scores, level):
+def equal_dropped(boxes, scores, iou_threshold):
     kept = []
     for i in scores.argsort(descending=True).tolist():
-        if all(iou_of(boxes, i, j) < level for j in kept):
+        if all(iou_of(boxes, i, j) < iou_threshold for j in kept):
             kept.append(i)
     return torch.tensor(kept, dtype=torch.long)
 
 
-def any_kept(boxes, scores, level):
+def any_kept(boxes, scores, iou_threshold):
     kept = []
     for i in scores.argsort(descending=True).tolist():
-        if not kept or any(iou_of(boxes, i, j) <= level for j in kept):
+        if not kept or any(iou_of(boxes, i, j) <= iou_threshold for j in kept):
             kept.append(i)
     return torch.tensor(kept, dtype=torch.long)
 
 
-def keeps_overlapping(boxes, scores, level):
+def keeps_overlapping(boxes, scores, iou_threshold):
     kept = []
     for i in scores.argsort(descending=True).tolist():
-        if all(iou_of(boxes, i, j) > level for j in kept):
+        if all(iou_of(boxes, i, j) > iou_threshold for j in kept):
             kept.append(i)
     return torch.tensor(kept, dtype=torch.long)
 
 
-def dropped_ones(boxes, scores, level):
-    kept = nms(boxes, scores, level).tolist()
+def dropped_ones(boxes, scores, iou_threshold):
+    kept = nms(boxes, scores, iou_threshold).tolist()
     order = scores.argsort(descending=True).tolist()
     return torch.tensor([i for i in order if i not in kept], dtype=torch.long)
 
 
-def truth_values(boxes, scores, level):
-    kept = nms(boxes, scores, level).tolist()
+def truth_values(boxes, scores, iou_threshold):
+    kept = nms(boxes, scores, iou_threshold).tolist()
     return torch.tensor([i in kept for i in range(len(boxes))])
 
 
@@ -219,7 +223,7 @@ WRONG = {
         (not_clamped_iou, "without a clamp"),
         (counted_twice, "counted twice"),
         (added, "penalty"),
-        (over_union, "divide by the hull"),
+        (over_union, "divided by the union"),
         (not_divided, "is an area"),
         (more_than_common, "*union*"),
         (over_first, "one box's area"),
@@ -231,12 +235,12 @@ WRONG = {
         (lambda a, b: a[..., 7], "IndexError"),
         (lambda a, b: right_giou(a, b).tolist(), "torch tensor"),
     ],
-    "suppress": [
+    "nms": [
         (as_they_come, "as they come"),
         (worst_first, "least sure"),
         (dropped_count_too, "dropped ones too"),
         (last_only, "last kept one alone"),
-        (equal_dropped, "*above* the level"),
+        (equal_dropped, "*above* the threshold"),
         (any_kept, "all, not any"),
         (keeps_overlapping, "keeps what overlaps"),
         (lambda b, s, t: nms(b, s, t).sort().values, "do not sort"),
@@ -249,5 +253,5 @@ WRONG = {
 RIGHT = {
     "cheapest": [7, 7.0, torch.tensor(7)],
     "giou": [right_giou, by_coordinates],
-    "suppress": [nms, shrinking_nms, flag_nms],
+    "nms": [nms, shrinking_nms, flag_nms],
 }
