@@ -18,7 +18,7 @@ from attn_course.checks.engine import Verdict
 SEEDS = (101, 202)
 
 
-def demand(lesson: str, exercise: str, answer: object) -> None:
+def assert_right(lesson: str, exercise: str, answer: object) -> None:
     """Raise unless an answer is right on inputs that no learner has seen.
 
     Args:
@@ -39,11 +39,13 @@ def demand(lesson: str, exercise: str, answer: object) -> None:
             f"ATTN_GRADE_SEED: expected a whole number from 0 up, got {own!r}"
         )
     for seed in SEEDS:
-        verdict = judge(lesson, exercise, answer, seed=seed + int(own))
+        verdict = verdict_for(lesson, exercise, answer, seed=seed + int(own))
         assert verdict.right, f"hidden inputs: {verdict}"
 
 
-def judge(lesson: str, exercise: str, answer: object, *, seed: int) -> Verdict:
+def verdict_for(
+    lesson: str, exercise: str, answer: object, *, seed: int
+) -> Verdict:
     """Give the check's verdict with all its random cases drawn anew.
 
     Raises:

@@ -509,7 +509,7 @@ def _test_source(task: Task) -> str:
             "### BEGIN HIDDEN TESTS",
             "from attn_course import classroom",
             "",
-            f'classroom.demand("{task.lesson}", "{task.check}", '
+            f'classroom.assert_right("{task.lesson}", "{task.check}", '
             f"{task.answer})",
             "### END HIDDEN TESTS",
         ]

@@ -147,7 +147,9 @@ def test_right_answers_are_right_on_hidden_inputs_too(slug):
     for exercise, answers in BANKS[slug].RIGHT.items():
         for answer in answers:
             for seed in (1, 77):
-                verdict = classroom.judge(slug, exercise, answer, seed=seed)
+                verdict = classroom.verdict_for(
+                    slug, exercise, answer, seed=seed
+                )
                 assert verdict.right, (exercise, verdict)
 
 
@@ -157,7 +159,7 @@ def test_wrong_answers_are_wrong_on_hidden_inputs_too(slug, monkeypatch):
     monkeypatch.setattr(engine, "SECONDS", 0.5)
     for exercise, answers in BANKS[slug].WRONG.items():
         for answer, _ in answers:
-            verdict = classroom.judge(slug, exercise, answer, seed=5)
+            verdict = classroom.verdict_for(slug, exercise, answer, seed=5)
             assert not verdict.right, (exercise, answer)
 
 
@@ -182,7 +184,7 @@ PUBLISHED = [
 def test_who_knows_the_published_cases_by_heart_gets_nothing():
     assert checks.dot_product.lookup(known_by_heart).right
     with pytest.raises(AssertionError, match="hidden inputs: wrong"):
-        classroom.demand("dot_product", "lookup", known_by_heart)
+        classroom.assert_right("dot_product", "lookup", known_by_heart)
 
 
 def test_a_teacher_may_move_the_hidden_inputs(monkeypatch):
@@ -192,28 +194,28 @@ def test_a_teacher_may_move_the_hidden_inputs(monkeypatch):
         seen.append(query.detach().clone())
         return torch.softmax(query @ key.T, -1) @ value
 
-    classroom.demand("dot_product", "lookup", spy)
+    classroom.assert_right("dot_product", "lookup", spy)
     monkeypatch.setenv("ATTN_GRADE_SEED", "3")
-    classroom.demand("dot_product", "lookup", spy)
+    classroom.assert_right("dot_product", "lookup", spy)
     half = len(seen) // 2
     assert any(not torch.equal(a, b) for a, b in zip(seen[:half], seen[half:]))
     monkeypatch.setenv("ATTN_GRADE_SEED", "soon")
     with pytest.raises(ValueError, match="ATTN_GRADE_SEED.*'soon'"):
-        classroom.demand("dot_product", "lookup", spy)
+        classroom.assert_right("dot_product", "lookup", spy)
 
 
 def test_unknown_exercise_is_named():
     with pytest.raises(ValueError, match="lesson: expected one of .*'dot'"):
-        classroom.judge("dot", "lookup", None, seed=0)
+        classroom.verdict_for("dot", "lookup", None, seed=0)
     with pytest.raises(ValueError, match="no check 'look'"):
-        classroom.judge("dot_product", "look", None, seed=0)
+        classroom.verdict_for("dot_product", "look", None, seed=0)
     with pytest.raises(ValueError, match="no check '_oracle_lookup'"):
-        classroom.judge("dot_product", "_oracle_lookup", None, seed=0)
+        classroom.verdict_for("dot_product", "_oracle_lookup", None, seed=0)
 
 
 def test_the_dice_are_put_back():
     before = torch.Generator
-    classroom.judge("dot_product", "aim", [0.0, 0.0], seed=9)
+    classroom.verdict_for("dot_product", "aim", [0.0, 0.0], seed=9)
     assert torch.Generator is before
 
 

@@ -1,10 +1,11 @@
-"""Lesson 15's module, data and views: catalogue, split, rivals, ranking."""
+"""Lesson 15's module, data and views: catalogue, split, baselines, ranking."""
 
 import io
 import math
 import sys
 import tarfile
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +14,10 @@ from torch.nn import functional as F
 
 from attn_course import data, training
 from attn_course import recommendation as lesson
+from attn_course.common.statistics import mean_interval
 from attn_course.data import ratings
+from attn_course.recommendation.catalogue import _draw_item
+from attn_course.scaled_dot_product import causal_mask
 from attn_course.widgets import recommendation as views
 
 SHOP = lesson.Catalogue()
@@ -33,8 +37,8 @@ def drawn():
 
 
 def small_model(items=9, **options):
-    options = {"dim": 8, "heads": 2, "layers": 2, "most": 6, **options}
-    model = lesson.SelfAttentive(items, **options).double().eval()
+    options = {"dim": 8, "heads": 2, "layers": 2, "max_length": 6, **options}
+    model = lesson.SASRec(items, **options).double().eval()
     for parameter in model.parameters():
         if parameter.dim() == 1:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -140,7 +144,7 @@ def test_a_missing_or_damaged_archive_is_named(tmp_path):
 # --- the catalogue -----------------------------------------------------------
 
 
-def chance_by_hand(shop, history, item):
+def prob_by_hand(shop, history, item):
     """The rule of the class, read from names instead of numbers."""
 
     def fits(item):
@@ -170,34 +174,34 @@ def chance_by_hand(shop, history, item):
     st.lists(st.integers(1, 120), max_size=6, unique=True),
     st.sampled_from([(3, 0.1, 0.8), (1, 0.0, 1.0), (2, 1.0, 0.0)]),
 )
-def test_chances_follow_the_rule(history, settings_):
+def test_probs_follow_the_rule(history, settings_):
     turns, surprise, keep = settings_
     shop = lesson.Catalogue(turns=turns, surprise=surprise, keep_mood=keep)
-    found = shop.chances(lesson.pad([history, [7, 9]]))[0]
+    found = shop.probs(lesson.pad_histories([history, [7, 9]]))[0]
     assert found.sum().item() == pytest.approx(1)
     assert not found[history].any() and found[0] == 0
     for item in (1, 5, 90, 120, *history):
         assert found[item].item() == pytest.approx(
-            chance_by_hand(shop, history, item)
+            prob_by_hand(shop, history, item)
         )
 
 
-def test_chances_when_the_rules_films_are_used_up():
+def test_probs_when_the_rules_films_are_used_up():
     strict = lesson.Catalogue(turns=1, surprise=0.0, keep_mood=1.0)
-    found = strict.chances(torch.tensor([[1, 2, 3]]))[0]
+    found = strict.probs(torch.tensor([[1, 2, 3]]))[0]
     assert found.sum().item() == pytest.approx(1) and not found[:4].any()
-    assert not strict.chances(torch.arange(1, 121)[None]).any()
-    rows = strict.draw(20, least=120, most=120)
+    assert not strict.probs(torch.arange(1, 121)[None]).any()
+    rows = strict.draw(20, min_length=120, max_length=120)
     assert all(sorted(row) == list(range(1, 121)) for row in rows)
 
 
-def test_draws_are_as_frequent_as_their_chances():
+def test_draws_are_as_frequent_as_their_probabilities():
     one = torch.tensor([[17, 40, 100]])
-    chances = SHOP.chances(one)[0]
+    chances = SHOP.probs(one)[0]
     best = chances.argsort(descending=True)[:10]
-    many = SHOP.chances(one.expand(20_000, 3))
+    many = SHOP.probs(one.expand(20_000, 3))
     generator = torch.Generator().manual_seed(0)
-    drawn = lesson._pick(many, generator)
+    drawn = _draw_item(many, generator)
     assert not torch.isin(drawn, torch.tensor([0, 17, 40, 100])).any()
     shares = torch.bincount(drawn, minlength=121) / 20_000
     torch.testing.assert_close(
@@ -211,7 +215,7 @@ def test_drawn_histories(drawn):
     lengths = [len(row) for row in drawn]
     assert min(lengths) == 12 and max(lengths) == 30
     follows = [
-        SHOP.kind[a] == SHOP.kind[b]
+        SHOP.genre[a] == SHOP.genre[b]
         for row in drawn
         for a, b in zip(row, row[3:])
     ]
@@ -220,12 +224,12 @@ def test_drawn_histories(drawn):
 
 def test_nothing_beats_the_oracle(drawn):
     split = lesson.leave_last_out(drawn)
-    histories, targets = split.asked("test")
+    histories, targets = split.examples("test")
     oracle = lesson.Oracle(SHOP)
-    top = lesson.judge(oracle, histories, targets).hits.mean()
+    top = lesson.evaluate(oracle, histories, targets).hits.mean()
     for lag in (1, 2, 3):
         rival = lesson.Markov(split.train, SHOP.items, lag=lag)
-        assert lesson.judge(rival, histories, targets).hits.mean() < top
+        assert lesson.evaluate(rival, histories, targets).hits.mean() < top
     best = oracle.scores(histories)
     expected = best.sort(descending=True).values[:, :10].sum(dim=1).mean()
     assert top.item() == pytest.approx(expected.item(), abs=0.07)
@@ -242,29 +246,29 @@ def test_split_hides_the_last_two_and_nothing_else(histories):
         assert train + hidden == row
         assert len(row) >= 3 or valid == test == 0
     long = [row for row in histories if len(row) >= 3]
-    assert split.asked("test") == (
+    assert split.examples("test") == (
         [r[:-1] for r in long],
         [r[-1] for r in long],
     )
-    assert split.asked("valid") == (
+    assert split.examples("valid") == (
         [r[:-2] for r in long],
         [r[-2] for r in long],
     )
 
 
 def test_nothing_of_the_test_reaches_what_is_learned(drawn):
-    """Other hidden items: the same rivals, the same trained model."""
+    """Other hidden items: the same baselines, the same trained model."""
     other = [row[:-1] + [row[-1] % 120 + 1] for row in drawn]
     seen = []
     for histories in (drawn, other):
         split = lesson.leave_last_out(histories)
         markov = lesson.Markov(split.train, 120)
-        factors = lesson.Factors(split.train, 120, rank=4)
+        factors = lesson.PureSVD(split.train, 120, rank=4)
         torch.manual_seed(0)
-        model = lesson.SelfAttentive(120, dim=8)
+        model = lesson.SASRec(120, dim=8)
         batches = lesson.history_batches(split.train, size=16)
         training.fit(model, lesson.next_item_loss, batches, steps=3, threads=1)
-        asked, _ = split.asked("test")
+        asked, _ = split.examples("test")
         seen.append(
             [
                 lesson.Popularity(split.train, 120).counts,
@@ -294,19 +298,31 @@ def test_someone_with_one_rating_is_learned_from_but_not_asked(table):
     assert sum(len(row) == 1 for row in real) == 5
     assert len(split.train) == 2972
     short = sum(len(row) < 3 for row in real)
-    assert len(split.asked("test")[1]) == 2972 - short
+    assert len(split.examples("test")[1]) == 2972 - short
+
+
+def test_items_may_be_numpys_integers():
+    rows = [list(np.array([3, 1, 2])), [np.int32(4), np.int64(5), 6]]
+    plain = [[3, 1, 2], [4, 5, 6]]
+    split = lesson.leave_last_out(rows)
+    assert split == lesson.leave_last_out(plain)
+    assert all(type(i) is int for i in (*split.train[0], *split.test))
+    assert lesson.pad_histories(rows).tolist() == plain
+    model = small_model()
+    assert lesson.recommend(model, rows[0]).read == [3, 1, 2]
+    assert lesson.change(rows[0], 0, None) == [1, 2]
 
 
 @given(HISTORIES, st.integers(1, 9))
 def test_pad_keeps_the_last_items(histories, most):
-    tokens = lesson.pad(histories, most, items=9)
+    tokens = lesson.pad_histories(histories, most, items=9)
     for row, history in zip(tokens.tolist(), histories):
         kept = history[-most:]
         assert row == kept + [0] * (len(row) - len(kept))
     assert tokens.shape[1] <= most
 
 
-# --- rivals ------------------------------------------------------------------
+# --- baselines ------------------------------------------------------------------
 
 
 @given(HISTORIES, st.integers(1, 3))
@@ -343,13 +359,13 @@ def test_factors_equal_numpys_svd():
         row[items] = 1
     v = torch.linalg.svd(rows, full_matrices=False).Vh[:2].T
     expected = (rows @ v @ v.T)[:, 1:]
-    found = lesson.Factors(train, 6, rank=2).scores(train)
+    found = lesson.PureSVD(train, 6, rank=2).scores(train)
     torch.testing.assert_close(found[:, 1:], expected)
     assert (found[:, 0] == -math.inf).all()
 
 
 def test_factors_see_no_order_and_no_repeats():
-    model = lesson.Factors([[1, 2, 3], [2, 3], [4, 1], [5, 2]], 5, rank=2)
+    model = lesson.PureSVD([[1, 2, 3], [2, 3], [4, 1], [5, 2]], 5, rank=2)
     one, two, none = model.scores([[3, 1], [1, 3, 1], []])
     assert torch.equal(one, two) and not none[1:].any()
 
@@ -385,7 +401,7 @@ def test_no_state_sees_a_later_item(length, place):
     place = min(place, length - 1)
     tokens = torch.randint(1, 10, (1, length))
     x = model.embedding(tokens).detach().requires_grad_()
-    mask = lesson.causal_mask(length)
+    mask = causal_mask(length)
     states, _ = model.encoder(model.positions(x), mask)
     (slope,) = torch.autograd.grad(states[0, place].square().sum(), x)
     assert not slope[0, place + 1 :].any()
@@ -431,7 +447,7 @@ def test_an_empty_history_gives_no_opinion():
     popular = lesson.Popularity([[3, 4], [4], [4, 5, 3]], 9)
     advice = lesson.recommend(model, [], 2, fallback=popular)
     assert advice.items == [4, 3] and advice.weights.shape == (2, 2, 0)
-    assert advice.chances == pytest.approx([1 / 2, 1 / 3])
+    assert advice.probs == pytest.approx([1 / 2, 1 / 3])
     one = lesson.recommend(model, [3], 2)
     assert len(one.items) == 2 and one.weights.tolist() == [[[1], [1]]] * 2
 
@@ -444,7 +460,7 @@ def test_loss_equals_a_loop():
         for t in range(len(row) - 1):
             logits = model(torch.tensor([row[: t + 1]]))[0, -1, 1:]
             losses.append(-logits.log_softmax(dim=0)[row[t + 1] - 1])
-    found = lesson.next_item_loss(model, lesson.pad(histories))
+    found = lesson.next_item_loss(model, lesson.pad_histories(histories))
     torch.testing.assert_close(found, torch.stack(losses).mean())
     found.backward()
     for name, parameter in model.named_parameters():
@@ -452,8 +468,43 @@ def test_loss_equals_a_loop():
     assert not model.embedding.weight.grad[0].any()
 
 
+def test_embeddings_are_dropped_in_training_only():
+    """Each number of an item's vector, its position added, is 0 or doubled."""
+    model = small_model(dim=64, dropout=0.5)
+    read = []
+    model.encoder.register_forward_pre_hook(
+        lambda _, args: read.append(args[0])
+    )
+    tokens = torch.tensor([[1, 2, 3, 4, 5, 6]] * 20)
+    model.states(tokens)
+    model.train().states(tokens)
+    plain, dropped = read
+    zeros = dropped == 0
+    assert zeros.double().mean().item() == pytest.approx(0.5, abs=0.03)
+    torch.testing.assert_close(dropped, plain.mul(2).masked_fill(zeros, 0))
+
+
+def test_the_encoder_drops_too():
+    model = small_model(dropout=0.5).train()
+    parts = [m for m in model.encoder.modules() if hasattr(m, "p")]
+    assert parts and all(part.p == 0.5 for part in parts)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_asking_leaves_the_mode_as_it_was(training, monkeypatch):
+    model = small_model(dropout=0.5).train(training)
+    torch.testing.assert_close(model.scores([[1, 2]]), model.scores([[1, 2]]))
+    torch.testing.assert_close(model.weights([1, 2]), model.weights([1, 2]))
+    assert model.training is training
+    monkeypatch.setattr(model, "states", None)
+    for ask in (lambda: model.scores([[1]]), lambda: model.weights([1])):
+        with pytest.raises(TypeError):
+            ask()
+        assert model.training is training
+
+
 def test_models_run_on_every_device(device):
-    model = lesson.SelfAttentive(9, dim=8).to(device)
+    model = lesson.SASRec(9, dim=8).to(device)
     batches = lesson.history_batches([[1, 2, 3], [4, 5]], device=device)
     lesson.next_item_loss(model, batches(0)).backward()
     assert model.scores([[1, 2]]).device.type == "cpu"
@@ -469,10 +520,15 @@ def test_models_save_and_load(tmp_path):
 def test_batches_show_every_history_once_an_epoch():
     histories = [[i, i + 1, i + 2] for i in range(1, 13)] + [[7], []]
     batches = lesson.history_batches(histories, size=4, seed=1)
+    orders = []
     for epoch in range(2):
         steps = range(3 * epoch, 3 * epoch + 3)
         seen = [tuple(row) for s in steps for row in batches(s).tolist()]
-        assert sorted(seen) == sorted(map(tuple, histories[:12]))
+        assert sorted(seen) == sorted(map(tuple, histories[:12])) != seen
+        orders.append(seen)
+    assert orders[0] != orders[1]  # each epoch has its own order
+    other = lesson.history_batches(histories, size=4, seed=2)
+    assert batches(0).tolist() != other(0).tolist()
     assert torch.equal(
         batches(4), lesson.history_batches(histories, size=4, seed=1)(4)
     )
@@ -483,7 +539,7 @@ def test_batches_show_every_history_once_an_epoch():
 
 def test_long_histories_are_cut_to_stretches_of_all_their_parts():
     row = list(range(1, 21))
-    batches = lesson.history_batches([row], most=5, size=1)
+    batches = lesson.history_batches([row], max_length=5, size=1)
     seen = {tuple(batches(step)[0].tolist()) for step in range(200)}
     assert seen == {tuple(row[i : i + 6]) for i in range(15)}
 
@@ -496,38 +552,48 @@ def test_long_histories_are_cut_to_stretches_of_all_their_parts():
         (lambda: lesson.Catalogue(keep_mood=-1.0), "keep_mood: .*-1"),
         (lambda: SHOP.name(121), "item: expected 1 to 120, got 121"),
         (lambda: SHOP.name(0), "item: .*got 0"),
-        (lambda: lesson.leave_last_out([[1, 0]]), r"histories: .*\[1, 0\]"),
+        (lambda: lesson.leave_last_out([[1, 0]]), "histories: .*got 0"),
+        (lambda: lesson.leave_last_out([[1.5, 2]]), "histories: .*from 1 up"),
+        (lambda: lesson.pad_histories([[1.5]], items=9), r"1 to 9, got \[1.5"),
         (lambda: lesson.leave_last_out([["a"]]), "histories: .*'a'"),
-        (lambda: lesson.pad([[1, 10]], items=9), "1 to 9, got 10: an unknown"),
-        (lambda: lesson.pad([[-2]]), "got -2: an unknown"),
-        (lambda: lesson.pad([[0, 3]]), "got 0: an unknown"),
-        (lambda: lesson.pad([[1]], most=0), "most: .*got 0"),
-        (lambda: lesson.leave_last_out([]).asked("train"), "part: .*'train'"),
+        (
+            lambda: lesson.pad_histories([[1, 10]], items=9),
+            "1 to 9, got 10: an unknown",
+        ),
+        (lambda: lesson.pad_histories([[-2]]), "got -2: an unknown"),
+        (lambda: lesson.pad_histories([[0, 3]]), "got 0: an unknown"),
+        (
+            lambda: lesson.pad_histories([[1]], max_length=0),
+            "max_length: .*got 0",
+        ),
+        (
+            lambda: lesson.leave_last_out([]).examples("train"),
+            "part: .*'train'",
+        ),
         (lambda: lesson.Markov([], 3, lag=0), "lag: .*got 0"),
-        (lambda: lesson.Factors([[1], [2]], 5, rank=2), "rank: .*1, .*got 2"),
-        (lambda: lesson.SelfAttentive(0), "items: .*got 0"),
+        (lambda: lesson.PureSVD([[1], [2]], 5, rank=2), "rank: .*1, .*got 2"),
+        (lambda: lesson.SASRec(0), "items: .*got 0"),
         (lambda: small_model(heads=3), "heads: .*8.*3"),
         (lambda: small_model().scores([[1, 10]]), "got 10: an unknown item"),
-        (lambda: small_model()(torch.tensor([[10]])), "tokens: .*to 9.*10"),
         (
             lambda: small_model()(torch.ones(1, 7).long()),
-            "tokens: expected at most 6 places, got 7",
+            "tokens: expected at most 6 positions, got 7",
         ),
         (lambda: lesson.history_batches([[1], []]), "histories: .*got none"),
         (
-            lambda: lesson.places(torch.ones(2, 4), [1]),
+            lambda: lesson.ranks(torch.ones(2, 4), [1]),
             "targets: expected one per row, 2, got 1",
         ),
-        (lambda: lesson.places(torch.ones(1, 4), [4]), r"1 to 3, got \[4\]"),
-        (lambda: lesson.places(torch.ones(1, 4), [0]), r"1 to 3, got \[0\]"),
+        (lambda: lesson.ranks(torch.ones(1, 4), [4]), r"1 to 3, got \[4\]"),
+        (lambda: lesson.ranks(torch.ones(1, 4), [0]), r"1 to 3, got \[0\]"),
         (
-            lambda: lesson.places(torch.ones(1, 4) * math.nan, [1]),
+            lambda: lesson.ranks(torch.ones(1, 4) * math.nan, [1]),
             "scores: .*NaN",
         ),
-        (lambda: lesson.hits(PLACES, 0), "k: .*got 0"),
-        (lambda: lesson.gains(PLACES, 0), "k: .*got 0"),
+        (lambda: lesson.hit_rate_at_k(RANKS, 0), "k: .*got 0"),
+        (lambda: lesson.ndcg_at_k(RANKS, 0), "k: .*got 0"),
         (
-            lambda: lesson.sample_others([[1, 2]], [3], 9, count=7),
+            lambda: lesson.sample_negatives([[1, 2]], [3], 9, count=7),
             "count: expected at most 6, .*got 7",
         ),
         (
@@ -537,7 +603,10 @@ def test_long_histories_are_cut_to_stretches_of_all_their_parts():
         (lambda: lesson.lag_profile(small_model(), [[1]], 7), "lags: .*6.*7"),
         (lambda: lesson.recommend(small_model(), [1], 0), "k: .*got 0"),
         (lambda: lesson.recommend(small_model(), [77]), "got 77: an unknown"),
-        (lambda: lesson.change([1], 1, None), "place: expected 0 to 0, got 1"),
+        (
+            lambda: lesson.change([1], 1, None),
+            "position: expected 0 to 0, got 1",
+        ),
         (lambda: lesson.change([1, 2], 0, 2), "item: .*2 already"),
         (lambda: lesson.ratings_to_histories([], "time"), "order: .*'time'"),
     ],
@@ -547,7 +616,7 @@ def test_wrong_input_is_named(own_errors, call, said):
         call()
 
 
-PLACES = lesson.Places(torch.zeros(1).double(), torch.ones(1).double())
+RANKS = lesson.Ranks(torch.zeros(1).double(), torch.ones(1).double())
 
 
 # --- ranking -----------------------------------------------------------------
@@ -568,25 +637,27 @@ def test_ranking_is_the_mean_over_all_orders_of_ties(chosen, items, k):
     hit = sum(place <= k for place in stands) / len(same)
     gain = sum(1 / math.log2(1 + p) for p in stands if p <= k) / len(same)
     scores = torch.tensor([[-math.inf, *row]]).double()
-    found = lesson.places(scores, [target], [sorted(seen)])
-    assert lesson.hits(found, k).item() == pytest.approx(hit)
-    assert lesson.gains(found, k).item() == pytest.approx(gain)
+    found = lesson.ranks(scores, [target], [sorted(seen)])
+    assert lesson.hit_rate_at_k(found, k).item() == pytest.approx(hit)
+    assert lesson.ndcg_at_k(found, k).item() == pytest.approx(gain)
 
 
 def test_one_score_for_all_gets_what_chance_gets():
-    found = lesson.places(torch.ones(1, 1001), [5])
-    assert lesson.hits(found, 10).item() == pytest.approx(0.01)
+    found = lesson.ranks(torch.ones(1, 1001), [5])
+    assert lesson.hit_rate_at_k(found, 10).item() == pytest.approx(0.01)
 
 
-def test_places_without_ties_equal_sklearns():
+def test_ranks_without_ties_equal_sklearns():
     from sklearn.metrics import ndcg_score, top_k_accuracy_score
 
     scores = torch.randn(50, 21).double()
     scores[:, 0] = -math.inf
     targets = torch.randint(1, 21, (50,)).tolist()
-    found = lesson.places(scores, targets)
+    found = lesson.ranks(scores, targets)
     truth = F.one_hot(torch.tensor(targets) - 1, 20).numpy()
-    ours = lesson.Result(lesson.hits(found, 5), lesson.gains(found, 5))
+    ours = lesson.Result(
+        lesson.hit_rate_at_k(found, 5), lesson.ndcg_at_k(found, 5)
+    )
     assert ours.ndcg()[0] == pytest.approx(
         ndcg_score(truth, scores[:, 1:].numpy(), k=5)
     )
@@ -604,29 +675,29 @@ def test_places_without_ties_equal_sklearns():
 
 def test_seen_items_never_stand_above():
     scores = torch.tensor([[-math.inf, 5.0, 4.0, 3.0, 2.0]])
-    assert lesson.places(scores, [4]).above.item() == 3
-    assert lesson.places(scores, [4], [[1, 2]]).above.item() == 1
+    assert lesson.ranks(scores, [4]).above.item() == 3
+    assert lesson.ranks(scores, [4], [[1, 2]]).above.item() == 1
     # A target that was seen before is still ranked.
-    assert lesson.places(scores, [4], [[1, 4]]).above.item() == 2
+    assert lesson.ranks(scores, [4], [[1, 4]]).above.item() == 2
 
 
 def test_a_sample_holds_no_seen_item_and_no_target(drawn):
     split = lesson.leave_last_out(drawn[:20])
-    histories, targets = split.asked("test")
-    others = lesson.sample_others(histories, targets, 120, count=80)
+    histories, targets = split.examples("test")
+    others = lesson.sample_negatives(histories, targets, 120, count=80)
     for row, history, target in zip(others.tolist(), histories, targets):
         assert len(set(row)) == 80 and not {*history, target, 0} & set(row)
     scores = torch.rand(20, 121)
-    whole = lesson.places(scores, targets, histories)
-    part = lesson.places(scores, targets, histories, among=others)
+    whole = lesson.ranks(scores, targets, histories)
+    part = lesson.ranks(scores, targets, histories, among=others)
     assert (part.above <= whole.above).all() and part.above.max() <= 80
 
 
 def test_sampled_hit_rate_equals_sampling():
     scores = -torch.arange(1001).double().expand(4000, -1)
-    others = lesson.sample_others([[]] * 4000, [60] * 4000, 1000)
-    found = lesson.places(scores, [60] * 4000, among=others)
-    share = lesson.hits(found).mean().item()
+    others = lesson.sample_negatives([[]] * 4000, [60] * 4000, 1000)
+    found = lesson.ranks(scores, [60] * 4000, among=others)
+    share = lesson.hit_rate_at_k(found).mean().item()
     assert lesson.sampled_hit_rate([60], 1000) == pytest.approx(
         share, abs=0.02
     )
@@ -654,8 +725,8 @@ def test_recommend_leaves_out_what_was_seen():
     model = small_model()
     advice = lesson.recommend(model, [1, 2, 3], 20)
     assert sorted(advice.items) == [4, 5, 6, 7, 8, 9]
-    assert sum(advice.chances) == pytest.approx(1)
-    assert advice.chances == sorted(advice.chances, reverse=True)
+    assert sum(advice.probs) == pytest.approx(1)
+    assert advice.probs == sorted(advice.probs, reverse=True)
     scores = model.scores([[1, 2, 3]])[0]
     assert advice.items[0] == 4 + scores[4:].argmax().item()
 
@@ -664,7 +735,7 @@ def test_recommend_leaves_out_what_was_seen():
 
 
 def explorer(people=None):
-    model = small_model(120, most=6)
+    model = small_model(120, max_length=6)
     popular = lesson.Popularity([[1, 2], [2]], 120)
     return views.HistoryExplorer(
         people or {"Ann": [5, 6, 7, 8], "Ben": [9]},
@@ -685,7 +756,7 @@ def test_explorer_shows_a_still_picture_and_moves():
     assert view.history() == ([5, 6, 7], None)
     assert view.answer.value != before
     assert "After the change" in view.answer.value
-    view.place.value = 0
+    view.position.value = 0
     assert view.history() == ([6, 7, 8], None)
     view.item.value, view.how.value = 100, "replace"
     assert view.history() == ([100, 6, 7, 8], 0)
@@ -729,10 +800,10 @@ def test_explorer_needs_a_person(own_errors):
 
 
 def test_a_name_with_markup_is_text():
-    advice = lesson.Advice([1], torch.ones(1, 1, 1), [2], [0.5], 0)
+    advice = lesson.Recommendation([1], torch.ones(1, 1, 1), [2], [0.5], 0)
     for text in (
         views.history_html(advice, lambda i: "<b>&"),
-        views.advice_html(advice, lambda i: "<b>&"),
+        views.recommendation_html(advice, lambda i: "<b>&"),
     ):
         assert "&lt;b&gt;&amp;" in text and "<b>" not in text
 
@@ -757,11 +828,11 @@ def test_tables_and_figures():
 def fitted(split, items, seed, *, steps, lr, most):
     """Train as the lesson does."""
     torch.manual_seed(seed)
-    model = lesson.SelfAttentive(items, most=most)
+    model = lesson.SASRec(items, max_length=most)
     training.fit(
         model,
         lesson.next_item_loss,
-        lesson.history_batches(split.train, most=most, seed=seed),
+        lesson.history_batches(split.train, max_length=most, seed=seed),
         steps=steps,
         lr=lr,
         warmup=steps // 20,
@@ -780,7 +851,7 @@ def follows(model, histories, back, trait, wanted=4):
             if trait[i] == wanted and i not in row
         )
         new.append(lesson.change(row, len(row) - back, next(fits)))
-    scores = model.scores(new).scatter(1, lesson.pad(new), -math.inf)
+    scores = model.scores(new).scatter(1, lesson.pad_histories(new), -math.inf)
     return (trait[scores.argmax(dim=1)] == wanted).double().mean().item()
 
 
@@ -788,14 +859,14 @@ def follows(model, histories, back, trait, wanted=4):
 @pytest.mark.parametrize("seed", range(5))
 def test_the_shops_verdicts_hold(seed, capsys):
     split = lesson.leave_last_out(SHOP.draw(4000, seed=seed))
-    asked = split.asked("test")
-    oracle = lesson.judge(lesson.Oracle(SHOP), *asked).hits
-    markov = lesson.judge(lesson.Markov(split.train, 120), *asked).hits
-    factors = lesson.judge(lesson.Factors(split.train, 120), *asked).hits
-    model = fitted(split, 120, seed, steps=600, lr=1.2e-2, most=16)
-    found = lesson.judge(model, *asked).hits
+    asked = split.examples("test")
+    oracle = lesson.evaluate(lesson.Oracle(SHOP), *asked).hits
+    markov = lesson.evaluate(lesson.Markov(split.train, 120), *asked).hits
+    factors = lesson.evaluate(lesson.PureSVD(split.train, 120), *asked).hits
+    model = fitted(split, 120, seed, steps=600, lr=1.2e-2, max_length=16)
+    found = lesson.evaluate(model, *asked).hits
     best = max(markov, factors, key=torch.mean)
-    lead = lesson.mean_interval(found - best)[1]
+    lead = mean_interval(found - best)[1]
     share = (found.mean() / oracle.mean()).item()
     profile = lesson.lag_profile(model, asked[0][:400], 8).mean(dim=0)
     with capsys.disabled():
@@ -806,10 +877,10 @@ def test_the_shops_verdicts_hold(seed, capsys):
             f"share of the oracle {share:.3f}; weights "
             + " ".join(f"{w:.2f}" for w in profile.tolist())
         )
-    told = lesson.judge(lesson.Markov(split.train, 120, lag=3), *asked)
-    ours = lesson.judge(model, *asked)
-    more = lesson.mean_interval(ours.gains - told.gains)[1]
-    kind = {b: follows(model, asked[0], b, SHOP.kind) for b in range(1, 5)}
+    told = lesson.evaluate(lesson.Markov(split.train, 120, lag=3), *asked)
+    ours = lesson.evaluate(model, *asked)
+    more = mean_interval(ours.gains - told.gains)[1]
+    kind = {b: follows(model, asked[0], b, SHOP.genre) for b in range(1, 5)}
     mood = {b: follows(model, asked[0], b, SHOP.mood) for b in range(1, 5)}
     others = max(kind[1], kind[2], kind[4], mood[2], mood[3], mood[4])
     with capsys.disabled():
@@ -835,25 +906,29 @@ def test_the_real_ratings_verdicts_hold(seed, capsys, table):
         histories, codes = lesson.ratings_to_histories(table, order, seed)
         split = lesson.leave_last_out(histories)
         rates[order] = {
-            name: lesson.judge(model, *split.asked("test"))
+            name: lesson.evaluate(model, *split.examples("test"))
             for name, model in (
                 ("popularity", lesson.Popularity(split.train, 1128)),
                 ("Markov", lesson.Markov(split.train, 1128)),
-                ("factors", lesson.Factors(split.train, 1128, rank=96)),
+                ("factors", lesson.PureSVD(split.train, 1128, rank=96)),
             )
         }
-    histories, targets = split.asked("test")  # of "semester", the last order
-    how = {"steps": 240, "lr": 1.2e-2, "most": 32}
-    found = lesson.judge(fitted(split, 1128, seed, **how), histories, targets)
+    histories, targets = split.examples(
+        "test"
+    )  # of "semester", the last order
+    how = {"steps": 240, "lr": 1.2e-2, "max_length": 32}
+    found = lesson.evaluate(
+        fitted(split, 1128, seed, **how), histories, targets
+    )
     mixed = split._replace(train=lesson.shuffle_histories(split.train, seed))
-    blind = lesson.judge(
+    blind = lesson.evaluate(
         fitted(mixed, 1128, seed, **how),
         lesson.shuffle_histories(histories, seed),
         targets,
     )
     factors = rates["semester"]["factors"]
-    gap = lesson.mean_interval(found.hits - factors.hits)
-    worth = lesson.mean_interval(found.hits - blind.hits)
+    gap = mean_interval(found.hits - factors.hits)
+    worth = mean_interval(found.hits - blind.hits)
     with capsys.disabled():
         for order, results in rates.items():
             print(f"\n{order}, seed {seed}:", end=" ")

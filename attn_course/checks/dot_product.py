@@ -13,7 +13,7 @@ from attn_course.checks.engine import (
     check,
     check_value,
 )
-from attn_course.checks.inputs import normal
+from attn_course.checks.inputs import HAND, normal
 
 
 def slip(answer):
@@ -179,13 +179,6 @@ def _random(q, k, d, v):
         torch.randn(*size, generator=generator, dtype=torch.float64)
         for size in sizes
     )
-
-
-HAND = (
-    torch.tensor([[1.0, 0.0]]),
-    torch.tensor([[1.0, 1.0], [0.0, 1.0]]),
-    torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
-)
 
 
 def lookup(answer):

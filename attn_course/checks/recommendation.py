@@ -9,7 +9,7 @@ from attn_course.checks.inputs import normal
 
 
 def metrics(answer):
-    """Exercise 1: HR@10 and NDCG@10 of the places 1, 3 and 12."""
+    """Exercise 1: HR@10 and NDCG@10 of the ranks 1, 3 and 12."""
     worth = [1.0, 0.5, 1 / math.log2(13)]
     return check_value(
         answer,
@@ -21,9 +21,9 @@ def metrics(answer):
             ([2.0, 1.5], "those are sums: divide by the three people"),
             (
                 [1.0, sum(worth) / 3],
-                "place 12 is not among the first 10: it counts 0 in both",
+                "rank 12 is not among the first 10: it counts 0 in both",
             ),
-            ([2 / 3, sum(worth) / 3], "place 12 is a miss: its gain is 0 too"),
+            ([2 / 3, sum(worth) / 3], "rank 12 is a miss: its gain is 0 too"),
             (
                 [2 / 3, 0.75],
                 "divide the gains by all three people, the one who missed too",
@@ -31,13 +31,13 @@ def metrics(answer):
             ([1.0, 0.75], "the third person counts too, with 0"),
             (
                 [2 / 3, (1 + 1 / 3) / 3],
-                "that is 1 / place: NDCG divides by log2(1 + place)",
+                "that is 1 / rank: NDCG divides by log2(1 + rank)",
             ),
             (
                 [2 / 3, (1 / math.log2(2) + 1 / math.log2(3)) / 3],
-                "place 3 gives 1 / log2(1 + 3): do not forget the 1 +",
+                "rank 3 gives 1 / log2(1 + 3): do not forget the 1 +",
             ),
-            ([1.0, 0.5], "place 12 is a miss: HR@10 counts it 0"),
+            ([1.0, 0.5], "rank 12 is a miss: HR@10 counts it 0"),
             ([200 / 3, 50.0], "give shares from 0 to 1, not per cent"),
             (
                 [2 / 3, (1 / math.log(2) + 1 / math.log(4)) / 3],
@@ -52,20 +52,20 @@ def metrics(answer):
 
 
 def _oracle_hit(scores, target, seen, k):
-    found = []
+    hits = []
     for row, own, had in zip(scores, target.tolist(), seen):
-        rivals = [
+        others = [
             score
             for item, score in enumerate(row.tolist())
             if item != own and not had[item]
         ]
-        above = sum(score > row[own].item() for score in rivals)
-        tied = 1 + sum(score == row[own].item() for score in rivals)
+        above = sum(score > row[own].item() for score in others)
+        tied = 1 + sum(score == row[own].item() for score in others)
         inside = [
-            place for place in range(above + 1, above + tied + 1) if place <= k
+            rank for rank in range(above + 1, above + tied + 1) if rank <= k
         ]
-        found.append(len(inside) / tied)
-    return torch.tensor(found, dtype=torch.float64)
+        hits.append(len(inside) / tied)
+    return torch.tensor(hits, dtype=torch.float64)
 
 
 BY_CHANCE = (
@@ -161,7 +161,7 @@ def hit(answer):
                     none[:1, :4],
                     2,
                 ),
-                "three items tied on the places 1 to 3, k = 2",
+                "three items tied on the ranks 1 to 3, k = 2",
             ),
             Case(
                 (torch.ones(3, 7).double(), torch.tensor([0, 3, 6]), none, 2),
@@ -182,17 +182,17 @@ def hit(answer):
                 _hit(ties="best"),
                 "items with the target's score are put behind it: a model "
                 "that scores all items alike would then be perfect. Of the "
-                "tied places, count the share that is within k",
+                "tied ranks, count the share that is within k",
             ),
             Mistake(
                 _hit(ties="worst"),
                 "items with the target's score are all put before it: the "
-                "target is as likely on any of the tied places. Count the "
+                "target is as likely on any of the tied ranks. Count the "
                 "share that is within k",
             ),
             Mistake(
                 _hit(ties="middle"),
-                "the mean place is not the mean hit: of the tied places, "
+                "the mean rank is not the mean hit: of the tied ranks, "
                 "count the share that is within k",
             ),
             Mistake(_by_order, BY_CHANCE),
@@ -200,7 +200,7 @@ def hit(answer):
             Mistake(
                 _others_tied,
                 "tied has to count the target itself: it stands on one of "
-                "those places",
+                "those ranks",
             ),
             Mistake(
                 _seen_as_zero,
@@ -220,8 +220,8 @@ def hit(answer):
                 _hit(reverse=True),
                 "it counts lower scores: high scores come first",
             ),
-            Mistake(_hit(shift=1), "one place too many: k places count"),
-            Mistake(_hit(shift=-1), "one place too few: place k still counts"),
+            Mistake(_hit(shift=1), "one rank too many: k ranks count"),
+            Mistake(_hit(shift=-1), "one rank too few: rank k still counts"),
             Mistake(_unclamped, "a share of a hit is from 0 to 1: clamp it"),
             Mistake(
                 lambda *a: _hit()(*a).mean(),
@@ -288,7 +288,7 @@ def _up_to(tokens, items, lag):
 
 
 def count_pairs(answer):
-    """Exercise 3: how often does j come `lag` places after i?"""
+    """Exercise 3: how often does j come `lag` positions after i?"""
     small = torch.tensor([[1, 2, 1, 2], [2, 3, 0, 0]])
     generator = torch.Generator().manual_seed(0)
     more = torch.randint(1, 6, (4, 7), generator=generator)
@@ -308,7 +308,7 @@ def count_pairs(answer):
             Mistake(
                 _pairs(once=True),
                 "a pair that comes twice is counted once: counts[i, j] += 1 "
-                "with tensors writes each place once; use index_put with "
+                "with tensors writes each pair once; use index_put with "
                 "accumulate=True, bincount or a loop",
             ),
             Mistake(
@@ -317,12 +317,12 @@ def count_pairs(answer):
             ),
             Mistake(
                 _first_real,
-                "a pair whose later place is padding is counted as if it were "
+                "a pair whose later position is padding is counted as if it were "
                 "an item: ask then != 0",
             ),
             Mistake(
                 _pairs(more=1),
-                "one place too far: lag 1 is the very next item, "
+                "one position too far: lag 1 is the very next item, "
                 "tokens[:, lag:]",
             ),
             Mistake(
@@ -340,7 +340,7 @@ def count_pairs(answer):
             ),
             Mistake(
                 _pairs(lag_is=1),
-                "it always takes the next item: take the one lag places on",
+                "it always takes the next item: take the one lag positions on",
             ),
             Mistake(
                 _up_to,
@@ -363,19 +363,19 @@ def count_pairs(answer):
 def _oracle_last(states, tokens):
     rows = []
     for row, items in zip(states, tokens.tolist()):
-        real = [place for place, item in enumerate(items) if item != 0]
+        real = [i for i, item in enumerate(items) if item != 0]
         rows.append(row[real[-1]] if real else 0 * row[0])
     return torch.stack(rows)
 
 
-def _at(place, empty=True):
-    """Pick a state by ``place(lengths, length)``."""
+def _at(position, empty=True):
+    """Pick a state by ``position(lengths, length)``."""
 
     def last(states, tokens):
         lengths = (tokens != 0).sum(dim=1)
-        where = place(lengths, tokens.shape[1])
-        found = states[torch.arange(len(states)), where]
-        return found * (lengths > 0)[:, None] if empty else found
+        where = position(lengths, tokens.shape[1])
+        rows = states[torch.arange(len(states)), where]
+        return rows * (lengths > 0)[:, None] if empty else rows
 
     return last
 
@@ -396,7 +396,7 @@ def last_state(answer):
         answer,
         oracle=_oracle_last,
         cases=[
-            Case((small, tokens), "two items, one place of padding"),
+            Case((small, tokens), "two items, one position of padding"),
             Case((normal(5, 4, 3), more), "rows of 4, 1, 2, 0 and 3 items"),
             Case(
                 (normal(2, 1, 4), torch.tensor([[3], [0]])),
@@ -406,25 +406,25 @@ def last_state(answer):
         mistakes=[
             Mistake(
                 _at(lambda n, length: torch.full_like(n, length - 1)),
-                "it takes the last place, which is padding for short "
-                "histories: take the place of the last item",
+                "it takes the last position, which is padding for short "
+                "histories: take the position of the last item",
             ),
             Mistake(
                 _at(lambda n, length: torch.full_like(n, length - 1), False),
-                "it takes the last place, which is padding for short "
-                "histories: take the place of the last item",
+                "it takes the last position, which is padding for short "
+                "histories: take the position of the last item",
             ),
             Mistake(
                 _at(lambda n, length: n.clamp(max=length - 1)),
-                "one place too far: n items stand on the places 0 to n - 1",
+                "one position too far: n items stand at the positions 0 to n - 1",
             ),
             Mistake(
                 _at(lambda n, length: n.clamp(max=length - 1), False),
-                "one place too far: n items stand on the places 0 to n - 1",
+                "one position too far: n items stand at the positions 0 to n - 1",
             ),
             Mistake(
                 _at(lambda n, length: n - 1, False),
-                "an empty history asks for place -1, the last one: its state "
+                "an empty history asks for position -1, the last one: its state "
                 "must be 0",
             ),
             Mistake(

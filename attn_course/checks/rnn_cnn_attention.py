@@ -133,8 +133,7 @@ def conv(answer):
                 "a kernel that reaches beyond the start",
             ),
             Case(
-                (normal(5, 2, seed=5), normal(1, 2, 4, seed=6), 2),
-                "kernel 1",
+                (normal(5, 2, seed=5), normal(1, 2, 4, seed=6), 2), "kernel 1"
             ),
         ],
         mistakes=[

@@ -62,6 +62,14 @@ def _allowed(n):
     return torch.ones(n, n, dtype=torch.bool).tril()
 
 
+def _score(q, k):
+    return q @ k.T / math.sqrt(k.shape[1])
+
+
+def _hide(scores, where, fill=-math.inf):
+    return _softmax(scores.masked_fill(where, fill))
+
+
 def _oracle_attention(x, W_q, W_k, W_v):
     output = []
     size = W_k.shape[1]
@@ -82,21 +90,22 @@ def _project(fn):
     return lambda x, q, k, v: fn(x @ q, x @ k, x @ v)
 
 
+def _mix(fn):
+    """Make a mistake from the weights that a function of Q, K gives."""
+    return _project(lambda q, k, v: fn(q, k) @ v)
+
+
 def _causal(scores, dim=-1):
     scores = scores.masked_fill(~_allowed(scores.shape[-1]), -math.inf)
     return torch.softmax(scores, dim)
 
 
 def _words(length, dim, size):
-    generator = torch.Generator().manual_seed(length + 10 * dim + 100 * size)
     shapes = ((length, dim), (dim, size), (dim, size), (dim, size))
-    return tuple(
-        torch.randn(*shape, generator=generator, dtype=torch.float64)
-        for shape in shapes
-    )
+    return tuple(normal(*shape, seed=n) for n, shape in enumerate(shapes))
 
 
-HAND = (
+SENTENCE = (
     torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0]]),
     torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]),
     torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]),
@@ -111,96 +120,50 @@ def causal_self_attention(answer) -> Verdict:
         answer,
         oracle=_oracle_attention,
         cases=[
-            Case(HAND, '"dog bites man"'),
+            Case(SENTENCE, '"dog bites man"'),
             Case(_words(4, 4, 4), "four words, dim 4, size 4"),
             Case(_words(5, 6, 3), "five words, dim 6, size 3"),
             Case(_words(1, 3, 2), "a single word"),
         ],
         mistakes=[
             Mistake(
-                _project(
-                    lambda q, k, v: _softmax(q @ k.T / root(k.shape[1])) @ v
-                ),
+                _mix(lambda q, k: _softmax(_score(q, k))),
                 "every word sees the later words: the causal mask is missing",
             ),
             Mistake(
-                _project(
-                    lambda q, k, v: (
-                        _softmax(
-                            (q @ k.T / root(k.shape[1])).masked_fill(
-                                _allowed(len(q)), -math.inf
-                            )
-                        )
-                        @ v
-                    )
-                ),
+                _mix(lambda q, k: _hide(_score(q, k), _allowed(len(q)))),
                 "the mask is the wrong way round: it hides the past and the "
                 "word itself; mark the later words with triu(1)",
             ),
             Mistake(
-                _project(
-                    lambda q, k, v: (
-                        _softmax(
-                            (q @ k.T / root(k.shape[1])).masked_fill(
-                                _allowed(len(q)).T, -math.inf
-                            )
-                        )
-                        @ v
-                    )
-                ),
+                _mix(lambda q, k: _hide(_score(q, k), _allowed(len(q)).T)),
                 "the mask hides the word itself: use triu(1), not triu()",
             ),
             Mistake(
-                _project(
-                    lambda q, k, v: (
-                        _softmax(
-                            (q @ k.T / root(k.shape[1])).masked_fill(
-                                ~_allowed(len(q)).T, -math.inf
-                            )
-                        )
-                        @ v
-                    )
-                ),
+                _mix(lambda q, k: _hide(_score(q, k), ~_allowed(len(q)).T)),
                 "the mask is the wrong way round: it hides the earlier words "
                 "and shows the later ones",
             ),
             Mistake(
-                _project(
-                    lambda q, k, v: (
-                        _softmax(
-                            (q @ k.T / root(k.shape[1])).masked_fill(
-                                ~_allowed(len(q)), 0.0
-                            )
-                        )
-                        @ v
-                    )
-                ),
+                _mix(lambda q, k: _hide(_score(q, k), ~_allowed(len(q)), 0.0)),
                 "a score of 0 still gets weight: fill with -inf",
             ),
             Mistake(
-                _project(
-                    lambda q, k, v: (
-                        (
-                            _softmax(q @ k.T / root(k.shape[1]))
-                            * _allowed(len(q))
-                        )
-                        @ v
-                    )
-                ),
+                _mix(lambda q, k: _softmax(_score(q, k)) * _allowed(len(q))),
                 "the mask comes after the softmax, so the rows no longer sum "
                 "to 1: mask the scores, before it",
             ),
             Mistake(
-                _project(lambda q, k, v: _causal(q @ k.T) @ v),
+                _mix(lambda q, k: _causal(q @ k.T)),
                 "the scores are not scaled: divide by sqrt(size)",
             ),
             Mistake(
-                _project(lambda q, k, v: _softmax(q @ k.T) @ v),
+                _mix(lambda q, k: _softmax(q @ k.T)),
                 "mask and scale are both missing: divide by sqrt(size), then "
                 "hide the later words",
             ),
             Mistake(
-                _project(lambda q, k, v: _causal(q @ k.T / k.shape[1]) @ v),
+                _mix(lambda q, k: _causal(q @ k.T / k.shape[1])),
                 "it divides by size: divide by its square root",
             ),
             Mistake(
@@ -217,26 +180,20 @@ def causal_self_attention(answer) -> Verdict:
                 "it divides by sqrt(length): use the size of the keys",
             ),
             Mistake(
-                _project(
-                    lambda q, k, v: _causal(q @ k.T / root(k.shape[1]), 0) @ v
-                ),
+                _mix(lambda q, k: _causal(_score(q, k), 0)),
                 "the softmax runs over the queries: use dim=-1, the keys",
             ),
             Mistake(
-                _project(
-                    lambda q, k, v: _causal(k @ q.T / root(k.shape[1])) @ v
-                ),
+                _mix(lambda q, k: _causal(_score(k, q))),
                 "query and key are swapped: queries stand on the rows, "
                 "Q @ K.T",
             ),
             Mistake(
-                _project(
-                    lambda q, k, v: _causal(q @ k.T / root(k.shape[1])) @ k
-                ),
+                _project(lambda q, k, v: _causal(_score(q, k)) @ k),
                 "it mixes the keys: mix the values",
             ),
             Mistake(
-                _project(lambda q, k, v: _causal(q @ k.T / root(k.shape[1]))),
+                _project(lambda q, k, v: _causal(_score(q, k))),
                 "these are the weights: multiply them with the values",
             ),
             Mistake(
@@ -272,8 +229,8 @@ def _oracle_alibi(scores, slope):
 
 
 def _behind(scores):
-    place = torch.arange(scores.shape[-1])
-    return place[:, None] - place[None, :]
+    position = torch.arange(scores.shape[-1])
+    return position[:, None] - position[None, :]
 
 
 def alibi(answer) -> Verdict:
@@ -337,9 +294,7 @@ def alibi(answer) -> Verdict:
                 "a score of 0 still gets weight: fill with -inf",
             ),
             Mistake(
-                lambda s, m: _softmax(
-                    (s - m * _behind(s)).masked_fill(_behind(s) > 0, -math.inf)
-                ),
+                lambda s, m: _hide(s - m * _behind(s), _behind(s) > 0),
                 "the mask is the wrong way round: it hides the past",
             ),
             Mistake(
@@ -363,11 +318,7 @@ def alibi(answer) -> Verdict:
                 "to 1: mask the scores, before it",
             ),
             Mistake(
-                lambda s, m: _softmax(
-                    (s - m * _behind(s)).masked_fill(
-                        _behind(s) <= 0, -math.inf
-                    )
-                ),
+                lambda s, m: _hide(s - m * _behind(s), _behind(s) <= 0),
                 "the mask hides the word itself: it may attend to itself",
             ),
         ],
@@ -391,66 +342,67 @@ def _oracle_rotation(x, base=10000.0):
     return torch.stack(rows)
 
 
-def _turn(x, angle, *, sign=1.0, halves=False):
-    """Turn the pairs of x, in a way that may be a mistake."""
-    dim = x.shape[-1]
-    cos, sin = angle.cos(), sign * angle.sin()
-    if halves:
-        a, b = x[:, : dim // 2], x[:, dim // 2 :]
-        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
-    a, b = x[:, 0::2], x[:, 1::2]
-    return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
-
-
 def _angle(x, *, start=0, base=10000.0, power=2.0, sign=-1.0):
     length, dim = x.shape
-    place = torch.arange(start, start + length, dtype=torch.float64)
+    position = torch.arange(start, start + length, dtype=torch.float64)
     pair = torch.arange(dim // 2, dtype=torch.float64)
-    return place[:, None] * base ** (sign * power * pair / dim)
+    return position[:, None] * base ** (sign * power * pair / dim)
+
+
+def _parts(x, angle=None):
+    """Return the numbers of each pair, and the cosine and sine of its turn."""
+    angle = _angle(x) if angle is None else angle
+    return x[:, 0::2], x[:, 1::2], angle.cos(), angle.sin()
+
+
+def _join(a, b):
+    """Put the numbers of each pair side by side again."""
+    return torch.stack([a, b], -1).flatten(-2)
+
+
+def _turn(x, angle, *, sign=1.0):
+    a, b, cos, sin = _parts(x, angle)
+    return _join(a * cos - sign * b * sin, sign * a * sin + b * cos)
+
+
+def _halves(x):
+    """Pair number c with number c + dim / 2."""
+    (a, b), (_, _, cos, sin) = x.chunk(2, dim=-1), _parts(x)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 def _unstacked(x):
-    angle = _angle(x)
-    a, b = x[:, 0::2], x[:, 1::2]
-    return torch.cat(
-        [a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()],
-        dim=-1,
-    )
+    a, b, cos, sin = _parts(x)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 def _sheared(x):
-    angle = _angle(x)
-    a, b = x[:, 0::2], x[:, 1::2]
-    return torch.stack([a * angle.cos(), b * angle.sin()], -1).flatten(-2)
+    a, b, cos, sin = _parts(x)
+    return _join(a * cos, b * sin)
 
 
 def _added(x):
-    angle = _angle(x)
-    return x + torch.stack([angle.sin(), angle.cos()], -1).flatten(-2)
+    _, _, cos, sin = _parts(x)
+    return x + _join(sin, cos)
 
 
 def _signs_lost(x):
     """Add the sines in both new numbers."""
-    angle = _angle(x)
-    a, b = x[:, 0::2], x[:, 1::2]
-    first = a * angle.cos() + b * angle.sin()
-    second = a * angle.sin() + b * angle.cos()
-    return torch.stack([first, second], -1).flatten(-2)
+    a, b, cos, sin = _parts(x)
+    return _join(a * cos + b * sin, a * sin + b * cos)
 
 
 def _swapped(x):
     """Put the second number of each pair first."""
     turned = _turn(x, _angle(x))
-    return torch.stack([turned[:, 1::2], turned[:, 0::2]], -1).flatten(-2)
+    return _join(turned[:, 1::2], turned[:, 0::2])
 
 
 def _in_turn(x):
     """Use the turned a for the turned b."""
-    angle = _angle(x)
-    a, b = x[:, 0::2], x[:, 1::2]
-    a = a * angle.cos() - b * angle.sin()
-    b = a * angle.sin() + b * angle.cos()
-    return torch.stack([a, b], -1).flatten(-2)
+    a, b, cos, sin = _parts(x)
+    a = a * cos - b * sin
+    return _join(a, a * sin + b * cos)
 
 
 def rotation(answer) -> Verdict:
@@ -478,7 +430,7 @@ def rotation(answer) -> Verdict:
                 "is not turned",
             ),
             Mistake(
-                lambda x: _turn(x, _angle(x), halves=True),
+                _halves,
                 "it pairs number c with number c + dim / 2: here neighbours "
                 "2c and 2c + 1 are a pair",
             ),

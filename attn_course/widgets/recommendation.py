@@ -11,7 +11,7 @@ import ipywidgets
 from matplotlib.figure import Figure
 
 from attn_course import plotting
-from attn_course.recommendation import Advice, Result, change
+from attn_course.recommendation import Recommendation, Result, change
 from attn_course.widgets import StillPicture
 from attn_course.widgets.text_classification import interval_rows
 
@@ -44,7 +44,7 @@ def lag_figure(profile, *, title: str) -> Figure:
             f"head {number}": (back, row.tolist())
             for number, row in enumerate(profile, 1)
         },
-        xlabel="places from the end (1 = the last item)",
+        xlabel="positions from the end (1 = the last item)",
         ylabel="mean weight",
         title=title,
     )
@@ -92,65 +92,69 @@ def back_table(names: Sequence[str], weights, last: int = 12) -> str:
     heads = "".join(f"  head {i}" for i in range(1, len(weights) + 1))
     wide = max([4, *map(len, names[-last:])])
     lines = [f"back  {'item':{wide}}{heads}"]
-    for place in range(max(0, len(names) - last), len(names)):
-        row = "".join(f"{w:8.2f}" for w in weights[:, place].tolist())
-        lines.append(f"{len(names) - place:4}  {names[place]:{wide}}{row}")
+    for position in range(max(0, len(names) - last), len(names)):
+        row = "".join(f"{w:8.2f}" for w in weights[:, position].tolist())
+        lines.append(
+            f"{len(names) - position:4}  {names[position]:{wide}}{row}"
+        )
     return "\n".join(lines)
 
 
 def tell(
-    now: Advice, name: Callable[[int], str], before: Advice | None = None
+    now: Recommendation,
+    name: Callable[[int], str],
+    before: Recommendation | None = None,
 ) -> list[str]:
     """Say in sentences what a model recommends, and what a change did."""
-    said = []
+    sentences = []
     if not now.read:
-        said.append(
+        sentences.append(
             "The history is empty: attention has nothing to look back at. "
             "Recommended is what most people had."
         )
     else:
         mean = now.weights[0].mean(dim=0)
-        most = int(mean.argmax())
-        said.append(
-            f"It looks most at {name(now.read[most])}, "
-            f"{len(now.read) - most} back: "
-            f"{100 * mean[most].item():.0f} % of the weight, over all heads."
+        highest = int(mean.argmax())
+        sentences.append(
+            f"It looks most at {name(now.read[highest])}, "
+            f"{len(now.read) - highest} back: "
+            f"{100 * mean[highest].item():.0f} % of the weight, over all heads."
         )
     if now.skipped:
-        said.append(
+        sentences.append(
             f"The {now.skipped} oldest items are beyond what it reads."
         )
     if now.items:
-        said.append(
+        sentences.append(
             f"First comes {name(now.items[0])}, with "
-            f"{100 * now.chances[0]:.0f} %."
+            f"{100 * now.probs[0]:.0f} %."
         )
     if before is not None:
         new = [item for item in now.items if item not in before.items]
-        said.append(
+        sentences.append(
             f"After the change {len(new)} of {len(now.items)} "
             "recommendations are new"
             + (f": {', '.join(map(name, new))}." if new else ".")
         )
-    return said
+    return sentences
 
 
 def history_html(
-    now: Advice, name: Callable[[int], str], changed: int | None = None
+    now: Recommendation, name: Callable[[int], str], changed: int | None = None
 ) -> str:
     """Write what is read, newest first, with a bar and number per head."""
     rows = []
-    for place in reversed(range(len(now.read))):
+    for position in reversed(range(len(now.read))):
         cells = "".join(
             f'<td style="min-width:90px"><div style="background:#0072B2;'
             f"height:9px;width:{80 * weight:.0f}px;display:inline-block"
             f'"></div> {100 * weight:.0f}</td>'
-            for weight in now.weights[0, :, place].tolist()
+            for weight in now.weights[0, :, position].tolist()
         )
-        mark = " &#9668; changed" if place == changed else ""
+        mark = " &#9668; changed" if position == changed else ""
         rows.append(
-            f'<tr><td>{len(now.read) - place}</td><th scope="row" '
-            f'style="text-align:left">{html.escape(name(now.read[place]))}'
+            f'<tr><td>{len(now.read) - position}</td><th scope="row" '
+            f'style="text-align:left">{html.escape(name(now.read[position]))}'
             f"{mark}</th>{cells}</tr>"
         )
     heads = "".join(
@@ -163,13 +167,15 @@ def history_html(
     )
 
 
-def advice_html(
-    now: Advice, name: Callable[[int], str], before: Advice | None = None
+def recommendation_html(
+    now: Recommendation,
+    name: Callable[[int], str],
+    before: Recommendation | None = None,
 ) -> str:
     """Write the recommendations; new ones are bold and say so."""
     lines = []
-    for item, chance in zip(now.items, now.chances):
-        text = f"{html.escape(name(item))}, {100 * chance:.0f} %"
+    for item, prob in zip(now.items, now.probs):
+        text = f"{html.escape(name(item))}, {100 * prob:.0f} %"
         if before is not None and item not in before.items:
             text = f"<strong>{text} (new)</strong>"
         lines.append(f"<li>{text}</li>")
@@ -193,14 +199,14 @@ def _slider(description: str, options: Sequence) -> ipywidgets.Widget:
 class HistoryExplorer(StillPicture, ipywidgets.VBox):
     """One person's history: take an item out or change it, and see.
 
-    ``person``, ``place``, ``how`` and ``item`` are the controls; ``answer``
+    ``person``, ``position``, ``how`` and ``item`` are the controls; ``answer``
     is the HTML below them.
     """
 
     def __init__(
         self,
         people: Mapping[str, Sequence[int]],
-        ask: Callable[[Sequence[int]], Advice],
+        ask: Callable[[Sequence[int]], Recommendation],
         name: Callable[[int], str],
         items: int,
         alt: str,
@@ -209,7 +215,7 @@ class HistoryExplorer(StillPicture, ipywidgets.VBox):
 
         Args:
             people: a history for each name.
-            ask: gives an :class:`Advice` for any history.
+            ask: gives an :class:`Recommendation` for any history.
             name: an item in words.
             items: how many items there are.
             alt: says what the still picture shows, without trained numbers.
@@ -224,12 +230,12 @@ class HistoryExplorer(StillPicture, ipywidgets.VBox):
         self._people, self._ask, self._name = dict(people), ask, name
         # Sliders: JupyterLab takes the arrow keys of lists for itself.
         self.person = _slider("person", list(people))
-        self.place = _slider("item", [("none", 0)])
+        self.position = _slider("item", [("none", 0)])
         self.how = _slider("do", [KEEP, OUT, "replace", ONLY, NONE])
         names = [(name(number), number) for number in range(1, items + 1)]
         self.item = _slider("replace by", names)
         self.answer = ipywidgets.HTML()
-        controls = [self.person, self.place, self.how, self.item]
+        controls = [self.person, self.position, self.how, self.item]
         row = ipywidgets.Box(controls, layout={"flex_flow": "row wrap"})
         super().__init__([row, self.answer])
         self.add_class("attn-history")
@@ -240,21 +246,21 @@ class HistoryExplorer(StillPicture, ipywidgets.VBox):
             control.observe(self._show, names="value")
 
     def history(self) -> tuple[list[int], int | None]:
-        """Return the history after the change, and the place that changed.
+        """Return the history after the change, and the position that changed.
 
         Raises:
             ValueError: if the change is not possible.
         """
         whole = list(self._people[self.person.value])
-        place = self.place.value
+        position = self.position.value
         if self.how.value == NONE or not whole:
             return [], None
         if self.how.value == OUT:
-            return change(whole, place, None), None
+            return change(whole, position, None), None
         if self.how.value == ONLY:
-            return [whole[place]], 0
+            return [whole[position]], 0
         if self.how.value == "replace":
-            return change(whole, place, self.item.value), place
+            return change(whole, position, self.item.value), position
         return whole, None
 
     def _draw(self, alt: str) -> plotting.Picture:
@@ -275,8 +281,8 @@ class HistoryExplorer(StillPicture, ipywidgets.VBox):
             for i, item in enumerate(whole)
         ]
         self._moving = True  # no answer until all controls fit together
-        self.place.options = options[::-1] or [("none", 0)]
-        self.place.value = max(0, len(whole) - 1)
+        self.position.options = options[::-1] or [("none", 0)]
+        self.position.value = max(0, len(whole) - 1)
         self.how.value = KEEP
         fresh = (n for _, n in self.item.options if n not in whole)
         self.item.value = next(fresh, self.item.value)  # one that can replace
@@ -306,7 +312,7 @@ class HistoryExplorer(StillPicture, ipywidgets.VBox):
             f'<div role="status">{sentences}</div>'
             '<div style="display:flex;flex-wrap:wrap;gap:24px">'
             f"<div><strong>Recommended</strong>"
-            f"{advice_html(now, self._name, before)}</div>"
+            f"{recommendation_html(now, self._name, before)}</div>"
             f'<div><strong>Looked back at</strong><div style="max-height:'
             f'320px;overflow:auto" tabindex="0">'
             f"{history_html(now, self._name, changed)}</div></div></div>"

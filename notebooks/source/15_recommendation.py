@@ -8,7 +8,7 @@
 # - build a recommender that looks back at a whole history with causal
 #   self-attention;
 # - hide everybody's last choice without a leak, and rank fairly;
-# - compare with popularity, a Markov chain and matrix factorization;
+# - compare with popularity, a Markov chain and a matrix factorization;
 # - see what attention looks back at, and change it.
 #
 # **Minutes:** 110, of which the exercises take 60. **Needs:** lessons 03, 06
@@ -21,8 +21,9 @@ import torch
 
 from attn_course import checks, plotting, session, training
 from attn_course import recommendation as rec
+from attn_course.common.measuring import count_parameters
+from attn_course.common.statistics import mean_interval
 from attn_course.data import ratings
-from attn_course.text_classification import mean_interval
 from attn_course.widgets import recommendation as views
 
 session.start(0)
@@ -32,8 +33,8 @@ device = session.device()
 # ## People whose next choice is known
 #
 # Real choices have no answer sheet. So first a shop that we made ourselves: 120
-# films, of 8 kinds, 5 moods, 3 titles each. Three people share an account and
-# **take turns**. Each keeps to the kind that they chose last; the *mood* mostly
+# films, of 8 genres, 5 moods, 3 titles each. Three people share an account and
+# **take turns**. Each keeps to the genre that they chose last; the *mood* mostly
 # stays from one evening to the next; one film in ten is a surprise. Nobody sees
 # a film twice.
 
@@ -44,33 +45,34 @@ for turn, film in enumerate(accounts[1][:9]):
     print(turn % 3 * "                    ", shop.name(film))
 
 # %% [markdown]
-# Three columns, one per person. **Predict** the kind of the tenth film, and its
+# Three columns, one per person. **Predict** the genre of the tenth film, and its
 # mood. Which two films tell you?
 
 # %%
 nine = accounts[1][:9]
-chances = shop.chances(torch.tensor([nine]))[0]
-for film in chances.argsort(descending=True)[:4].tolist():
-    print(f"{chances[film]:.3f}", shop.name(film))
+probs = shop.probs(torch.tensor([nine]))[0]
+for film in probs.argsort(descending=True)[:4].tolist():
+    print(f"{probs[film]:.3f}", shop.name(film))
 
 # %% [markdown]
-# The kind comes from the film **three** back, the mood from the **last** film.
-# Each alone leaves many candidates: 15 films of a kind, 24 of a mood. Both
+# The genre comes from the film **three** back, the mood from the **last** film.
+# Each alone leaves many candidates: 15 films of a genre, 24 of a mood. Both
 # together leave 3. This is what a model should find out. And since we know the
-# chances, we know how well *anybody* could guess.
+# probabilities, we know how well *anybody* could guess.
 
 # %% [markdown]
 # ## Hide the last choice
 #
-# **Leave last out:** of every history the last item is hidden for the test, the
-# one before for choosing settings. Models learn from the rest.
+# Each film that an account chose is an *interaction*: this person had this item.
+# *Leave-one-out* evaluation hides the last interaction of every history for the
+# test, the one before for choosing settings. Models learn from the rest.
 
 # %%
 split = rec.leave_last_out(accounts)
 print("learned from:  ", split.train[1][-3:], "and what came before")
 print("for settings:  ", split.valid[1])
 print("for the test:  ", split.test[1])
-histories, targets = split.asked("test")
+histories, targets = split.examples("test")
 print(len(targets), "accounts; this one is read up to", histories[1][-1])
 
 # %% [markdown]
@@ -96,9 +98,9 @@ print("other last items, the same counts")
 # %% [markdown]
 # ## Who guessed well?
 #
-# A model gives every item a score. Sort them: on which place stands the hidden
-# one? **HR@10**, the hit rate, is the share of people for whom it is among the
-# first ten. **NDCG@10** also asks how high: place $r$ counts
+# A model gives every item a score. Sort them: which *rank* has the hidden item?
+# **HR@10**, the hit rate, is the share of people for whom it is among the
+# first ten. **NDCG@10** also asks how high: rank $r$ counts
 # $1/\log_2(1 + r)$, beyond ten 0.
 #
 # Items the person had are taken out of the ranking first: nobody takes one
@@ -106,44 +108,47 @@ print("other last items, the same counts")
 
 # %%
 scores = torch.tensor([[-math.inf, 9, 3, 7, 3, 1]])  # column 0 is padding
-found = rec.places(scores, targets=[3], seen=[[1]])
-print("above it:", int(found.above), "  same score:", int(found.tied))
-print("hit:", rec.hits(found).item(), "  gain:", rec.gains(found).item())
+ranks = rec.ranks(scores, targets=[3], seen=[[1]])
+print("above it:", int(ranks.above), "  same score:", int(ranks.tied))
+print("hit:", rec.hit_rate_at_k(ranks).item())
+print("gain:", rec.ndcg_at_k(ranks).item())
 
 # %% [markdown]
 # **Predict:** a lazy model gives *every* item the score 0. How many of the
-# others have a higher score? So on which place is the hidden item, and what is
+# others have a higher score? So which rank has the hidden item, and what is
 # the hit rate?
 
 # %%
 lazy = torch.zeros(1, 1001)
-found = rec.places(lazy, targets=[77])
-print("items above:", int(found.above), " so careless code says: place 1")
-print("HR@10 over all orders of the ties:", rec.hits(found).item())
+ranks = rec.ranks(lazy, targets=[77])
+print("items above:", int(ranks.above), " so careless code says: rank 1")
+print("HR@10 over all orders of the ties:", rec.hit_rate_at_k(ranks).item())
 
 # %% [markdown]
 # Not one is higher, so careless code calls it perfect. Tied items stand in no
 # order; we take the mean over all their orders: 10 of 1000.
 
 # %% [markdown]
-# ## Three rivals without attention
+# ## Three baselines without attention
+#
+# A *baseline* is the simple method that a model must beat to be worth its cost.
 #
 # - **Popularity:** what most people had.
 # - **Markov:** what came after *this last item* most often.
-# - **Factors:** people and items as short vectors, from the singular value
-#   decomposition of the table "who had what" (Cremonesi et al., 2010). It sees
-#   the whole history, and no order.
+# - **PureSVD**, or *factors*: people and items as short vectors, from the
+#   singular value decomposition of the table "who had what" (Cremonesi et al.,
+#   2010). It sees the whole history, and no order.
 #
 # The number of factors is chosen on the validation items.
 
 # %%
 def best_factors(split, items, ranks):
-    asked = split.asked("valid")
-    models = [rec.Factors(split.train, items, rank=rank) for rank in ranks]
-    return max(models, key=lambda m: rec.judge(m, *asked).hits.mean())
+    examples = split.examples("valid")
+    models = [rec.PureSVD(split.train, items, rank=rank) for rank in ranks]
+    return max(models, key=lambda m: rec.evaluate(m, *examples).hits.mean())
 
 
-rivals = {
+baselines = {
     "popularity": rec.Popularity(split.train, shop.items),
     "Markov": rec.Markov(split.train, shop.items),
     "factors": best_factors(split, shop.items, (8, 16, 32)),
@@ -151,21 +156,21 @@ rivals = {
 
 # %% [markdown]
 # And an **oracle**, which knows the rule of the shop: nobody can be better, but
-# by luck. **Predict:** which rival comes next to it? None of them sees both
+# by luck. **Predict:** which baseline comes next to it? None of them sees both
 # films that matter.
 
 # %%
 results = {
-    name: rec.judge(model, histories, targets)
-    for name, model in {"oracle": rec.Oracle(shop), **rivals}.items()
+    name: rec.evaluate(model, histories, targets)
+    for name, model in {"oracle": rec.Oracle(shop), **baselines}.items()
 }
 for name, result in results.items():
-    print(f"{name:10} HR@10 {result.hit_rate()[0]:.2f}")
+    print(f"{name:10} HR@10 {result.hit_rate().score:.2f}")
 
 # %% [markdown]
 # Even the oracle misses often: surprises, and moods that change. Markov
-# knows the mood and no kind; the factors know which kinds, and not whose
-# turn it is. The gap is what remembering *two* places can win.
+# knows the mood and no genre; the factors know which genres, and not whose
+# turn it is. The gap is what remembering *two* positions can win.
 
 # %% [markdown]
 # ## Look back with a query
@@ -208,21 +213,21 @@ torch.testing.assert_close(state, torch.tensor(by_hand).double())
 print("matrix = loop; scores of the three items:", table @ state)
 
 # %% [markdown]
-# Items 0 and 1 were had, so item 2 is the advice. As a module there is more
+# Items 0 and 1 were had, so item 2 is recommended. As a module there is more
 # around it: positions, projections, heads, residuals, norms, all from
-# earlier lessons. And **every** place of a history is a lesson for the model:
-# foretell the next item from those before. So the causal mask of lesson 02.
+# earlier lessons. And **every** position of a history is a lesson for the model:
+# predict the next item from those before. So the causal mask of lesson 02.
 
 # %%
-def new_model(items, most):
-    return rec.SelfAttentive(
-        items, dim=32, heads=2, layers=1, most=most
+def new_model(items, max_length):
+    return rec.SASRec(
+        items, dim=32, heads=2, layers=1, max_length=max_length
     ).to(device)
 
 
-model = new_model(shop.items, most=16)
-numbers = sum(p.numel() for p in model.parameters())
-print(numbers, "numbers,", model.embedding.weight.numel(), "in the table")
+model = new_model(shop.items, max_length=16)
+print(count_parameters(model), "parameters,",
+      model.embedding.weight.numel(), "in the table")
 
 # %% [markdown]
 # Is it what it says? The same from lesson 06's parts turned into torch's, step
@@ -240,7 +245,7 @@ torch.testing.assert_close(model(tokens)[..., 1:], expected[..., 1:])
 print("module = torch:", tuple(expected.shape))
 
 # %% [markdown]
-# **Predict:** change the last of nine items. At which places do the scores
+# **Predict:** change the last of nine items. At which positions do the scores
 # change?
 
 # %%
@@ -251,9 +256,9 @@ print(same[0].tolist())
 assert same[0].tolist() == [True] * 8 + [False]
 
 # %% [markdown]
-# Only at its own place. No state sees a later item, so foretelling at all places
-# at once is no cheating. Padding stands *behind* the items, where the same mask
-# hides it. With no history there is no query: all scores are 0. Of a
+# Only at its own position. No state sees a later item, so predicting at all
+# positions at once is no cheating. Padding stands *behind* the items, where the
+# same mask hides it. With no history there is no query: all scores are 0. Of a
 # long one the last 16 items are read. An unknown item is an error that says so.
 
 # %%
@@ -267,22 +272,24 @@ except ValueError as error:
 # %% [markdown]
 # ## Training
 #
-# The loss is cross-entropy over the **whole** catalogue at every place. The
-# paper compares the right item with *one* random other; the full softmax does
+# The loss is cross-entropy over the **whole** catalogue at every position. The
+# paper compares the right item with *one* random negative; the full softmax does
 # better (Klenitskiy and Vasilev, 2023), and 120 items are few.
 
 # %%
-def train(split, items, *, most, steps, lr, label, seed=0):
+def train(split, items, *, max_length, steps, lr, label, seed=0):
     session.set_seed(seed)
-    model = new_model(items, most)
+    model = new_model(items, max_length)
     steps = steps // (20 if session.quick() else 1)
-    asked = [part[:1000] for part in split.asked("valid")]
+    examples = [part[:1000] for part in split.examples("valid")]
     history = training.fit(
         model, rec.next_item_loss,
-        rec.history_batches(split.train, most=most, seed=seed, device=device),
-        steps=steps, lr=lr, warmup=steps // 20, threads=1, eval_every=50,
-        evaluate=lambda m: {"HR@10": rec.judge(m, *asked).hits.mean()},
-        label=label,
+        rec.history_batches(
+            split.train, max_length=max_length, seed=seed, device=device
+        ),
+        steps=steps, lr=lr, warmup=steps // 20, threads=1, label=label,
+        evaluate=lambda m: {"HR@10": rec.evaluate(m, *examples).hits.mean()},
+        eval_every=50,
     )
     return model, history
 
@@ -292,9 +299,9 @@ def train(split, items, *, most, steps, lr, label, seed=0):
 
 # %%
 model, history = train(
-    split, shop.items, most=16, steps=600, lr=1.2e-2, label="shop"
+    split, shop.items, max_length=16, steps=600, lr=1.2e-2, label="shop"
 )
-results["attention"] = rec.judge(model, histories, targets)
+results["attention"] = rec.evaluate(model, histories, targets)
 
 # %%
 oracle, markov = (results[n].hits.mean().item() for n in ("oracle", "Markov"))
@@ -313,8 +320,8 @@ plotting.show(
 
 # %% [markdown]
 # A plateau at Markov's level, then a cliff. We read it so: until the query finds
-# the place three back, it helps little to know which films are of one kind;
-# until kinds are told apart, no place is worth looking at. A little of each
+# the position three back, it helps little to know which films are of one genre;
+# until genres are told apart, no position is worth looking at. A little of each
 # helps the other on. Who stops on the plateau concludes that attention does not
 # work.
 
@@ -329,12 +336,12 @@ plotting.show(
 )
 
 # %%
-rival = max(rivals, key=lambda name: results[name].hits.mean())
-lead = mean_interval(results["attention"].hits - results[rival].hits)
+best = max(baselines, key=lambda name: results[name].hits.mean())
+lead = mean_interval(results["attention"].hits - results[best].hits)
 share = results["attention"].hits.mean() / results["oracle"].hits.mean()
-print("0.2 above the best rival, lower bound:", lead[1] > 0.2)
-print("at least 0.85 of what is possible:    ", share.item() >= 0.85)
-assert session.quick() or (lead[1] > 0.2 and share >= 0.85)
+print("0.2 above the best baseline, lower bound:", lead.low > 0.2)
+print("at least 0.85 of what is possible:       ", share.item() >= 0.85)
+assert session.quick() or (lead.low > 0.2 and share >= 0.85)
 
 # %% [markdown]
 # The bars say how far such a number could be off because *these* accounts were
@@ -346,34 +353,34 @@ assert session.quick() or (lead[1] > 0.2 and share >= 0.85)
 
 # %%
 told = rec.Markov(split.train, shop.items, lag=3)
-told = rec.judge(told, histories, targets)
+told = rec.evaluate(told, histories, targets)
 for name in ("hit_rate", "ndcg"):
-    pair = [getattr(r, name)()[0] for r in (told, results["oracle"])]
+    pair = [getattr(r, name)().score for r in (told, results["oracle"])]
     print(f"{name:8}  told {pair[0]:.2f}, oracle {pair[1]:.2f}")
 
 # %% [markdown]
-# Its hit rate is nearly the oracle's! There are 15 films of a kind, ten places:
+# Its hit rate is nearly the oracle's! There are 15 films of a genre, ten ranks:
 # HR@10 hardly asks for the mood. NDCG@10 does, since it asks *how high*. So two
 # findings. Attention found the right lag **by itself**; and it knows what no
 # single lag can:
 
 # %%
 more = mean_interval(results["attention"].gains - told.gains)
-print("NDCG@10 0.05 above the told chain, lower bound:", more[1] > 0.05)
-assert session.quick() or more[1] > 0.05
+print("NDCG@10 0.05 above the told chain, lower bound:", more.low > 0.05)
+assert session.quick() or more.low > 0.05
 
 # %% [markdown]
 # ## What does it look back at?
 #
 # We know what should matter: the last film and the one three back. The model
-# was never told. **Predict** the mean weight of the items 1, 2, 3, ... places
-# from the end.
+# was never told. **Predict** the mean weight of the items 1, 2, 3, ...
+# positions from the end.
 
 # %%
 profile = rec.lag_profile(model, histories[:400], lags=8)
 plotting.show(
     views.lag_figure(profile, title="It found the turns: every third film"),
-    alt="Mean weight of the items 1 to 8 places from the end, a curve per "
+    alt="Mean weight of the items 1 to 8 positions from the end, a curve per "
     "head. Over both heads the item three back has more than those two and "
     "four back.",
 )
@@ -388,7 +395,7 @@ assert session.quick() or (three and last)
 
 # %% [markdown]
 # For one account, as a picture and as a table of text (trained numbers: yours
-# may differ). Which head fetches the kind?
+# may differ). Which head fetches the genre?
 
 # %%
 person = histories[1]
@@ -406,9 +413,9 @@ assert session.quick() or weights[:, -3].max() > 0.5  # three back
 
 # %% [markdown]
 # Over all, the last film gets much less weight. Does it count less? Weights are
-# not yet reasons (lesson 08). So **intervene**: put a romance on a place, and look
-# whether the advice is a romance now; put an odd film there, and look whether it
-# is odd. **Predict:** at which place for which?
+# not yet reasons (lesson 08). So **intervene**: put a romance at a position, and
+# look whether a romance is recommended now; put an odd film there, and look
+# whether an odd one is. **Predict:** at which position for which?
 
 # %%
 def follows(back, trait, wanted):
@@ -417,22 +424,22 @@ def follows(back, trait, wanted):
         fits = (i for i in range(1, shop.items + 1)
                 if trait[i] == wanted and i not in row)
         new.append(rec.change(row, len(row) - back, next(fits)))
-    scores = model.scores(new).scatter(1, rec.pad(new), -math.inf)
+    scores = model.scores(new).scatter(1, rec.pad_histories(new), -math.inf)
     return (trait[scores.argmax(dim=1)] == wanted).double().mean().item()
 
 
-kind = {back: follows(back, shop.kind, 4) for back in (1, 2, 3, 4)}
+genre = {back: follows(back, shop.genre, 4) for back in (1, 2, 3, 4)}
 mood = {back: follows(back, shop.mood, 4) for back in (1, 2, 3, 4)}
 
 # %%
-others = max(kind[1], kind[2], kind[4], mood[2], mood[3], mood[4])
-print("three back, the kind follows in more than 0.7:", kind[3] > 0.7)
-print("last film, the mood follows in more than 0.7: ", mood[1] > 0.7)
-print("anywhere else in less than 0.4:               ", others < 0.4)
-assert session.quick() or (min(kind[3], mood[1]) > 0.7 and others < 0.4)
+others = max(genre[1], genre[2], genre[4], mood[2], mood[3], mood[4])
+print("three back, the genre follows in more than 0.7:", genre[3] > 0.7)
+print("last film, the mood follows in more than 0.7:  ", mood[1] > 0.7)
+print("anywhere else in less than 0.4:                ", others < 0.4)
+assert session.quick() or (min(genre[3], mood[1]) > 0.7 and others < 0.4)
 
 # %% [markdown]
-# Both places decide, though one has most of the weight. The last film needs
+# Both positions decide, though one has most of the weight. The last film needs
 # little: it is where the query stands, and its vector passes **around**
 # attention, on the residual of lesson 06. A weight shows what attention fetched,
 # not all that the model knows.
@@ -440,18 +447,19 @@ assert session.quick() or (min(kind[3], mood[1]) > 0.7 and others < 0.4)
 # ## Change a history
 #
 # Choose an account and one of its films; take it out, replace it, keep only it,
-# or empty the history. **Find** the film whose loss changes the advice most,
+# or empty the history. **Find** the film whose loss changes the list most,
 # and one that changes nothing. What happens to whose turn it is, when a film in
 # the middle goes?
 
 # %%
-def advise(history):
-    return rec.recommend(model, history, fallback=rivals["popularity"])
+def recommend(history):
+    popular = baselines["popularity"]
+    return rec.recommend(model, history, fallback=popular)
 
 
 views.HistoryExplorer(
-    {f"account {i}": histories[i] for i in range(1, 9)}, advise, shop.name,
-    shop.items,
+    {f"account {i}": histories[i] for i in range(1, 9)}, recommend,
+    shop.name, shop.items,
     alt="Weights of the last twelve films of an account, a row per head, and "
     "what the model recommends.",
 )
@@ -459,9 +467,9 @@ views.HistoryExplorer(
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Without one of the last three films, all older ones move one place nearer to
-# the end: another person's film is three back now, and the advice turns to
-# *its* kind. Films further back change nothing, or one of five, seldom more. The
+# Without one of the last three films, all older ones move one position nearer
+# to the end: another person's film is three back now, and the model turns to
+# *its* genre. Films further back change nothing, or one of five, seldom more. The
 # rule counts from the end, and so does the model.
 #
 # </details>
@@ -471,13 +479,13 @@ views.HistoryExplorer(
 #
 # Many papers rank the hidden item among 100 random others only, because it is
 # fast. Krichene and Rendle (2020) showed that this may turn an order round.
-# Model A puts *every* hidden item on place 60 of 1,001. Model B puts one in five
-# on place 5, the others last. **Predict** who has the higher HR@10, whole and
+# Model A gives *every* hidden item rank 60 of 1,001. Model B gives one in five
+# rank 5, the others the last. **Predict** who has the higher HR@10, whole and
 # sampled.
 
 # %%
-ranks = {"A": [60] * 5, "B": [5] + [1001] * 4}
-for name, row in ranks.items():
+ranks_of = {"A": [60] * 5, "B": [5] + [1001] * 4}
+for name, row in ranks_of.items():
     whole = sum(rank <= 10 for rank in row) / 5
     sampled = rec.sampled_hit_rate(row, items=1001, count=100)
     print(f"{name}: whole catalogue {whole:.2f}, 100 sampled {sampled:.2f}")
@@ -524,14 +532,14 @@ for order in rec.ORDERS:
     models = {
         "popularity": rec.Popularity(cut.train, len(codes)),
         "Markov": rec.Markov(cut.train, len(codes)),
-        "factors": rec.Factors(cut.train, len(codes), rank=96),
+        "factors": rec.PureSVD(cut.train, len(codes), rank=96),
     }
-    orders[order] = {name: rec.judge(model, *cut.asked("test"))
+    orders[order] = {name: rec.evaluate(model, *cut.examples("test"))
                      for name, model in models.items()}
 
 # %%
-for order, found in orders.items():
-    rates = {name: result.hit_rate()[0] for name, result in found.items()}
+for order, row in orders.items():
+    rates = {name: result.hit_rate().score for name, result in row.items()}
     print(f"{order:9}", {name: f"{rate:.2f}" for name, rate in rates.items()})
 
 # %% [markdown]
@@ -540,15 +548,16 @@ for order, found in orders.items():
 # everybody's training, which ruins the others. In both other orders the ranking
 # **turns round**. No model is wrong here. The split is.
 #
-# Five students with one rating, and those with two, are learned from, not asked.
+# Five students with one rating, and those with two, are only learned from.
 # And sampling? Popularity by semester, with the whole catalogue and among 100:
 
 # %%
-asked, hidden = cut.asked("test")  # of "semester", the last order
-others = rec.sample_others(asked, hidden, len(codes))
+asked, hidden = cut.examples("test")  # of "semester", the last order
+negatives = rec.sample_negatives(asked, hidden, len(codes))
 scores = models["popularity"].scores(asked)
-whole, part = (rec.hits(rec.places(scores, hidden, asked, among)).mean().item()
-               for among in (None, others))
+ranks = [rec.ranks(scores, hidden, asked, among)
+         for among in (None, negatives)]
+whole, part = (rec.hit_rate_at_k(r).mean().item() for r in ranks)
 print(f"popularity: HR@10 {whole:.2f} whole, {part:.2f} sampled")
 print("more than four times as much:", part > 4 * whole)
 assert part > 4 * whole
@@ -563,17 +572,17 @@ assert part > 4 * whole
 # %%
 rows, codes = rec.ratings_to_histories(table, "semester")
 real = rec.leave_last_out(rows)
-asked, hidden = real.asked("test")
+asked, hidden = real.examples("test")
 mixed = real._replace(train=rec.shuffle_histories(real.train))
 mixed_asked = rec.shuffle_histories(asked)
 
 # %%
-READ = {"most": 32, "steps": 240, "lr": 1.2e-2}
+READ = {"max_length": 32, "steps": 240, "lr": 1.2e-2}
 people = dict(orders["semester"])
 student, _ = train(real, len(codes), label="semesters", **READ)
-people["attention"] = rec.judge(student, asked, hidden)
+people["attention"] = rec.evaluate(student, asked, hidden)
 blind, _ = train(mixed, len(codes), label="shuffled", **READ)
-people["attention, shuffled"] = rec.judge(blind, mixed_asked, hidden)
+people["attention, shuffled"] = rec.evaluate(blind, mixed_asked, hidden)
 
 # %%
 plotting.show(
@@ -588,11 +597,11 @@ lag = mean_interval(people["attention"].hits - people["factors"].hits)
 order = mean_interval(
     people["attention"].hits - people["attention, shuffled"].hits
 )
-print("attention and factors within 0.05 of each other:", abs(lag[0]) < 0.05)
-print("the order within a history is worth above 0:", order[1] > 0)
-print("and less than 0.1:", order[2] < 0.1)
-close = abs(lag[0]) < 0.05
-assert session.quick() or (close and 0 < order[1] < order[2] < 0.1)
+close = abs(lag.score) < 0.05
+print("attention and factors within 0.05 of each other:", close)
+print("the order within a history is worth above 0:", order.low > 0)
+print("and less than 0.1:", order.high < 0.1)
+assert session.quick() or (close and 0 < order.low < order.high < 0.1)
 
 # %% [markdown]
 # A table factorized in a second, with no idea of order, is as good or a little
@@ -600,19 +609,20 @@ assert session.quick() or (close and 0 < order[1] < order[2] < 0.1)
 # attention a little: lectures of one semester are heard together, and that much
 # the table knows. Within a semester we drew the order ourselves.
 #
-# Is *that* fair? The factors have 96 numbers per lecturer, the best of four
+# Is *that* fair? The factors have 96 parameters per lecturer, the best of four
 # settings; attention has 32, one layer, one setting. With 96 it came level, not
 # ahead, in the one run that we tried.
 
 # %% [markdown]
 # **Choose the model by what the data can say.** Where order decides, as in the
-# shop, no rival here finds it untold. Where it does not, factors are cheaper.
+# shop, no baseline here finds it untold. Where it does not, factors are cheaper.
 
 # %% [markdown]
-# What do these numbers not say? Whether a student *likes* the advice. Who was
-# rated is who was heard, and much of that the department decides: the advice
-# may only repeat its plan. And a hit on past choices is not a better choice in
-# future: that needs an experiment with people.
+# What do these numbers not say? Whether a student *likes* what is recommended.
+# Who was rated is who was heard, and much of that the department decides: a hit
+# may only repeat its plan. A system in use adds to it: what it shows is chosen
+# more, and so shown more. That is *popularity bias*. And a hit on past choices
+# is not a better choice in future: that needs an experiment with people.
 
 # %% [markdown]
 # ## What it looks back at, for one student
@@ -624,8 +634,8 @@ assert session.quick() or (close and 0 < order[1] < order[2] < 0.1)
 profile = rec.lag_profile(student, asked[:400], lags=12)
 plotting.show(
     views.lag_figure(profile, title="Real histories: spread out"),
-    alt="Mean weight of the items 1 to 12 places from the end, a curve per "
-    "head, for real students: no place has most of the weight.",
+    alt="Mean weight of the items 1 to 12 positions from the end, a curve per "
+    "head, for real students: no position has most of the weight.",
 )
 
 # %%
@@ -640,12 +650,12 @@ plotting.show(
 
 # %%
 spread = profile.mean(dim=0).max().item()
-print("no place has more than half the weight:", spread < 0.5)
+print("no position has more than half the weight:", spread < 0.5)
 assert session.quick() or spread < 0.5
 
 # %% [markdown]
-# Over many students no place stands out, though for one of them a few lecturers
-# may. So the state is something like a mean over all that was heard: not far
+# Over many students no position stands out, though for one of them a few
+# lecturers may. So the state is something like a mean over all that was heard: not far
 # from the factors, which add up a row of the table. That fits what we found:
 # here *who* was heard counts, and *when* only a little.
 
@@ -655,7 +665,7 @@ assert session.quick() or spread < 0.5
 # - **Self-attentive recommendation** is lesson 06's encoder under a causal mask:
 #   the last item asks, the history answers, the state is compared with every
 #   item.
-# - Where the next choice hangs on **two places together**, it finds both by
+# - Where the next choice hangs on **two positions together**, it finds both by
 #   itself and comes near to the best possible. A chain that is told one of them
 #   comes as near in HR@10, not in NDCG@10.
 # - On real ratings without time it does **not** beat matrix factorization.
@@ -671,7 +681,7 @@ assert session.quick() or spread < 0.5
 # %% [markdown]
 # ### Exercise 1: two numbers on paper (5 min, easy)
 #
-# Three people's hidden items stand on the places 1, 3 and 12. What are HR@10
+# Three people's hidden items have the ranks 1, 3 and 12. What are HR@10
 # and NDCG@10? Give both.
 
 # %%
@@ -682,7 +692,7 @@ checks.recommendation.metrics(both_metrics)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# $1/\log_2(1 + 1) = 1$ and $1/\log_2(1 + 3) = 1/2$. Place 12 is beyond ten.
+# $1/\log_2(1 + 1) = 1$ and $1/\log_2(1 + 3) = 1/2$. Rank 12 is beyond ten.
 # Divide by three people.
 #
 # </details>
@@ -711,8 +721,8 @@ checks.recommendation.hit(my_hit)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Count the rivals `above` and the items `tied` with the target, itself
-# included. It stands on any of the places `above + 1` to `above + tied`; how
+# Count the items `above` and the items `tied` with the target, itself
+# included. It has any of the ranks `above + 1` to `above + tied`; how
 # many of these are at most `k`? `clamp(0, 1)`.
 #
 # </details>
@@ -733,7 +743,7 @@ checks.recommendation.hit(my_hit)
 #
 # `tokens` (users, length) holds item numbers from 1, padding 0 at the end.
 # Return a table (items + 1, items + 1): how often did item j come exactly `lag`
-# places after item i, within one history?
+# positions after item i, within one history?
 
 # %%
 def my_pairs(tokens, items, lag):
@@ -746,7 +756,7 @@ checks.recommendation.count_pairs(my_pairs)
 # <details><summary>Hint</summary>
 #
 # `tokens[:, :-lag]` and `tokens[:, lag:]` are pairs. Leave out those with 0.
-# `counts[i, j] += 1` with tensors of places writes a place that comes twice
+# `counts[i, j] += 1` with tensors of indices writes a pair that comes twice
 # only once: use `index_put_(..., accumulate=True)`.
 #
 # </details>
@@ -765,13 +775,13 @@ checks.recommendation.count_pairs(my_pairs)
 
 # %% [markdown]
 # With this count one can search for the lag. In the shop it stands out at once.
-# In life the right places change from person to person, and counts of pairs at
-# each lag grow thin:
+# In life the right positions change from person to person, and counts of pairs
+# at each lag grow thin:
 
 # %%
 for lag in (1, 2, 3, 4):
     chain = rec.Markov(split.train, shop.items, lag=lag)
-    rate = rec.judge(chain, histories, targets).hit_rate()[0]
+    rate = rec.evaluate(chain, histories, targets).hit_rate().score
     print(f"lag {lag}: HR@10 {rate:.2f}")
 
 # %% [markdown]
@@ -791,8 +801,8 @@ checks.recommendation.last_state(my_last)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `lengths = (tokens != 0).sum(dim=1)`; the last item stands on `lengths - 1`.
-# For an empty row that is -1, which Python takes for the last place.
+# `lengths = (tokens != 0).sum(dim=1)`; the last item stands at `lengths - 1`.
+# For an empty row that is -1, which Python takes for the last position.
 #
 # </details>
 
@@ -817,7 +827,7 @@ checks.recommendation.last_state(my_last)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `train(rec.leave_last_out(...), other.items, most=16, steps=400,
+# `train(rec.leave_last_out(...), other.items, max_length=16, steps=400,
 # lr=1.2e-2, label="...")`, then `rec.lag_profile` and `views.lag_figure` as above.
 #
 # </details>
@@ -826,12 +836,14 @@ checks.recommendation.last_state(my_last)
 # Solution
 pair = rec.Catalogue(turns=2)
 cut = rec.leave_last_out(pair.draw(4000, seed=1))
-two, _ = train(cut, pair.items, most=16, steps=400, lr=1.2e-2, label="two")
-profile = rec.lag_profile(two, cut.asked("test")[0][:400], lags=8)
+two, _ = train(
+    cut, pair.items, max_length=16, steps=400, lr=1.2e-2, label="two"
+)
+profile = rec.lag_profile(two, cut.examples("test")[0][:400], lags=8)
 plotting.show(
     views.lag_figure(profile, title="Two take turns: it looks two back"),
-    alt="Mean weight of the items 1 to 8 places from the end with two people "
-    "taking turns: the item two back has most.",
+    alt="Mean weight of the items 1 to 8 positions from the end with two "
+    "people taking turns: the item two back has most.",
 )
 
 # %% tags=["solution"]
@@ -843,7 +855,7 @@ assert session.quick() or int(mean.argmax()) + 1 == 2
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The peak moves to the place of the rule, because only there is the same
+# The peak moves to the position of the rule, because only there is the same
 # person's last film. The last film needs no weight for its mood: the residual
 # carries it. With `keep_mood=0` the last film says almost nothing, so Markov
 # falls back towards popularity.
@@ -859,7 +871,7 @@ assert session.quick() or int(mean.argmax()) + 1 == 2
 #
 # <details><summary>A. The first</summary>
 #
-# Perhaps. The sample hides how far behind the first places a model misses.
+# Perhaps. The sample hides how far behind the first ranks a model misses.
 #
 # </details>
 # <details><summary>B. It cannot be told</summary>
@@ -900,7 +912,7 @@ assert session.quick() or int(mean.argmax()) + 1 == 2
 # Not by itself. It allows something that makes training richer.
 #
 # </details>
-# <details><summary>B. So that every place can be trained at once</summary>
+# <details><summary>B. So that every position can be trained at once</summary>
 #
 # Right: each state has seen only what came before, so each is a fair question.
 #
