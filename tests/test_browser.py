@@ -817,12 +817,12 @@ def test_who_hears_whom_by_click_and_by_keyboard(open_lesson):
 
     lesson = open_lesson("12_rnn_cnn_attention")
     for number, cell in enumerate(lesson.cells()):
-        wanted = ("session.start(", "ReachLattice(")
+        wanted = ("session.start(", "ReceptiveFieldLattice(")
         if is_code(lesson, number) and any(
             w in cell["source"] for w in wanted
         ):
             lesson.write_and_run(number, cell["source"])
-        if "ReachLattice(" in cell["source"]:
+        if "ReceptiveFieldLattice(" in cell["source"]:
             break
     view = lesson.cell(number).locator(".attn-reach")
     view.wait_for()

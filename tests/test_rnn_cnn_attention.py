@@ -36,17 +36,17 @@ def test_gru_is_torchs_in_value_and_gradient(dtype, bias):
         torch.autograd.grad(out.pow(2).sum(), [x, *weights])
         for out in (ours, expected)
     ]
-    for mine, other in zip(*both):
-        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+    for gradient, expected in zip(*both):
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_gru_step_is_torchs_cell_and_the_gates_are_shares():
     cell = nn.GRUCell(3, 4)
     x, h = torch.randn(6, 3), torch.randn(6, 4)
-    found = lesson.gru_step(x, h, *cell.parameters())
-    torch.testing.assert_close(found, cell(x, h))
+    state = lesson.gru_step(x, h, *cell.parameters())
+    torch.testing.assert_close(state, cell(x, h))
     low = torch.minimum(h, -torch.ones(()))
-    assert (found >= low).all() and (found <= torch.clamp(h, min=1)).all()
+    assert (state >= low).all() and (state <= torch.clamp(h, min=1)).all()
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -66,9 +66,9 @@ def test_convolution_is_torchs_in_value_and_gradient(
     torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", lesson.KINDS)
+@pytest.mark.parametrize("kind", lesson.LAYER_KINDS)
 def test_a_reader_does_not_look_ahead(kind):
-    model = lesson.Reader(kind, 9, 3, 8, rotary=True)
+    model = lesson.SequenceTagger(kind, 9, 3, 8, rotary=True)
     tokens = torch.randint(0, 9, (4, 20))
     changed = tokens.clone()
     changed[:, 12:] = (changed[:, 12:] + 1) % 9
@@ -77,14 +77,14 @@ def test_a_reader_does_not_look_ahead(kind):
     assert not torch.allclose(a[:, 12:], b[:, 12:])
 
 
-@pytest.mark.parametrize("kind", lesson.KINDS)
+@pytest.mark.parametrize("kind", lesson.LAYER_KINDS)
 def test_widths_give_equal_sizes(kind):
     dim = lesson.width_for(kind, 8_000, 44, 8)
-    size = count_parameters(lesson.Reader(kind, 44, 8, dim))
+    size = count_parameters(lesson.SequenceTagger(kind, 44, 8, dim))
     assert abs(size / 8_000 - 1) < 0.12
 
 
-# --- theory and measurement ---------------------------------------------------
+# --- theory and measurement --------------------------------------------------
 
 
 @given(st.integers(0, 3000), st.integers(2, 7))
@@ -99,32 +99,38 @@ def test_paths_by_counting(distance, kernel):
     assert far <= plain <= lesson.path_length("GRU", distance, kernel)
 
 
-@pytest.mark.parametrize("kind", lesson.KINDS)
+@pytest.mark.parametrize("kind", lesson.LAYER_KINDS)
 @pytest.mark.parametrize("kernel, rounds", [(2, 1), (2, 4), (3, 2), (4, 3)])
 def test_reach_is_what_the_formula_says(kind, kernel, rounds):
-    found = lesson.reach(lesson.after(kind, rounds, 3, kernel), 18, 3)
+    field = lesson.receptive_field(
+        lesson.after_n_layers(kind, rounds, 3, kernel), 18, 3
+    )
     for i in range(18):
         expected = [
             i >= j and lesson.path_length(kind, i - j, kernel) <= rounds
             for j in range(18)
         ]
-        assert found[i].tolist() == expected
+        assert field[i].tolist() == expected
 
 
-@pytest.mark.parametrize("kind", lesson.KINDS)
+@pytest.mark.parametrize("kind", lesson.LAYER_KINDS)
 @given(st.integers(1, 20), st.integers(1, 12), st.integers(2, 4))
 @settings(max_examples=15)
 def test_multiply_adds_are_torchs_count(kind, length, dim, kernel):
     layer = lesson.make_layer(kind, dim, kernel)
     counted = lesson.count_multiply_adds(layer, torch.randn(1, length, dim))
-    assert counted == lesson.price(kind, length, dim, kernel).multiply_adds
+    assert (
+        counted == lesson.layer_cost(kind, length, dim, kernel).multiply_adds
+    )
 
 
 def test_only_the_grus_chain_grows():
-    for kind in lesson.KINDS:
+    for kind in lesson.LAYER_KINDS:
         layer = lesson.make_layer(kind, 4)
         short, long = (
-            lesson.chain_length(lesson.run(layer, torch.randn(1, n, 4)))
+            lesson.critical_path_length(
+                lesson.layer_output(layer, torch.randn(1, n, 4))
+            )
             for n in (8, 40)
         )
         assert (long > short + 31) if kind == "GRU" else long == short
@@ -132,45 +138,34 @@ def test_only_the_grus_chain_grows():
 
 def test_chain_length_by_hand():
     x = torch.ones(2, requires_grad=True)
-    assert lesson.chain_length((x * 2 + x).exp()) == 3
+    assert lesson.critical_path_length((x * 2 + x).exp()) == 3
     deep = x
     for _ in range(5000):
         deep = deep + 1
-    assert lesson.chain_length(deep) == 5000
+    assert lesson.critical_path_length(deep) == 5000
 
 
 def test_crossing():
     lengths = [128, 256, 512, 1024]
     square = [n**2 / 300 for n in lengths]
-    assert lesson.crossing(lengths, square, lengths) == pytest.approx(300)
-    assert lesson.crossing(lengths, lengths, [2 * n for n in lengths]) is None
-    assert lesson.crossing(lengths, [2 * n for n in lengths], lengths) == 128
+    assert lesson.crossover_length(lengths, square, lengths) == pytest.approx(
+        300
+    )
+    assert (
+        lesson.crossover_length(lengths, lengths, [2 * n for n in lengths])
+        is None
+    )
+    assert (
+        lesson.crossover_length(lengths, [2 * n for n in lengths], lengths)
+        == 128
+    )
     wavy = [n * f for n, f in zip(lengths, (2, 0.5, 0.5, 2))]
-    assert lesson.crossing(lengths, wavy, lengths) == pytest.approx(
+    assert lesson.crossover_length(lengths, wavy, lengths) == pytest.approx(
         724.08, 1e-4
     )
 
 
-def test_median_seconds_takes_turns():
-    calls = []
-
-    class Spy(nn.Module):
-        def __init__(self, name):
-            super().__init__()
-            self.name = name
-
-        def forward(self, x):
-            calls.append(self.name)
-
-    found = lesson.median_seconds(
-        {"a": Spy("a"), "b": Spy("b")}, torch.ones(1), 19
-    )
-    turns = {tuple(calls[i : i + 2]) for i in range(0, len(calls), 2)}
-    assert len(calls) == 40 and turns == {("a", "b"), ("b", "a")}
-    assert set(found) == {"a", "b"} and min(found.values()) >= 0
-
-
-# --- the tasks ------------------------------------------------------------------
+# --- the tasks ---------------------------------------------------------------
 
 
 @given(st.integers(4, 40), st.integers(1, 4), st.integers(0, 99))
@@ -198,36 +193,77 @@ def test_parity_and_rise_by_loop():
 
 
 @pytest.mark.parametrize("seconds", [None, {8: 0.01, 16: 0.01}])
-def test_course_goes_through_its_stages(seconds):
+def test_curriculum_goes_through_its_stages(seconds):
     steps = 3 if seconds is None else None
-    course = lesson.Course(steps, seconds, stages=(8, 16), exams=10)
+    curriculum = lesson.Curriculum(steps, seconds, stages=(8, 16), exams=10)
     history = training.fit(
-        lesson.Reader("attention", lesson.RECALL_TOKENS, 8, 8),
+        lesson.SequenceTagger("attention", lesson.RECALL_TOKENS, 8, 8),
         lesson.answer_loss,
-        course.batches,
+        curriculum.batches,
         steps=500,
         eval_every=1,
-        evaluate=course.evaluate,
-        stop_when=course.over,
+        evaluate=curriculum.evaluate,
+        stop_when=curriculum.over,
         threads=1,
     )
     assert history.stopped_early
-    assert {d: len(r) for d, r in course.right.items()} == {8: 40, 16: 40}
-    assert set(course.seconds) == {8, 16}
+    assert {d: len(r) for d, r in curriculum.correct.items()} == {
+        8: 40,
+        16: 40,
+    }
+    assert set(curriculum.seconds) == {8, 16}
     if steps:
-        assert course.steps == {8: 3, 16: 3}
+        assert curriculum.steps == {8: 3, 16: 3}
     else:
-        assert all(course.seconds[d] >= 0.01 for d in (8, 16))
+        assert all(curriculum.seconds[d] >= 0.01 for d in (8, 16))
 
 
-def test_losses_and_answers_ignore_places_without_target():
+def test_a_curriculum_is_drawn_by_its_seed_and_examined_alike():
+    def draws(seed, stages=(8, 256)):
+        curriculum = lesson.Curriculum(2, stages=stages, exams=3, seed=seed)
+        batches, examined = [], []
+
+        class Watched(nn.Module):
+            def forward(self, tokens):
+                assert not self.training and not torch.is_grad_enabled()
+                examined.append(tokens)
+                return torch.zeros(*tokens.shape, lesson.SYMBOLS)
+
+        model = Watched()
+        while not curriculum.over({"stages done": curriculum.stage}):
+            batches.append(curriculum.batches(0)[0])
+            curriculum.evaluate(model.train())
+            assert model.training  # as it was
+        return batches, examined
+
+    batches, exams = draws(seed=0)
+    assert [tuple(b.shape) for b in batches] == [(64, 12)] * 2 + [(4, 260)] * 2
+    assert [tuple(e.shape) for e in exams] == [(3, 12), (3, 260)]
+    assert not torch.equal(batches[0], batches[1])  # never the same twice
+    for one, other in zip(batches, draws(seed=0)[0]):
+        assert torch.equal(one, other)
+    others, same_exams = draws(seed=1)
+    assert not torch.equal(batches[0], others[0])
+    for one, other in zip(exams, same_exams):
+        assert torch.equal(one, other)
+
+
+def test_the_last_stage_is_not_the_end_before_its_budget_is_spent():
+    curriculum = lesson.Curriculum(2, stages=(8,), exams=1)
+    model = lesson.SequenceTagger("GRU", lesson.RECALL_TOKENS, 8, 4)
+    for over in (False, True):
+        curriculum.batches(0)
+        assert curriculum.over(curriculum.evaluate(model)) is over
+
+
+def test_losses_and_answers_ignore_positions_without_target():
     class Known(nn.Module):
         def forward(self, tokens):
             return torch.eye(3)[tokens] * 50
 
     tokens = torch.tensor([[0, 1, 2]])
     targets = torch.tensor([[-1, 1, 0]])
-    right = lesson.right_answers(Known(), (tokens, targets))
+    right = lesson.correct(Known(), (tokens, targets))
     assert right.tolist() == [True, False]
     loss = lesson.answer_loss(Known(), (tokens, targets))
     assert loss.item() == pytest.approx(25, abs=1e-3)
@@ -239,13 +275,19 @@ def test_losses_and_answers_ignore_places_without_target():
         (lambda: lesson.path_length("RNN", 3), "kind: .*'GRU'.*'RNN'"),
         (lambda: lesson.path_length("CNN", -1), "distance: .*got -1"),
         (lambda: lesson.path_length("CNN", 3, 1), "kernel: .*got 1"),
-        (lambda: lesson.price("CNN", 0, 3), "length: .*got 0"),
+        (lambda: lesson.layer_cost("CNN", 0, 3), "length: .*got 0"),
         (lambda: lesson.make_layer("CNN", 0), "dim: .*got 0"),
         (lambda: lesson.CausalConv(2, 0), "kernel: .*got 0"),
         (lambda: lesson.CausalConv(2, 2, 0), "dilation: .*got 0"),
-        (lambda: lesson.after("GRU", 0), "rounds: .*got 0"),
-        (lambda: lesson.chain_length(torch.ones(1)), "output: .*grad_fn"),
-        (lambda: lesson.crossing([1], [1], []), "first, second: .*1 and 0"),
+        (lambda: lesson.after_n_layers("GRU", 0), "rounds: .*got 0"),
+        (
+            lambda: lesson.critical_path_length(torch.ones(1)),
+            "output: .*grad_fn",
+        ),
+        (
+            lambda: lesson.crossover_length([1], [1], []),
+            "first, second: .*1 and 0",
+        ),
         (lambda: lesson.width_for("CNN", 3, 4, 4), "parameters: .*got 3"),
         (
             lambda: lesson.recall_batch(3, 1, torch.Generator()),
@@ -255,7 +297,7 @@ def test_losses_and_answers_ignore_places_without_target():
             lambda: lesson.recall_batch(9, 1, torch.Generator(), 5),
             "cards: expected 1 to 4, got 5",
         ),
-        (lambda: lesson.Course(), "steps, seconds: .*None and None"),
+        (lambda: lesson.Curriculum(), "steps, seconds: .*None and None"),
         (
             lambda: lesson.gru_step(
                 torch.ones(2),
@@ -271,10 +313,13 @@ def test_losses_and_answers_ignore_places_without_target():
             ),
             "x: expected a length of 1 or more",
         ),
-        (lambda: views.ReachLattice("RNN"), "kind: .*'RNN'"),
-        (lambda: views.ReachLattice(place=24), "place: .*0 to 23, got 24"),
-        (lambda: views.ReachLattice(rounds=0), "rounds: .*got 0"),
-        (lambda: views.ReachLattice(kernel=1), "kernel: .*got 1"),
+        (lambda: views.ReceptiveFieldLattice("RNN"), "kind: .*'RNN'"),
+        (
+            lambda: views.ReceptiveFieldLattice(position=24),
+            "position: .*0 to 23, got 24",
+        ),
+        (lambda: views.ReceptiveFieldLattice(rounds=0), "rounds: .*got 0"),
+        (lambda: views.ReceptiveFieldLattice(kernel=1), "kernel: .*got 1"),
     ],
 )
 def test_wrong_input_is_named(own_errors, call, said):
@@ -282,33 +327,33 @@ def test_wrong_input_is_named(own_errors, call, said):
         call()
 
 
-# --- the views --------------------------------------------------------------------
+# --- the views ---------------------------------------------------------------
 
 
 @given(
-    st.sampled_from(lesson.KINDS),
+    st.sampled_from(lesson.LAYER_KINDS),
     st.integers(0, 23),
     st.integers(1, 12),
     st.integers(2, 5),
 )
-def test_the_trail_ends_at_what_is_heard(kind, place, rounds, kernel):
-    rows = views.trail(kind, place, rounds, kernel)
-    assert len(rows) == rounds + 1 and rows[0] == [place]
-    assert rows[-1] == views.heard(kind, place, rounds, kernel)
+def test_the_trail_ends_at_what_is_heard(kind, position, rounds, kernel):
+    rows = views.trail(kind, position, rounds, kernel)
+    assert len(rows) == rounds + 1 and rows[0] == [position]
+    assert rows[-1] == views.heard(kind, position, rounds, kernel)
 
 
 def test_lattice_reads_well_where_no_kernel_runs():
-    view = views.ReachLattice("CNN", place=20, rounds=3)
+    view = views.ReceptiveFieldLattice("CNN", position=20, rounds=3)
     bundle = view._repr_mimebundle_()
-    said = "CNN: after 3 layers place 20 hears 7 of 21 places (14 to 20)"
+    said = "CNN: after 3 layers position 20 hears 7 of 21 positions (14 to 20)"
     assert bundle["text/plain"].startswith(said)
     assert "<img alt=" in bundle["text/html"]
 
 
 def test_lattice_brings_extreme_numbers_back():
-    view = views.ReachLattice()
-    view.place, view.rounds, view.kernel = 10**9, -5, 99
-    assert (view.place, view.rounds, view.kernel) == (23, 1, 5)
+    view = views.ReceptiveFieldLattice()
+    view.position, view.rounds, view.kernel = 10**9, -5, 99
+    assert (view.position, view.rounds, view.kernel) == (23, 1, 5)
 
 
 def test_the_browser_computes_the_same():
@@ -321,7 +366,7 @@ def test_the_browser_computes_the_same():
     )
     cases = [
         (k, p, r, w)
-        for k in lesson.KINDS
+        for k in lesson.LAYER_KINDS
         for p in (0, 5, 23)
         for r in (1, 3, 12)
         for w in (2, 3, 5)
@@ -340,26 +385,26 @@ def test_the_browser_computes_the_same():
 @pytest.mark.parametrize("dim", [1, 64, 4096])
 @pytest.mark.parametrize("kernel", [2, 9])
 def test_calculator_takes_extremes(length, dim, kernel):
-    figure = views.draw_prices(length, dim, kernel)
+    figure = views.draw_layer_costs(length, dim, kernel)
     assert len(figure.axes) == 4
     plt.close(figure)
-    said = views.say_prices(length, dim, kernel)
+    said = views.say_layer_costs(length, dim, kernel)
     assert f"Length {length:,}, dim {dim}, kernel {kernel}" in said
     assert "attention" in re.search(r"Shortest path: ([^.]*)\.", said)[1]
 
 
 def test_winners_name_ties():
-    best = views.winners(views.prices(96, 64, 3))
+    best = views.winners(views.layer_costs(96, 64, 3))
     assert best["path"] == ["attention"]
     assert best["multiply_adds"] == ["CNN", "dilated CNN"]
     three = {
-        k: p for k, p in views.prices(96, 64, 3).items() if "CNN" not in k
+        k: p for k, p in views.layer_costs(96, 64, 3).items() if "CNN" not in k
     }
     assert views.winners(three)["multiply_adds"] == ["GRU", "attention"]
 
 
 def test_price_table_has_the_formulas_numbers():
-    rows = views.price_table(512, 64).splitlines()
+    rows = views.cost_table(512, 64).splitlines()
     assert [row.split()[0] for row in rows[1:]] == [
         "GRU",
         "CNN",

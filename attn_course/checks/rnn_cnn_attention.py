@@ -13,23 +13,23 @@ def layers(answer):
     return check_value(
         answer,
         [50, 5, 1],
-        praise="two places a layer; powers of three; all at once",
+        praise="two positions a layer; powers of three; all at once",
         mistakes=[
             *(
                 (
                     [part, 5, 1],
-                    "a kernel of 3 reaches two places back, not "
-                    "three: one of the three is the place itself",
+                    "a kernel of 3 reaches two positions back, not "
+                    "three: one of the three is the position itself",
                 )
                 for part in (34, 33, 100 / 3)
             ),
             (
                 [51, 5, 1],
-                "one too many: 50 layers of two places each reach back 100",
+                "one too many: 50 layers of two positions each reach back 100",
             ),
             (
                 [100, 5, 1],
-                "that is one place a layer, a kernel of 2: a kernel "
+                "that is one position a layer, a kernel of 2: a kernel "
                 "of 3 reaches two back",
             ),
             ([101, 5, 1], "those are the cell steps of an RNN"),
@@ -42,10 +42,10 @@ def layers(answer):
                 [50, 7, 1],
                 "that is base 2: with kernel 3 the dilations are 1, 3, 9, ...",
             ),
-            ([50, 6, 1], "one too many: five layers see 243 places"),
+            ([50, 6, 1], "one too many: five layers see 243 positions"),
             (
                 [50, 5, 100],
-                "attention has no distance: every place asks every "
+                "attention has no distance: every position asks every "
                 "other in one layer",
             ),
             ([50, 5, 0], "attention needs one layer to ask at all"),
@@ -54,7 +54,7 @@ def layers(answer):
     )
 
 
-def crossing(answer):
+def crossover_length(answer):
     """Exercise 2: where attention costs as much as a GRU, dim 512."""
     return check_value(
         answer,
@@ -88,9 +88,9 @@ def _oracle_conv(x, weight, dilation):
     for t in range(len(x)):
         total = 0 * (x[0] @ weight[0])
         for j in range(kernel):
-            place = t - (kernel - 1 - j) * dilation
-            if place >= 0:
-                total = total + x[place] @ weight[j]
+            position = t - (kernel - 1 - j) * dilation
+            if position >= 0:
+                total = total + x[position] @ weight[j]
         rows.append(total)
     return torch.stack(rows)
 
@@ -98,7 +98,7 @@ def _oracle_conv(x, weight, dilation):
 def _conv(shift):
     """A convolution in which tap j of k reads ``shift(t, j, k, dilation, n)``.
 
-    A place outside of the sequence counts as zeros.
+    A position outside of the sequence counts as zeros.
     """
 
     def conv(x, weight, dilation):
@@ -106,9 +106,9 @@ def _conv(shift):
         for t in range(len(x)):
             total = 0 * (x[0] @ weight[0])
             for j in range(len(weight)):
-                place = shift(t, j, len(weight), dilation, len(x))
-                if 0 <= place < len(x):
-                    total = total + x[place] @ weight[j]
+                position = shift(t, j, len(weight), dilation, len(x))
+                if 0 <= position < len(x):
+                    total = total + x[position] @ weight[j]
             rows.append(total)
         return torch.stack(rows)
 
@@ -123,10 +123,12 @@ def conv(answer):
         answer,
         oracle=_oracle_conv,
         cases=[
-            Case((x, swap.double(), 1), "three places, kernel 2, dilation 1"),
+            Case(
+                (x, swap.double(), 1), "three positions, kernel 2, dilation 1"
+            ),
             Case(
                 (normal(9, 3, seed=1), normal(3, 3, 2, seed=2), 2),
-                "nine places, kernel 3, dilation 2",
+                "nine positions, kernel 3, dilation 2",
             ),
             Case(
                 (normal(6, 2, seed=3), normal(3, 2, 2, seed=4), 3),
@@ -140,15 +142,15 @@ def conv(answer):
             Mistake(
                 _conv(lambda t, j, k, s, n: t - j * s),
                 "the kernel is turned round: weight[0] belongs to the oldest "
-                "place, weight[-1] to the place itself",
+                "position, weight[-1] to the position itself",
             ),
             Mistake(
                 _conv(lambda t, j, k, s, n: t + j * s),
-                "it looks ahead: no place may hear of a later one",
+                "it looks ahead: no position may hear of a later one",
             ),
             Mistake(
                 _conv(lambda t, j, k, s, n: t + (k - 1 - j) * s),
-                "it looks ahead: no place may hear of a later one",
+                "it looks ahead: no position may hear of a later one",
             ),
             *(
                 Mistake(
@@ -168,7 +170,8 @@ def conv(answer):
             ),
             Mistake(
                 _conv(lambda t, j, k, s, n: t - (k - 1 - j) * s - 1),
-                "it is one place late: weight[-1] belongs to the place itself",
+                "it is one position late: weight[-1] belongs to the position "
+                "itself",
             ),
             Mistake(
                 _conv(lambda t, j, k, s, n: (t - (k - 1 - j) * s) % n),
@@ -177,7 +180,7 @@ def conv(answer):
             ),
             Mistake(
                 _conv(lambda t, j, k, s, n: max(0, t - (k - 1 - j) * s)),
-                "before the start it repeats the first place: zeros stand "
+                "before the start it repeats the first position: zeros stand "
                 "there",
             ),
             Mistake(
@@ -185,7 +188,7 @@ def conv(answer):
                 "it is a mean: the products are only added up",
             ),
         ],
-        praise="zeros in front, and the oldest place first",
+        praise="zeros in front, and the oldest position first",
     )
 
 

@@ -1,8 +1,8 @@
-// The lattice of lesson 12: click a place, see what it can have heard.
+// The lattice of lesson 12: click a position, see what it can have heard.
 // As attn_course.widgets.rnn_cnn_attention: pathLength, heard, asked, trail.
 
 const KINDS = ["GRU", "CNN", "dilated CNN", "attention"];
-const STEP = 29; // pixels between places
+const STEP = 29; // pixels between positions
 const LEFT = 78;
 const TALL = 34; // between rows
 
@@ -15,10 +15,10 @@ export function pathLength(kind, distance, kernel) {
   return layers;
 }
 
-export function heard(kind, place, rounds, kernel) {
+export function heard(kind, position, rounds, kernel) {
   const seen = [];
-  for (let j = 0; j <= place; j++)
-    if (pathLength(kind, place - j, kernel) <= rounds) seen.push(j);
+  for (let j = 0; j <= position; j++)
+    if (pathLength(kind, position - j, kernel) <= rounds) seen.push(j);
   return seen;
 }
 
@@ -27,22 +27,22 @@ export function asked(kind, i, depth, kernel, back) {
   if (kind === "GRU")
     return back === 0 ? [i] : [i - 1, i].filter((j) => j >= 0);
   const step = kind === "dilated CNN" ? kernel ** depth : 1;
-  const places = [];
+  const positions = [];
   for (let j = 0; j < kernel; j++)
-    if (i - j * step >= 0) places.push(i - j * step);
-  return places;
+    if (i - j * step >= 0) positions.push(i - j * step);
+  return positions;
 }
 
-function say(kind, place, rounds, kernel) {
-  const seen = heard(kind, place, rounds, kernel);
+function say(kind, position, rounds, kernel) {
+  const seen = heard(kind, position, rounds, kernel);
   const what = kind === "GRU" ? "cell step" : "layer";
-  const missing = place + 1 - seen.length;
+  const missing = position + 1 - seen.length;
   const left = missing
     ? `${missing} before them still unheard`
     : "all that stand before it";
   return (
-    `${kind}: after ${rounds} ${what}${rounds > 1 ? "s" : ""} place ${place} ` +
-    `hears ${seen.length} of ${place + 1} places ` +
+    `${kind}: after ${rounds} ${what}${rounds > 1 ? "s" : ""} position ${position} ` +
+    `hears ${seen.length} of ${position + 1} positions ` +
     `(${seen[0]} to ${seen[seen.length - 1]}): ${left}.`
   );
 }
@@ -67,13 +67,13 @@ function render({ model, el }) {
   };
   const rounds = number("rounds", 1, 12);
   const kernel = number("kernel", 2, 5);
-  const n = model.get("places");
+  const n = model.get("positions");
   const plot = node(
     "svg",
     {
       tabindex: 0,
       role: "slider",
-      "aria-label": "place that asks: arrows left and right",
+      "aria-label": "position that asks: arrows left and right",
       "aria-valuemin": 0,
       "aria-valuemax": n - 1,
     },
@@ -87,7 +87,7 @@ function render({ model, el }) {
   }
 
   function redraw() {
-    const [k, place, many, wide] = ["kind", "place", "rounds", "kernel"].map(
+    const [k, position, many, wide] = ["kind", "position", "rounds", "kernel"].map(
       (name) => model.get(name),
     );
     kind.value = k;
@@ -102,7 +102,7 @@ function render({ model, el }) {
       `0 0 ${LEFT + n * STEP} ${(many + 1) * TALL + 22}`,
     );
     const x = (j) => LEFT + j * STEP + STEP / 2;
-    let row = new Set([place]);
+    let row = new Set([position]);
     const dots = [];
     for (let back = 0; back <= many; back++) {
       const y = back * TALL + 14;
@@ -141,7 +141,7 @@ function render({ model, el }) {
         },
         plot,
       );
-      area.addEventListener("click", () => put("place", j));
+      area.addEventListener("click", () => put("position", j));
       void dot;
     }
     for (let j = 0; j < n; j++)
@@ -151,32 +151,32 @@ function render({ model, el }) {
         plot,
         String(j),
       );
-    const sentence = say(k, place, many, wide);
+    const sentence = say(k, position, many, wide);
     said.textContent = sentence;
-    plot.setAttribute("aria-valuenow", place);
+    plot.setAttribute("aria-valuenow", position);
     plot.setAttribute("aria-valuetext", sentence);
-    model.set("result", heard(k, place, many, wide));
+    model.set("result", heard(k, position, many, wide));
     model.save_changes();
   }
 
   plot.addEventListener("keydown", (event) => {
-    const place = model.get("place");
+    const position = model.get("position");
     const to = {
-      ArrowLeft: place - 1,
-      ArrowDown: place - 1,
-      ArrowRight: place + 1,
-      ArrowUp: place + 1,
+      ArrowLeft: position - 1,
+      ArrowDown: position - 1,
+      ArrowRight: position + 1,
+      ArrowUp: position + 1,
       Home: 0,
       End: n - 1,
     }[event.key];
     if (to === undefined) return;
-    put("place", Math.max(0, Math.min(n - 1, to)));
+    put("position", Math.max(0, Math.min(n - 1, to)));
     event.preventDefault();
     event.stopPropagation();
   });
   kind.addEventListener("change", () => put("kind", kind.value));
   bar.addEventListener("keydown", (event) => event.stopPropagation());
-  const names = ["kind", "place", "rounds", "kernel"];
+  const names = ["kind", "position", "rounds", "kernel"];
   for (const name of names) model.on(`change:${name}`, redraw);
   redraw();
   return () => {

@@ -8,38 +8,44 @@ import traitlets
 from matplotlib.figure import Figure
 
 from attn_course import plotting
-from attn_course.rnn_cnn_attention import KINDS, Price, path_length, price
-from attn_course.text_classification import wilson_interval
+from attn_course.common.arguments import check_choice
+from attn_course.common.statistics import wilson_interval
+from attn_course.rnn_cnn_attention import (
+    LAYER_KINDS,
+    LayerCost,
+    layer_cost,
+    path_length,
+)
 from attn_course.widgets import StillPicture, script
 
-PLACES = 24
+POSITIONS = 24
 MOST_ROUNDS, MOST_KERNEL = 12, 5
 
 
 # Who hears whom ------------------------------------------------------------
 
 
-def heard(kind: str, place: int, rounds: int, kernel: int = 3) -> list[int]:
-    """List the inputs that a place hears after some rounds, first to last.
+def heard(kind: str, position: int, rounds: int, kernel: int = 3) -> list[int]:
+    """List the inputs that a position hears after some rounds, first to last.
 
     A round is a layer; of the GRU, a cell step.
     """
     return [
         j
-        for j in range(place + 1)
-        if path_length(kind, place - j, kernel) <= rounds
+        for j in range(position + 1)
+        if path_length(kind, position - j, kernel) <= rounds
     ]
 
 
 def trail(
-    kind: str, place: int, rounds: int, kernel: int = 3
+    kind: str, position: int, rounds: int, kernel: int = 3
 ) -> list[list[int]]:
-    """List, from the output down, which places of each row take part.
+    """List, from the output down, which positions of each row take part.
 
-    Row 0 is ``place`` itself; row r holds the places that are heard after r
+    Row 0 is ``position`` itself; row r holds those that are heard after r
     rounds of looking back. Of a dilated CNN the top layer looks farthest.
     """
-    rows = [{place}]
+    rows = [{position}]
     for back in range(rounds):
         seen = set()
         for i in rows[-1]:
@@ -49,46 +55,46 @@ def trail(
 
 
 def _asked(kind: str, i: int, depth: int, kernel: int, back: int) -> list[int]:
-    """List the places of the row below that place i reads directly."""
+    """List the positions of the row below that i reads directly."""
     if kind == "attention":
         return list(range(i + 1))
     if kind == "GRU":  # its own input comes with every step
         return [i] if back == 0 else [j for j in (i - 1, i) if j >= 0]
     step = kernel**depth if kind == "dilated CNN" else 1
-    places = (i - j * step for j in range(kernel))
-    return [j for j in places if j >= 0]
+    positions = (i - j * step for j in range(kernel))
+    return [j for j in positions if j >= 0]
 
 
-def say_heard(kind: str, place: int, rounds: int, kernel: int) -> str:
-    """Say in a sentence what a place hears."""
-    seen = heard(kind, place, rounds, kernel)
+def say_heard(kind: str, position: int, rounds: int, kernel: int) -> str:
+    """Say in a sentence what a position hears."""
+    seen = heard(kind, position, rounds, kernel)
     what = "cell step" if kind == "GRU" else "layer"
     many = f"{rounds} {what}{'s' if rounds > 1 else ''}"
-    missing = place + 1 - len(seen)
+    missing = position + 1 - len(seen)
     left = (
         "all that stand before it"
         if not missing
         else f"{missing} before them still unheard"
     )
     return (
-        f"{kind}: after {many} place {place} hears {len(seen)} of "
-        f"{place + 1} places ({seen[0]} to {seen[-1]}): {left}."
+        f"{kind}: after {many} position {position} hears {len(seen)} of "
+        f"{position + 1} positions ({seen[0]} to {seen[-1]}): {left}."
     )
 
 
-class ReachLattice(StillPicture, anywidget.AnyWidget):
-    """Rows of places, from inputs up to outputs; a click on a place asks.
+class ReceptiveFieldLattice(StillPicture, anywidget.AnyWidget):
+    """Rows of positions, from inputs up to outputs; a click on one asks.
 
-    ``kind``, ``place``, ``rounds`` and ``kernel`` can be set from Python too;
-    ``result`` holds what the browser computed: the inputs heard.
+    ``kind``, ``position``, ``rounds`` and ``kernel`` can be set from Python
+    too; ``result`` holds what the browser computed: the inputs heard.
     """
 
     _esm = script("rnn_cnn_attention")
     _css = Path(__file__).parent / "rnn_cnn_attention.css"
 
-    kind = traitlets.Enum(KINDS, "CNN").tag(sync=True)
-    places = traitlets.Int(PLACES).tag(sync=True)
-    place = traitlets.Int(PLACES - 1).tag(sync=True)
+    kind = traitlets.Enum(LAYER_KINDS, "CNN").tag(sync=True)
+    positions = traitlets.Int(POSITIONS).tag(sync=True)
+    position = traitlets.Int(POSITIONS - 1).tag(sync=True)
     rounds = traitlets.Int(3).tag(sync=True)
     kernel = traitlets.Int(3).tag(sync=True)
     result = traitlets.List().tag(sync=True)
@@ -96,7 +102,7 @@ class ReachLattice(StillPicture, anywidget.AnyWidget):
     def __init__(
         self,
         kind: str = "CNN",
-        place: int = PLACES - 1,
+        position: int = POSITIONS - 1,
         rounds: int = 3,
         kernel: int = 3,
     ) -> None:
@@ -106,10 +112,9 @@ class ReachLattice(StillPicture, anywidget.AnyWidget):
             ValueError: if a number is outside of what the view can show, or
                 ``kind`` is unknown.
         """
-        if kind not in KINDS:
-            raise ValueError(f"kind: expected one of {KINDS}, got {kind!r}")
+        check_choice("kind", kind, LAYER_KINDS)
         limits = {
-            "place": (place, 0, PLACES - 1),
+            "position": (position, 0, POSITIONS - 1),
             "rounds": (rounds, 1, MOST_ROUNDS),
             "kernel": (kernel, 2, MOST_KERNEL),
         }
@@ -120,31 +125,31 @@ class ReachLattice(StillPicture, anywidget.AnyWidget):
                 )
         super().__init__(
             kind=kind,
-            place=place,
+            position=position,
             rounds=rounds,
             kernel=kernel,
-            result=heard(kind, place, rounds, kernel),
+            result=heard(kind, position, rounds, kernel),
         )
         self.still = self._draw()
 
-    @traitlets.validate("place", "rounds", "kernel")
+    @traitlets.validate("position", "rounds", "kernel")
     def _inside(self, proposal: dict) -> int:
         """Bring a number that cannot be shown back to the nearest that can."""
         low, high = {
-            "place": (0, PLACES - 1),
+            "position": (0, POSITIONS - 1),
             "rounds": (1, MOST_ROUNDS),
             "kernel": (2, MOST_KERNEL),
         }[proposal["trait"].name]
         return min(max(proposal["value"], low), high)
 
     def _draw(self) -> plotting.Picture:
-        said = say_heard(self.kind, self.place, self.rounds, self.kernel)
-        rows = trail(self.kind, self.place, self.rounds, self.kernel)
+        said = say_heard(self.kind, self.position, self.rounds, self.kernel)
+        rows = trail(self.kind, self.position, self.rounds, self.kernel)
         figure, ax = plotting.figure(7.2, 1.2 + 0.32 * len(rows))
         for back, row in enumerate(rows):
             y = len(rows) - 1 - back
             on = set(row)
-            for j in range(PLACES):
+            for j in range(POSITIONS):
                 ax.plot(
                     j,
                     y,
@@ -162,8 +167,8 @@ class ReachLattice(StillPicture, anywidget.AnyWidget):
         ax.set(
             yticks=range(len(rows)),
             yticklabels=labels,
-            xlabel="place",
-            title="What one place can have heard",
+            xlabel="position",
+            title="What one position can have heard",
         )
         return plotting.picture(figure, said)
 
@@ -183,29 +188,40 @@ def _rounded(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def prices(length: int, dim: int, kernel: int) -> dict[str, Price]:
-    """Return the price of each kind."""
-    return {kind: price(kind, length, dim, kernel) for kind in KINDS}
+def layer_costs(length: int, dim: int, kernel: int) -> dict[str, LayerCost]:
+    """Return the cost of each kind."""
+    return {
+        kind: layer_cost(kind, length, dim, kernel) for kind in LAYER_KINDS
+    }
 
 
-def winners(found: Mapping[str, Price]) -> dict[str, list[str]]:
+def winners(costs: Mapping[str, LayerCost]) -> dict[str, list[str]]:
     """Name who has least of each; several if they tie."""
     least = {}
-    for what in ("path", "steps", "multiply_adds", "multiply_adds_in_all"):
-        best = min(getattr(p, what) for p in found.values())
-        least[what] = [k for k, p in found.items() if getattr(p, what) == best]
+    for what in (
+        "path",
+        "sequential_operations",
+        "multiply_adds",
+        "multiply_adds_in_all",
+    ):
+        best = min(getattr(cost, what) for cost in costs.values())
+        least[what] = [
+            kind for kind, cost in costs.items() if getattr(cost, what) == best
+        ]
     return least
 
 
-def draw_prices(length: int, dim: int, kernel: int) -> Figure:
+def draw_layer_costs(length: int, dim: int, kernel: int) -> Figure:
     """Draw path, steps and multiply-adds of each kind as bars."""
-    found = prices(length, dim, kernel)
+    costs = layer_costs(length, dim, kernel)
     panels = {
-        "path": [p.path for p in found.values()],
-        "steps that wait": [p.steps * p.layers for p in found.values()],
-        "multiply-adds, a layer": [p.multiply_adds for p in found.values()],
+        "path": [p.path for p in costs.values()],
+        "sequential operations": [
+            p.sequential_operations_in_all for p in costs.values()
+        ],
+        "multiply-adds, a layer": [p.multiply_adds for p in costs.values()],
         "multiply-adds, until\nall are connected": [
-            p.multiply_adds_in_all for p in found.values()
+            p.multiply_adds_in_all for p in costs.values()
         ],
     }
     figure, axes = plotting.figure(9.4, 2.6, cols=4)
@@ -235,19 +251,20 @@ def draw_prices(length: int, dim: int, kernel: int) -> Figure:
         ax.set_xticks([])
         ax.minorticks_off()
         ax.set_title(title, fontsize=9)
-    axes[0].set_yticklabels(list(found))
+    axes[0].set_yticklabels(list(costs))
     return figure
 
 
-def say_prices(length: int, dim: int, kernel: int) -> str:
+def say_layer_costs(length: int, dim: int, kernel: int) -> str:
     """Say the same in words: who is cheapest, and at what."""
-    found = prices(length, dim, kernel)
-    best = winners(found)
+    costs = layer_costs(length, dim, kernel)
+    best = winners(costs)
     parts = [
-        f"{kind} path {p.path:,}, {p.steps * p.layers:,} steps that wait, "
+        f"{kind} path {p.path:,}, {p.sequential_operations_in_all:,} "
+        "sequential operations, "
         f"{_rounded(p.multiply_adds)} multiply-adds a layer and "
         f"{_rounded(p.multiply_adds_in_all)} until all are connected"
-        for kind, p in found.items()
+        for kind, p in costs.items()
     ]
     return (
         f"Length {length:,}, dim {dim}, kernel {kernel}. "
@@ -258,14 +275,14 @@ def say_prices(length: int, dim: int, kernel: int) -> str:
     )
 
 
-def price_table(length: int, dim: int, kernel: int = 3) -> str:
+def cost_table(length: int, dim: int, kernel: int = 3) -> str:
     """Write the table of theory as text, one row a kind."""
-    heads = f"{'path':>6}{'steps':>7}{'multiply-adds':>16}{'in all':>16}"
+    heads = f"{'path':>6}{'sequential':>12}{'multiply-adds':>15}{'in all':>15}"
     lines = [f"{'':12}{heads}"]
-    for kind, p in prices(length, dim, kernel).items():
+    for kind, p in layer_costs(length, dim, kernel).items():
         lines.append(
-            f"{kind:12}{p.path:6}{p.steps * p.layers:7}"
-            f"{p.multiply_adds:16,}{p.multiply_adds_in_all:16,}"
+            f"{kind:12}{p.path:6}{p.sequential_operations_in_all:12}"
+            f"{p.multiply_adds:15,}{p.multiply_adds_in_all:15,}"
         )
     return "\n".join(lines)
 
@@ -273,7 +290,7 @@ def price_table(length: int, dim: int, kernel: int = 3) -> str:
 # Figures -------------------------------------------------------------------
 
 
-def reach_panels(maps: Mapping[str, object]) -> Figure:
+def receptive_field_panels(maps: Mapping[str, object]) -> Figure:
     """Draw who hears whom, one square a kind: output rows, input columns."""
     figure, axes = plotting.figure(2.5 * len(maps), 2.8, cols=len(maps))
     for ax, (name, map_) in zip(axes, maps.items()):
@@ -295,8 +312,8 @@ def time_curves(
     Args:
         lengths: x.
         seconds: for each kind one number per length.
-        crossings: for each rival the length from which attention is slower;
-            None where it is not, up to the last length.
+        crossings: for each other kind the length from which attention is
+            slower; None where it is not, up to the last length.
         title: the finding.
     """
     curves = {k: (lengths, [1000 * s for s in v]) for k, v in seconds.items()}
@@ -364,11 +381,10 @@ def share_table(
     names = list(next(iter(right.values())))
     wide = max(6.4, 2.0 + 1.05 * len(names))
     figure, ax = plotting.figure(wide, 1.15 + 0.5 * len(right))
-    for row, (kind, cells) in enumerate(right.items()):
+    for row, cells in enumerate(right.values()):
         for column, name in enumerate(names):
             hits = cells[name]
-            share = hits.double().mean().item()
-            low, high = wilson_interval(int(hits.sum()), len(hits))
+            share, low, high = wilson_interval(int(hits.sum()), len(hits))
             ax.text(
                 column,
                 row,

@@ -6,7 +6,7 @@
 #
 # **You will be able to**
 # - compute a short sequence with each of the three;
-# - derive their path length, waiting steps and cost, and measure them;
+# - derive their path length, *sequential operations* and cost, and measure them;
 # - say from which length on attention is slower;
 # - name a task that each wins, and one that attention loses.
 #
@@ -15,6 +15,7 @@
 
 # %%
 import math
+from functools import partial
 from itertools import product
 
 import ipywidgets
@@ -22,6 +23,7 @@ import torch
 
 from attn_course import checks, plotting, session, training, widgets
 from attn_course import rnn_cnn_attention as rca
+from attn_course.common import measuring
 from attn_course.widgets import rnn_cnn_attention as views
 
 session.start(0)
@@ -32,7 +34,7 @@ device = session.device()
 # ## Three vectors, three layers
 #
 # The two keys and the query of lesson 01, in a row: [1, 1], [0, 1], [1, 0]. The
-# last place wants to know what came before it. First it **passes on**.
+# last position wants to know what came before it. First it **passes on**.
 
 # %% [markdown]
 # ### A GRU by hand
@@ -82,7 +84,7 @@ assert abs(states[-1, 0] - state) < 1e-12
 
 # %% [markdown]
 # **As a matrix?** Only half of it: `x @ weight_in.T` needs no state and is one
-# product for all places. The other half stays a loop. That is what
+# product for all positions. The other half stays a loop. That is what
 # `rca.gru` does, and torch's `nn.GRU` too.
 
 # %%
@@ -96,7 +98,7 @@ print("hand = loop = half a matrix = torch")
 # %% [markdown]
 # ### A convolution by hand
 #
-# A convolution **looks at neighbours**. With kernel 2, place t adds what one
+# A convolution **looks at neighbours**. With kernel 2, position t adds what one
 # matrix makes of $x_{t-1}$ and another of $x_t$. Take "exchange the two
 # numbers" and "leave them". Before the start stand zeros; nothing looks ahead.
 
@@ -114,14 +116,15 @@ print(looped)
 assert looped.tolist() == by_hand
 
 # %% [markdown]
-# As a matrix it is whole: lay each vector beside its neighbour (`windows`), and
-# one product does every place at once. The module `CausalConv` keeps that
-# product; `nn.Conv1d` does the same, with the dimensions exchanged.
+# As a matrix it is whole: lay each vector beside its neighbour (`causal_unfold`;
+# torch calls this *unfold*), and one product does every position at once. The
+# module `CausalConv` keeps that product; `nn.Conv1d` does the same, with the
+# dimensions exchanged.
 
 # %%
-seen = rca.windows(x, kernel=2)  # (3, 2 * 2), the older one first
-print(seen)
-torch.testing.assert_close(seen @ torch.cat([swap, one], dim=1).T, looped)
+windows = rca.causal_unfold(x, kernel=2)  # (3, 2 * 2), the older one first
+print(windows)
+torch.testing.assert_close(windows @ torch.cat([swap, one], dim=1).T, looped)
 
 # %%
 conv = rca.CausalConv(2, kernel=2, bias=False).double()
@@ -135,7 +138,7 @@ print("hand = loop = matrix = module = torch")
 # ### Attention by hand
 #
 # Attention **asks everybody**. Query, key and value are the vectors themselves,
-# and scores are not divided. The last place [1, 0] scores 1, 0 and 1.
+# and scores are not divided. The last position [1, 0] scores 1, 0 and 1.
 # **Predict** its output.
 
 # %%
@@ -182,34 +185,37 @@ print("module = matrix = torch")
 #
 # - **GRU:** D + 1 cell steps, its own and each one after.
 # - **CNN**, kernel k: a layer reaches k - 1 back, so ⌈D / (k - 1)⌉ layers.
-# - **Dilated CNN:** layer 1 reads neighbours, layer 2 every k-th place, layer 3
-#   every k²-th. L layers see $k^L$ places: the least L with $k^L > D$.
+# - **Dilated CNN:** layer 1 reads neighbours, layer 2 every k-th position, layer 3
+#   every k²-th. L layers see $k^L$ positions: the least L with $k^L > D$.
 # - **Attention:** 1.
 #
 # **Predict** the four for D = 512 and kernel 3.
 
 # %%
-for kind in rca.KINDS:
+for kind in rca.LAYER_KINDS:
     paths = [rca.path_length(kind, d) for d in (8, 32, 128, 512)]
     print(f"{kind:12}", paths)
-assert [rca.path_length(kind, 512) for kind in rca.KINDS] == [513, 256, 6, 1]
+assert [rca.path_length(kind, 512)
+        for kind in rca.LAYER_KINDS] == [513, 256, 6, 1]
 
 # %% [markdown]
 # ### Measured, not believed
 #
 # Give a stack random weights and ask autograd: is the gradient of output *i* with
-# respect to input *j* zero? If it is, *i* has not heard of *j*. Three rounds: cell
-# steps of the GRU, layers of the others.
+# respect to input *j* zero? If it is, *i* has not heard of *j*. All that it has
+# heard of is its *receptive field*. Three rounds: cell steps of the GRU, layers of
+# the others.
 
 # %%
 torch.manual_seed(0)
-maps = {kind: rca.reach(rca.after(kind, 3), 24) for kind in rca.KINDS}
+maps = {kind: rca.receptive_field(rca.after_n_layers(kind, 3), 24)
+        for kind in rca.LAYER_KINDS}
 for kind, map_ in maps.items():
-    print(f"{kind:12} the last place hears {int(map_[-1].sum())} of 24")
+    print(f"{kind:12} the last position hears {int(map_[-1].sum())} of 24")
 
 # %%
 plotting.show(
-    views.reach_panels(maps),
+    views.receptive_field_panels(maps),
     alt="After three rounds, output rows against input columns. GRU: a band "
     "of 3. CNN: a band of 7. Dilated CNN: the whole triangle, since 24 is "
     "less than 27. Attention: the whole triangle, already after one.",
@@ -217,17 +223,19 @@ plotting.show(
 
 # %% [markdown]
 # (A GRU is stopped after three steps by giving it the last three inputs only, so
-# its band is so by construction. That one step hears no more than one place, the
-# loop above showed.) Does the formula hold everywhere? Every distance up to 23,
-# four kinds, kernels 2 to 4, up to five rounds: both must agree in each cell.
+# its band is so by construction. *Truncated back-propagation*, a usual way to train
+# on long sequences, stops the gradient in this way, though not the state.) Does the
+# formula hold everywhere? Every distance up to 23, four kinds, kernels 2 to 4, up to
+# five rounds: both must agree in each cell.
 
 # %%
 agree = 0
-for kind in rca.KINDS:
+for kind in rca.LAYER_KINDS:
     for kernel in (2, 3, 4):
         for rounds in (1, 2, 3, 5):
-            found = rca.reach(rca.after(kind, rounds, 2, kernel), 24, 2)
-            for i, row in enumerate(found):
+            field = rca.receptive_field(
+                rca.after_n_layers(kind, rounds, 2, kernel), 24, 2)
+            for i, row in enumerate(field):
                 heard = views.heard(kind, i, rounds, kernel)
                 assert row.nonzero().flatten().tolist() == heard
                 agree += 24
@@ -236,27 +244,29 @@ print("formula = gradient in", agree, "cells")
 # %% [markdown]
 # ### Try it
 #
-# Click a place, or move with the arrow keys. Change kind, rounds and kernel.
-# **Find** the least number of layers with which place 23 hears place 0: for
+# Click a position, or move with the arrow keys. Change kind, rounds and kernel.
+# **Find** the least number of layers with which position 23 hears position 0: for
 # kernel 3, plain and dilated; and for kernel 5.
 
 # %%
-views.ReachLattice("dilated CNN", place=20, rounds=3)
+views.ReceptiveFieldLattice("dilated CNN", position=20, rounds=3)
 
 # %% [markdown]
 # ### Heard, but how loud?
 #
-# (Place 23 hears place 0 after 12 layers, 3 if dilated; with kernel 5 after 6, or
-# 2.) A path that exists may still be too quiet to learn from. How large is the
-# gradient that arrives from 0 to 63 places back? **Predict** for a fresh GRU:
-# does it lose the same *amount* at each place, or the same *factor*?
+# (Position 23 hears position 0 after 12 layers, 3 if dilated; with kernel 5 after
+# 6, or 2.) A path that exists may still be too quiet to learn from. How large is the
+# gradient that arrives from 0 to 63 positions back? **Predict** for a GRU at
+# *initialisation*, its weights just drawn: does it lose the same *amount* at each
+# position, or the same *factor*?
 
 # %%
 torch.manual_seed(0)
 loud = {}
 for kind, rounds in (("GRU", 64), ("dilated CNN", 4), ("attention", 1)):
-    sizes = rca.gradient_sizes(rca.after(kind, rounds, 16), 64, 16)[-1]
-    loud[kind] = sizes.flip(0).tolist()  # by distance
+    norms = rca.gradient_norms(
+        rca.after_n_layers(kind, rounds, 16), 64, 16)[-1]
+    loud[kind] = norms.flip(0).tolist()  # by distance
 faint = {kind: max(s[56:]) / max(s[:8]) for kind, s in loud.items()}
 print("GRU, far against near, below 1e-6:      ", faint["GRU"] < 1e-6)
 print("attention, far against near, above 0.01:", faint["attention"] > 0.01)
@@ -264,22 +274,24 @@ assert faint["GRU"] < 1e-6 and faint["attention"] > 0.01
 
 # %%
 plotting.show(
-    views.decay_curves(loud, "A fresh GRU loses a factor at each place"),
+    views.decay_curves(loud, "A fresh GRU loses a factor at each position"),
     alt="Gradient against distance 0 to 63, logarithmic: the GRU's falls in a "
-    "straight line, the same factor at each place, by many powers of ten; "
+    "straight line, the same factor at each position, by many powers of ten; "
     "those of the dilated CNN and of attention stay within a few.",
 )
 
 # %% [markdown]
 # Bengio, Simard and Frasconi (1994) found this. A GRU's gate can learn to stay
-# open: then the state passes on unharmed. It has to *learn* it first.
+# open: then the state passes on unharmed. It has to *learn* it first, or be given
+# another initialisation.
 
 # %% [markdown]
 # ## How much waits, how much is there to do?
 #
-# Vaswani et al. (2017, section 4, table 1), for n places of d numbers:
+# Vaswani et al. (2017, section 4, table 1), for n positions of d numbers. Sequential
+# operations are those that have to wait for each other:
 #
-# | layer | cost per layer | sequential steps | longest path |
+# | layer | cost per layer | sequential operations | longest path |
 # |---|---|---|---|
 # | recurrent | n d² | n | n |
 # | convolution | k n d² | 1 | n / k, dilated log_k n |
@@ -290,11 +302,11 @@ plotting.show(
 # value, **3 n d²**, scores and mixture, **2 n² d**.
 
 # %%
-print(views.price_table(length=512, dim=64))
+print(views.cost_table(length=512, dim=64))
 
 # %% [markdown]
-# "In all" counts the layers until the last place can have heard of the first, and
-# so do the steps here. The plain CNN pays there.
+# "In all" counts the layers until the last position can have heard of the first, and
+# so does "sequential". The plain CNN pays there.
 #
 # Is the formula true? torch can count the multiply-adds of every matrix product
 # that it runs.
@@ -302,25 +314,25 @@ print(views.price_table(length=512, dim=64))
 # %%
 for length, dim in ((16, 8), (96, 64), (200, 32)):
     x = torch.randn(1, length, dim)
-    for kind in rca.KINDS:
+    for kind in rca.LAYER_KINDS:
         counted = rca.count_multiply_adds(rca.make_layer(kind, dim), x)
-        assert counted == rca.price(kind, length, dim).multiply_adds
+        assert counted == rca.layer_cost(kind, length, dim).multiply_adds
     print(f"length {length}, dim {dim}: formula = counted, all four")
 
 # %% [markdown]
-# And the steps that wait? The graph that autograd keeps has them: the longest
-# chain of operations from inputs to output. Double the length. **Predict** which
-# chains grow.
+# And what waits? The graph that autograd keeps has it: the longest chain of
+# operations from inputs to output, the *critical path*. Double the length.
+# **Predict** for which kinds it grows.
 
 # %%
-for kind in rca.KINDS:
+for kind in rca.LAYER_KINDS:
     layer = rca.make_layer(kind, 8)
-    chains = [
-        rca.chain_length(rca.run(layer, torch.randn(1, n, 8)))
+    paths = [
+        rca.critical_path_length(rca.layer_output(layer, torch.randn(1, n, 8)))
         for n in (16, 32, 64)
     ]
-    growth = [(b - a) // n for a, b, n in zip(chains, chains[1:], (16, 32))]
-    print(f"{kind:12} operations more per place: {growth}")
+    growth = [(b - a) // n for a, b, n in zip(paths, paths[1:], (16, 32))]
+    print(f"{kind:12} operations more per position: {growth}")
     assert all((more > 0) == (kind == "GRU") for more in growth)
 
 # %% [markdown]
@@ -336,29 +348,34 @@ for kind in rca.KINDS:
 dim, lengths = 64, [128, 256, 512, 1024, 2048, 4096]
 on_paper = next(
     n for n in range(1, 10_000)
-    if rca.price("attention", n, dim).multiply_adds
-    >= rca.price("GRU", n, dim).multiply_adds
+    if rca.layer_cost("attention", n, dim).multiply_adds
+    >= rca.layer_cost("GRU", n, dim).multiply_adds
 )
 print("on paper from length", on_paper)
 
 # %% [markdown]
 # Now measured: one layer each, forward, one thread, the median of 21 turns, of
-# five from length 1,024 on. The four take turns, so that a busy moment hits all
-# alike. About 5 seconds.
+# five from length 1,024 on, after one to warm up. The four take turns, so that a
+# busy moment hits all alike. About 5 seconds.
 
 # %%
-layers = {kind: rca.make_layer(kind, dim) for kind in rca.KINDS}
+layers = {kind: rca.make_layer(kind, dim) for kind in rca.LAYER_KINDS}
 layers["dilated CNN"] = rca.make_layer("dilated CNN", dim, depth=3)
-seconds = {kind: [] for kind in rca.KINDS}
+seconds = {kind: [] for kind in rca.LAYER_KINDS}
 for length in lengths:
     x = torch.randn(1, length, dim)
-    turns = 21 if length < 1024 else 5
-    for kind, median in rca.median_seconds(layers, x, turns).items():
+    calls = {kind: partial(layer, x) for kind, layer in layers.items()}
+    with torch.no_grad():
+        medians = measuring.measure_seconds(
+            calls, 21 if length < 1024 else 5, statistic="median")
+    for kind, median in medians.items():
         seconds[kind].append(median)
 
 # %%
-cross = {kind: rca.crossing(lengths, seconds["attention"], seconds[kind])
-         for kind in rca.KINDS if kind != "attention"}
+cross = {
+    kind: rca.crossover_length(lengths, seconds["attention"], seconds[kind])
+    for kind in rca.LAYER_KINDS if kind != "attention"
+}
 plotting.show(
     views.time_curves(lengths, seconds, cross,
                       "Attention starts fast, and grows with the square"),
@@ -399,8 +416,8 @@ assert grew["attention"] > 2 * grew["GRU"] and at_128 > 1 and later
 
 # %%
 widgets.explore(
-    views.draw_prices,
-    views.say_prices,
+    views.draw_layer_costs,
+    views.say_layer_costs,
     length=ipywidgets.SelectionSlider(
         options=[2**i for i in range(17)], value=512, description="length"),
     dim=ipywidgets.SelectionSlider(
@@ -417,8 +434,8 @@ widgets.explore(
 # ## A race over distance
 #
 # Cost is one side. What can each **learn**? Four cards are shown, each a key
-# with a symbol. Noise follows. Then the keys are asked for, in another order,
-# 8 to 512 places after the first card. This is associative recall (Graves, Wayne and
+# with a symbol. *Distractors* follow, symbols that mean nothing. Then the keys are
+# asked for, in another order, 8 to 512 positions after the first card. This is associative recall (Graves, Wayne and
 # Danihelka, 2014) with a gap, as Hochreiter and Schmidhuber (1997) put one into
 # their tasks.
 
@@ -429,7 +446,7 @@ tokens, targets = rca.recall_batch(8, 1, draw)
 
 def name(token):
     if token < rca.CARD:
-        return f"{token}"  # noise
+        return f"{token}"  # a distractor
     key, symbol = divmod(token - rca.CARD, rca.SYMBOLS)
     return f"{'abcd'[key]}={symbol}" if token < rca.ASK else (
         f"{'abcd'[token - rca.ASK]}=?")
@@ -441,25 +458,23 @@ print("answers:", targets[0, 8:].tolist())
 # %% [markdown]
 # **Equal parameters.** Each model embeds the tokens, mixes them by *one* kind of
 # layer, and decides: one GRU layer; six convolutions of kernel 3, plain or
-# dilated (they see 13 and 729 places); two attention layers. The widths are
+# dilated (they see 13 and 729 positions); two attention layers. The widths are
 # chosen so that all have about 8,000 parameters. Attention gets no positions: it
 # has to find a card by what it is, not by where it lies.
 
 # %%
-from attn_course.common.measuring import count_parameters
-
-
 def make(kind, tokens, classes, seed, rotary=False):
     session.set_seed(seed)
     dim = rca.width_for(kind, 8_000, tokens, classes)
     session.set_seed(seed)
-    return rca.Reader(kind, tokens, classes, dim, rotary=rotary).to(device)
+    model = rca.SequenceTagger(kind, tokens, classes, dim, rotary=rotary)
+    return model.to(device)
 
 
 sizes = {}
-for kind in rca.KINDS:
+for kind in rca.LAYER_KINDS:
     model = make(kind, rca.RECALL_TOKENS, rca.SYMBOLS, 0)
-    sizes[kind] = count_parameters(model)
+    sizes[kind] = measuring.count_parameters(model)
     dim = model.head.in_features
     print(f"{kind:12} dim {dim:2}, {sizes[kind]} parameters")
 assert max(sizes.values()) < 1.2 * min(sizes.values())
@@ -468,9 +483,9 @@ assert max(sizes.values()) < 1.2 * min(sizes.values())
 # **Equal training time.** A second is worth different things on different
 # machines. So attention gets 45 steps at each distance, and we look at the clock;
 # the others get *the same seconds* (the processor's, so that no other program
-# steals any), and make as many steps as they can. Distances
-# grow, 8 to 512, one stage each, and each model is examined at the end of a
-# stage: so nobody is judged by what a later stage spoiled.
+# steals any), and make as many steps as they can. Distances grow, 8 to 512, one
+# stage each: a *curriculum*, from easy to hard. Each model is examined at the end of
+# a stage, so nobody is judged by what a later stage spoiled.
 #
 # The learning rates, 0.01 for the GRU and 0.005 for the others, come from short
 # trials with other exam sequences.
@@ -481,14 +496,15 @@ LR = {"GRU": 1e-2, "CNN": 5e-3, "dilated CNN": 5e-3, "attention": 5e-3}
 
 def race(kind, seconds=None, cards=4):
     steps = None if seconds else (2 if session.quick() else 45)
-    course = rca.Course(steps, seconds, cards=cards, device=device)
+    curriculum = rca.Curriculum(steps, seconds, cards=cards, device=device)
     training.fit(
         make(kind, rca.RECALL_TOKENS, rca.SYMBOLS, seed=0),
-        rca.answer_loss, course.batches, steps=20_000, lr=LR[kind],
-        schedule="constant", warmup=10, evaluate=course.evaluate, eval_every=1,
-        stop_when=course.over, threads=1, label=f"{kind}, {cards} cards",
+        rca.answer_loss, curriculum.batches, steps=20_000, lr=LR[kind],
+        schedule="constant", warmup=10, eval_every=1,
+        evaluate=curriculum.evaluate,
+        stop_when=curriculum.over, threads=1, label=f"{kind}, {cards} cards",
     )
-    return course
+    return curriculum
 
 # %% [markdown]
 # **Predict** the winner at 8 and at 512. And who makes the most steps at 512?
@@ -500,22 +516,22 @@ def race(kind, seconds=None, cards=4):
 # in forty does.
 
 # %%
-course = {"attention": race("attention")}
-for kind in rca.KINDS[:3]:
-    course[kind] = race(kind, course["attention"].seconds)
+races = {"attention": race("attention")}
+for kind in rca.LAYER_KINDS[:3]:
+    races[kind] = race(kind, races["attention"].seconds)
 
 # %%
-table = {kind: course[kind].right for kind in rca.KINDS}
+table = {kind: races[kind].correct for kind in rca.LAYER_KINDS}
 steps = "; ".join(
     f"{kind} {sum(c.steps.values())} ({c.steps[512]})"
-    for kind, c in course.items()
+    for kind, c in races.items()
 )
 plotting.show(
     views.share_table(
         table, columns="distance", chance=1 / 8,
         title="Four cards: attention recalls them at any distance",
         note=f"steps in all (at 512): {steps}; "
-        f"{sum(course['attention'].seconds.values()):.1f} s each"),
+        f"{sum(races['attention'].seconds.values()):.1f} s each"),
     alt="Shares of right answers with 95 percent intervals, rows GRU, CNN, "
     "dilated CNN, attention, columns distance 8 to 512. Attention: above 0.8 "
     "from 16 to 512. The plain CNN: near chance, 0.125, from 16 on.",
@@ -534,7 +550,7 @@ assert session.quick() or (least >= 0.8 and beyond < 0.2)
 
 # %% [markdown]
 # Attention does not care how far: without positions, 512 is as near as 8. (At 8
-# it was still learning.) The plain CNN **cannot** hear beyond 12 places; at 8
+# it was still learning.) The plain CNN **cannot** hear beyond 12 positions; at 8
 # it could, and had not learned it in the time. The dilated CNN can hear all 512,
 # and had learned little, and only near, when we ran it. That speaks of this budget, and
 # this machine's clock, not of what they could ever do.
@@ -556,12 +572,12 @@ print(f"one of the four:          {1 / 4 + 3 / 4 / rca.SYMBOLS:.3f}")
 # seconds.
 
 # %%
-single = race("GRU", course["attention"].seconds, cards=1)
+single = race("GRU", races["attention"].seconds, cards=1)
 
 # %%
 plotting.show(
     views.share_table(
-        {"GRU, 1 card": single.right, "GRU, 4 cards": course["GRU"].right},
+        {"GRU, 1 card": single.correct, "GRU, 4 cards": races["GRU"].correct},
         columns="distance", chance=1 / 8,
         title="One card it can carry a long way"),
     alt="GRU, one card against four cards, distance 8 to 512: with one card "
@@ -569,8 +585,8 @@ plotting.show(
 )
 
 # %%
-carried = single.right[128].double().mean().item()
-print("one card over 128 places, at least 0.8:", carried >= 0.8)
+carried = single.correct[128].double().mean().item()
+print("one card over 128 positions, at least 0.8:", carried >= 0.8)
 assert session.quick() or carried >= 0.8
 
 # %% [markdown]
@@ -616,13 +632,13 @@ for kind in ("GRU", "dilated CNN", "attention"):
         for n in LENGTHS:
             exam = drawn(rca.parity_batch, n, 50, seed=99)()
             exam[1][:, : n // 2] = -1  # the second half is judged
-            switch[kind][n].append(rca.right_answers(model, exam).cpu())
+            switch[kind][n].append(rca.correct(model, exam).cpu())
 
 # %%
-found = {kind: {n: torch.cat(seeds) for n, seeds in row.items()}
-         for kind, row in switch.items()}
+joined = {kind: {n: torch.cat(seeds) for n, seeds in row.items()}
+          for kind, row in switch.items()}
 plotting.show(
-    views.share_table(found, columns="bits (trained on 16)", chance=0.5,
+    views.share_table(joined, columns="bits (trained on 16)", chance=0.5,
                       title="A running state: only the GRU gets it",
                       note="second half of each sequence, two seeds together"),
     alt="Shares right, rows GRU, dilated CNN, attention; columns 16, 32, 64, "
@@ -647,18 +663,18 @@ assert session.quick() or (min(each["GRU"]) >= 0.9
 # %% [markdown]
 # ## Where a convolution wins: nearby, with little data
 #
-# Digits. Is each larger than the one two places before? All the answer lies within
-# three places. Only **16 sequences** of 32 digits to learn from. **Predict** the
+# Digits. Is each larger than the one two positions before? All the answer lies
+# within three positions. Only **16 sequences** of 32 digits to learn from. **Predict** the
 # order.
 
 # %%
-near = {kind: [] for kind in rca.KINDS}
-for kind in rca.KINDS:
+near = {kind: [] for kind in rca.LAYER_KINDS}
+for kind in rca.LAYER_KINDS:
     for seed in (0, 1, 2):
         known = drawn(rca.rise_batch, 32, 16, seed=seed)()
-        model = train(kind, lambda step: known, 10, 100, seed)
+        model = train(kind, [known], 10, 100, seed)
         exam = drawn(rca.rise_batch, 32, 200, seed=99)()
-        near[kind].append(rca.right_answers(model, exam).cpu())
+        near[kind].append(rca.correct(model, exam).cpu())
 
 # %%
 plotting.show(
@@ -679,7 +695,7 @@ print("CNN ahead of attention by 0.05 or more, on average:", ahead >= 0.05)
 assert session.quick() or ahead >= 0.05
 
 # %% [markdown]
-# The CNN is *built* to look two places back. Attention has to learn where to look,
+# The CNN is *built* to look two positions back. Attention has to learn where to look,
 # from the same few examples; with a lucky start and the right sequences it does:
 # compare its seeds, which change both. The same with images: Vision Transformers lost to convolutional networks when
 # pre-trained on 1.3 million images, and won on 300 million (Dosovitskiy et al.,
@@ -691,7 +707,7 @@ assert session.quick() or ahead >= 0.05
 # | | GRU | CNN | dilated CNN | attention |
 # |---|---|---|---|---|
 # | path over D | D + 1 | D / (k - 1) | log_k D | 1 |
-# | steps that wait | n | 1 per layer | 1 per layer | 1 per layer |
+# | sequential operations | n | 1 per layer | 1 per layer | 1 per layer |
 # | multiply-adds | 6 n d² | k n d² | k n d² | 3 n d² + 2 n² d |
 # | to go on with the next token it keeps | d numbers | (k - 1) d a layer | (k - 1) k^(l-1) d in layer l | 2 n d a layer |
 # | measured: four cards, far away | slowly | no | not yet | **yes** |
@@ -706,7 +722,7 @@ assert session.quick() or ahead >= 0.05
 # - **A GRU** when a *state* has to run on and on, or memory must not grow.
 # - **A convolution** when the answer lies *nearby* and data are few; dilated, it
 #   hears far in log n layers.
-# - Multiply-adds are not seconds: steps that wait cost more than they count.
+# - Multiply-adds are not seconds: operations that wait cost more than they count.
 # - *Can hear* is not *has learned to*: a path is needed, and is not enough.
 
 # %% [markdown]
@@ -729,8 +745,8 @@ checks.rnn_cnn_attention.layers(how_many)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# A layer of kernel 3 reads the place itself and two before it. L dilated layers
-# see $3^L$ places, the own one among them.
+# A layer of kernel 3 reads the position itself and two before it. L dilated layers
+# see $3^L$ positions, the own one among them.
 #
 # </details>
 
@@ -741,7 +757,7 @@ print(how_many)
 checks.rnn_cnn_attention.layers(how_many)
 
 # %% [markdown]
-# ### Exercise 2: the crossing on paper (5 min, easy)
+# ### Exercise 2: the crossover on paper (5 min, easy)
 #
 # At d = 512: for which length n does attention (3 n d² + 2 n² d) take exactly as many
 # multiply-adds as a GRU (6 n d²)?
@@ -749,7 +765,7 @@ checks.rnn_cnn_attention.layers(how_many)
 # %%
 length = ...
 
-checks.rnn_cnn_attention.crossing(length)
+checks.rnn_cnn_attention.crossover_length(length)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -762,13 +778,13 @@ checks.rnn_cnn_attention.crossing(length)
 # Solution
 length = (6 - 3) * 512 / 2
 print(length)
-checks.rnn_cnn_attention.crossing(length)
+checks.rnn_cnn_attention.crossover_length(length)
 
 # %% [markdown]
 # ### Exercise 3: a dilated causal convolution (15 min, medium)
 #
 # Write it: `x` (length, dim), `weight` (kernel, dim, size), `dilation`. `weight[-1]`
-# belongs to the place itself, `weight[-2]` to the one `dilation` before, and so on.
+# belongs to the position itself, `weight[-2]` to the one `dilation` before, and so on.
 # Zeros stand before the start.
 
 # %%
@@ -853,10 +869,10 @@ fresh = drawn(rca.rise_batch, 32, 16, seed=0)
 known = drawn(rca.rise_batch, 32, 16, seed=0)()
 exam = drawn(rca.rise_batch, 32, 200, seed=99)()
 more = {"16, 100 steps": near["attention"][0]}
-for name, batches in {"16, 220 steps": lambda step: known,
+for name, batches in {"16, 220 steps": [known],
                       "always new, 220": fresh}.items():
     model = train("attention", batches, 10, 220, seed=0)
-    more[name] = rca.right_answers(model, exam).cpu()
+    more[name] = rca.correct(model, exam).cpu()
 plotting.show(
     views.share_table({"attention": more}, columns="learned from", chance=0.5,
                       title="Attention learns it, from more"),
@@ -871,7 +887,7 @@ assert session.quick() or gain
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# It was the data: more steps on the same sixteen hardly help. With enough of them attention learns to look two places
+# It was the data: more steps on the same sixteen hardly help. With enough of them attention learns to look two positions
 # back; the convolution had that before the first step. What is built in
 # need not be learned; what is not built in can be learned, at a price.
 #
@@ -901,7 +917,7 @@ assert session.quick() or gain
 # </details>
 
 # %% [markdown]
-# ### Question 2: a dilated CNN hears 729 places. Will it recall over 512?
+# ### Question 2: a dilated CNN hears 729 positions. Will it recall over 512?
 #
 # <details><summary>A. Yes, the path is only six layers</summary>
 #

@@ -29,8 +29,10 @@ def same_conv(x, weight, dilation):
 def loop_conv(x, weight, dilation):
     rows = []
     for t in range(x.shape[0]):
-        places = [t - i * dilation for i in range(weight.shape[0])]
-        seen = [x[p] @ weight[-1 - i] for i, p in enumerate(places) if p >= 0]
+        positions = [t - i * dilation for i in range(weight.shape[0])]
+        seen = [
+            x[p] @ weight[-1 - i] for i, p in enumerate(positions) if p >= 0
+        ]
         rows.append(sum(seen))
     return torch.stack(rows)
 
@@ -157,9 +159,9 @@ def exchanged(x, h, w, u):
 
 WRONG = {
     "layers": [
-        ([34, 5, 1], "two places back"),
-        ([33, 5, 1], "two places back"),
-        ([100 / 3, 5, 1], "two places back"),
+        ([34, 5, 1], "two positions back"),
+        ([33, 5, 1], "two positions back"),
+        ([100 / 3, 5, 1], "two positions back"),
         ([51, 5, 1], "reach back 100"),
         ([100, 5, 1], "kernel of 2"),
         ([101, 5, 1], "cell steps"),
@@ -174,7 +176,7 @@ WRONG = {
         ([50, 5], "expected"),
         ("fifty", "numbers"),
     ],
-    "crossing": [
+    "crossover_length": [
         (512, "orders alone"),
         (1536, "left out, or"),
         (384, "divide by 2 d"),
@@ -191,7 +193,7 @@ WRONG = {
         (ahead_flipped, "looks ahead"),
         (centred, "ahead"),
         (lambda x, w, s: right_conv(x, w, 1), "dilation is not used"),
-        (one_late, "one place late"),
+        (one_late, "one position late"),
         (rolled, "wraps round"),
         (python_wraps, "wraps round"),
         (first_again, "repeats the first"),
@@ -214,7 +216,7 @@ WRONG = {
 }
 RIGHT = {
     "layers": [[50, 5, 1], (50.0, 5.0, 1.0), torch.tensor([50, 5, 1])],
-    "crossing": [768, 768.0, torch.tensor(768), 1.5 * 512],
+    "crossover_length": [768, 768.0, torch.tensor(768), 1.5 * 512],
     "conv": [right_conv, torch_conv, loop_conv],
     "step": [right_step, torch_step, linear_step],
 }
