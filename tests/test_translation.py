@@ -15,16 +15,16 @@ from torch import nn
 
 from attn_course import data, training
 from attn_course import translation as lesson
-from attn_course.additive_attention import (
-    EOS,
-    PAD,
-    BOS,
-    UNK,
-    EncoderDecoder,
+from attn_course.additive_attention import EncoderDecoder
+from attn_course.common.evaluation import evaluating
+from attn_course.common.seq2seq import (
     Memory,
-    greedy,
+    greedy_decode,
     sequence_loss,
+    shift_right,
 )
+from attn_course.common.statistics import Interval
+from attn_course.common.tokens import BOS, EOS, PAD, UNK
 from attn_course.data import sentences
 from attn_course.transformer import Transformer
 from attn_course.widgets import translation as views
@@ -82,8 +82,8 @@ def test_no_two_parts_share_a_near_pair(language, build):
         for later in itertools.chain(*seen[number + 1 :]):
             bag = build.words(later.source)
             assert not {build.key(x) for x in later[:2]} & keys
-            rivals = {row for word in bag for row in index.get(word, ())}
-            assert not any(build.near(bag, bags[row]) for row in rivals)
+            similar = {row for word in bag for row in index.get(word, ())}
+            assert not any(build.near(bag, bags[row]) for row in similar)
 
 
 @pytest.mark.parametrize("language", sentences.LANGUAGES)
@@ -134,22 +134,22 @@ def test_load_refuses_other_names():
 # --- pieces -----------------------------------------------------------------
 
 
-def test_byte_pairs_by_hand():
+def test_learn_bpe_by_hand():
     words = {"save": 5, "saved": 3, "file": 4, "filed": 2}
-    assert lesson.byte_pairs(words, 3) == [
+    assert lesson.learn_bpe(words, 3) == [
         ("a", "v"),
         ("av", "e"),
         ("s", "ave"),
     ]
-    merges = lesson.byte_pairs(words, 99)
-    assert all(lesson.segment(word, merges) == [word] for word in words)
-    assert lesson.byte_pairs(words, 0) == lesson.byte_pairs({}, 5) == []
-    with pytest.raises(ValueError, match="merges: .*-1"):
-        lesson.byte_pairs(words, -1)
+    merges = lesson.learn_bpe(words, 99)
+    assert all(lesson.apply_bpe(word, merges) == [word] for word in words)
+    assert lesson.learn_bpe(words, 0) == lesson.learn_bpe({}, 5) == []
+    with pytest.raises(ValueError, match="num_merges: .*-1"):
+        lesson.learn_bpe(words, -1)
 
 
 def test_overlapping_pairs_are_merged_from_the_left():
-    assert lesson.segment("aaa", [("a", "a")]) == ["aa", "a"]
+    assert lesson.apply_bpe("aaa", [("a", "a")]) == ["aa", "a"]
 
 
 texts = st.text(alphabet="abc", max_size=8)
@@ -157,8 +157,8 @@ texts = st.text(alphabet="abc", max_size=8)
 
 @given(st.dictionaries(texts, st.integers(1, 9), max_size=6), texts)
 def test_pieces_joined_give_the_word(words, word):
-    merges = lesson.byte_pairs(words, 5)
-    assert "".join(lesson.segment(word, merges)) == word
+    merges = lesson.learn_bpe(words, 5)
+    assert "".join(lesson.apply_bpe(word, merges)) == word
 
 
 TRAIN = SPLITS["fr", "train"]
@@ -224,53 +224,77 @@ def test_tokenizer_refuses(tokenizers, own_errors):
         lesson.Tokenizer(["a", 1], 100)
     with pytest.raises(ValueError, match="texts: .*at least one"):
         lesson.Tokenizer([], 100)
-    with pytest.raises(ValueError, match="size: .*got 100000"):
+    with pytest.raises(ValueError, match="vocab_size: .*got 100000"):
         lesson.Tokenizer(["Save the file"], 100_000)
 
 
 # --- batches ----------------------------------------------------------------
 
 
-def test_pad():
-    assert lesson.pad([[5, 2], [6, 7, 2]]).tolist() == [[5, 2, 0], [6, 7, 2]]
-    with pytest.raises(ValueError, match="rows: .*none"):
-        lesson.pad([])
-
-
 @given(st.integers(1, 40), st.integers(1, 7), st.integers(1, 4))
 def test_a_pass_holds_every_pair_once(count, size, pool):
     pairs = [([i + 4] * (i % 5 + 1), [i + 4, EOS]) for i in range(count)]
-    batches = lesson.Batches(pairs, size, pool=pool)
-    seen = [i for batch in batches.one_pass() for i in batch]
+    batches = lesson.BucketBatches(pairs, size, pool=pool)
+    seen = [i for batch in batches.epoch() for i in batch]
     assert sorted(seen) == list(range(count))
 
 
 def test_batches_repeat_with_the_seed_and_pad_less_when_sorted():
     pairs = [([4] * n, [5] * n) for n in range(1, 65)]
-    one, two = (lesson.Batches(pairs, 8, seed=3) for _ in range(2))
+    one, two = (lesson.BucketBatches(pairs, 8, seed=3) for _ in range(2))
     for step in range(20):
         for a, b in zip(one(step), two(step)):
             assert torch.equal(a, b)
 
     def cells(pool):
-        batches = lesson.Batches(pairs, 8, pool=pool)
+        batches = lesson.BucketBatches(pairs, 8, pool=pool)
         return sum(batches(i)[0].numel() for i in range(8))
 
     assert cells(20) < cells(1)
     with pytest.raises(ValueError, match="pairs: .*none"):
-        lesson.Batches([], 8)
-    with pytest.raises(ValueError, match="size and pool: .*0"):
-        lesson.Batches(pairs, 0)
+        lesson.BucketBatches([], 8)
+    with pytest.raises(ValueError, match="batch_size: .*got 0"):
+        lesson.BucketBatches(pairs, 0)
 
 
-def test_teacher_forcing():
-    target = torch.tensor([[7, 8, EOS], [9, EOS, PAD]])
-    read, expected = lesson.teacher_forcing(target)
-    assert read.tolist() == [[BOS, 7, 8], [BOS, 9, EOS]]
-    assert torch.equal(expected, target)
+def test_each_epoch_has_an_order_of_its_own():
+    """Other batches, and these in another order, but the seed's own."""
+    pairs = [([i + 4] * (i % 7 + 1), [i + 4]) for i in range(400)]
+
+    def epochs(seed):
+        batches = lesson.BucketBatches(pairs, 10, seed=seed, pool=4)
+        steps = [batches(i)[1].flatten().tolist() for i in range(120)]
+        return steps[:40], steps[40:80], steps[80:]
+
+    for one, two in itertools.combinations([*epochs(0), *epochs(1)], 2):
+        first, second = ({frozenset(b) for b in x} for x in (one, two))
+        assert len(first & second) < 10  # hardly a batch comes again
+    assert epochs(1) == epochs(1)
+
+
+def test_batches_do_not_come_from_short_to_long():
+    pairs = [([4] * n, [5] * n) for n in range(1, 201)]
+    batches = lesson.BucketBatches(pairs, 5, pool=40)
+    lengths = [batches(i)[0].shape[1] for i in range(40)]
+    assert sorted(lengths) == list(range(5, 201, 5))  # one bucket holds all
+    rising = sum(a < b for a, b in zip(lengths, lengths[1:]))
+    assert 10 < rising < 30
+
+
+def test_pairs_of_one_source_length_are_sorted_by_target():
+    pairs = [([4] * 3, [5] * (n % 50 + 1)) for n in range(100)]
+    batches = lesson.BucketBatches(pairs, 10, pool=10)
+    for batch in batches.epoch():
+        lengths = [len(pairs[i][1]) for i in batch.tolist()]
+        assert max(lengths) - min(lengths) <= 5
 
 
 # --- search -----------------------------------------------------------------
+
+
+def greedy(model, source, max_length):
+    with evaluating(model):
+        return greedy_decode(model, model.encode(source), max_length)
 
 
 class Table(nn.Module):
@@ -316,14 +340,14 @@ SOURCE = torch.tensor([[4, 5, 6, EOS], [7, EOS, PAD, PAD], [5, 8, EOS, PAD]])
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_width_1_is_greedy(number):
+def test_a_beam_of_1_is_greedy(number):
     model = models()[number].train()
     for seed in range(5):
         torch.manual_seed(seed)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.normal_(std=1.5)
-        found, _ = lesson.beam_search(model, SOURCE, 7, width=1)
+        found, _ = lesson.beam_search(model, SOURCE, 7, beam_size=1)
         assert torch.equal(found, greedy(model, SOURCE, 7))
     assert model.training
 
@@ -337,7 +361,7 @@ def test_exhaustive_beam_finds_the_best_and_greedy_is_never_above(
     model = Table(2 * torch.randn(6, 6))
     source, longest = torch.tensor([[EOS]]), 4
     found, score = lesson.beam_search(
-        model, source, longest, width=200, penalty=penalty
+        model, source, longest, beam_size=200, length_penalty=penalty
     )
     every = [
         (*start, EOS)
@@ -353,13 +377,17 @@ def test_exhaustive_beam_finds_the_best_and_greedy_is_never_above(
 
 
 @pytest.mark.parametrize("number", range(4))
-@pytest.mark.parametrize("width", [1, 3])
-def test_a_sentence_is_translated_alike_alone_and_in_a_batch(number, width):
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_sentence_is_translated_alike_alone_and_in_a_batch(
+    number, beam_size
+):
     model = models()[number].eval()
-    together, scores = lesson.beam_search(model, SOURCE, 8, width=width)
+    together, scores = lesson.beam_search(
+        model, SOURCE, 8, beam_size=beam_size
+    )
     for row, source in enumerate(SOURCE):
         alone, score = lesson.beam_search(
-            model, source[source != PAD][None], 8, width=width
+            model, source[source != PAD][None], 8, beam_size=beam_size
         )
         assert until_end(alone[0]) == until_end(together[row])
         torch.testing.assert_close(score[0], scores[row])
@@ -375,20 +403,54 @@ def test_beam_escapes_where_greedy_is_caught():
     table[5, [4, 5, EOS]] = torch.tensor([0.05, 0.05, 0.9]).log()
     model, source = Table(table), torch.tensor([[EOS]])
     assert greedy(model, source, 5).tolist() == [[4] * 5]
-    found, score = lesson.beam_search(model, source, 5, width=2, penalty=0)
+    found, score = lesson.beam_search(
+        model, source, 5, beam_size=2, length_penalty=0
+    )
     assert until_end(found[0]) == [5, EOS]
     assert score.exp().item() == pytest.approx(0.36)
 
 
 def test_beam_search_refuses():
     for options, words in (
-        ({"width": 0}, "width: .*got 0"),
-        ({"penalty": -1.0}, "penalty: .*got -1"),
+        ({"beam_size": 0}, "beam_size: .*got 0"),
+        ({"length_penalty": -1.0}, "length_penalty: .*got -1"),
     ):
         with pytest.raises(ValueError, match=words):
             lesson.beam_search(models()[0], SOURCE, 5, **options)
     with pytest.raises(ValueError, match="max_length: .*got 0"):
         lesson.beam_search(models()[0], SOURCE, 0)
+
+
+class Interrupted(Table):
+    """A model that fails, or is stopped, in the midst of a search."""
+
+    def __init__(self, error):
+        super().__init__(torch.zeros(9, 9))
+        self.frozen = nn.Dropout(0.5).eval()
+        self.error, self.left = error, 2
+
+    def decode(self, memory, target, **options):
+        assert not any(m.training for m in self.modules())
+        self.left -= 1
+        if not self.left:
+            raise self.error
+        return super().decode(memory, target)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("full"), KeyboardInterrupt()])
+def test_a_failed_search_leaves_the_mode_as_it_was(error):
+    for training in (True, False):
+        model = Interrupted(error)
+        model.training = training  # its frozen part stays in evaluation mode
+        with pytest.raises(type(error)):
+            lesson.beam_search(model, SOURCE, 9)
+        assert model.training is training and not model.frozen.training
+
+
+def test_a_search_leaves_no_gradient():
+    model = models()[2]
+    _, scores = lesson.beam_search(model, SOURCE, 5)
+    assert not scores.requires_grad
 
 
 # --- metrics ----------------------------------------------------------------
@@ -411,6 +473,37 @@ def test_bleu_by_hand():
     assert lesson.bleu([said], [true]) == pytest.approx(wanted)
     short = 100 * np.exp(1 - 7 / 4)
     assert lesson.bleu(["a b c d"], [true]) == pytest.approx(short)
+
+
+def test_bleu_of_short_sentences(own_errors):
+    """No 4-gram in the whole test set: 0 by the formula, even if right."""
+    text = "Afficher les enquêtes"
+    assert lesson.bleu([text], [text]) == 0
+    assert lesson.bleu([text] * 9, [text] * 9) == 0
+    long = "Afficher les enquêtes du projet"
+    assert lesson.bleu([text, long], [text, long]) == pytest.approx(100)
+    assert lesson.sentence_bleu(text, text) == pytest.approx(100)
+    found = lesson.sentence_bleu("Afficher les projets", text)
+    # p_1 = 2/3, p_2 = 1/2, and p_3 = 0 becomes 1/2 (sacrebleu's smoothing)
+    assert found == pytest.approx(100 * (2 / 3 * 1 / 2 * 1 / 2) ** (1 / 3))
+    assert lesson.sentence_bleu("保存", "保存", language="zh") == (
+        pytest.approx(100)
+    )
+    for wrong in (["a"], 5):
+        with pytest.raises(ValueError, match="hypothesis: expected a text"):
+            lesson.sentence_bleu(wrong, "a")
+        with pytest.raises(ValueError, match="reference: expected a text"):
+            lesson.sentence_bleu("a", wrong)
+
+
+def test_the_signature_is_sacrebleus():
+    metric = sacrebleu.BLEU()
+    metric.corpus_score(["a b"], [["a b"]])
+    assert lesson.signature() == str(metric.get_signature())
+    assert "tok:zh" in lesson.signature(language="zh")
+    assert "nc:6" in lesson.signature("chrF")
+    with pytest.raises(ValueError, match="metric: .*'TER'"):
+        lesson.signature("TER")
 
 
 def test_the_way_round_matters():
@@ -452,7 +545,7 @@ def test_bootstrap(name, metric):
         w if i % 2 else r for i, (w, r) in enumerate(zip(worse, REFERENCES))
     ]
     systems = {"worse": worse, "same": worse, "half": half}
-    found = lesson.paired_bootstrap(systems, REFERENCES, name, samples=200)
+    found = lesson.compare_systems(systems, REFERENCES, name, samples=200)
     for system, said in systems.items():
         score, low, high = found.scores[system]
         assert score == pytest.approx(metric(said, REFERENCES))
@@ -463,21 +556,21 @@ def test_bootstrap(name, metric):
     assert lead.score == pytest.approx(
         found.scores["half"].score - found.scores["worse"].score
     )
-    again = lesson.paired_bootstrap(systems, REFERENCES, name, samples=200)
+    again = lesson.compare_systems(systems, REFERENCES, name, samples=200)
     assert again == found
     assert re.fullmatch(r"[\d.]+ \[[\d.]+, [\d.]+\]", str(lead))
 
 
 def test_bootstrap_refuses():
     with pytest.raises(ValueError, match="systems: .*none"):
-        lesson.paired_bootstrap({}, ["a"])
+        lesson.compare_systems({}, ["a"])
     with pytest.raises(ValueError, match="metric: .*'TER'"):
-        lesson.paired_bootstrap({"a": ["a"]}, ["a"], "TER")
+        lesson.compare_systems({"a": ["a"]}, ["a"], "TER")
     with pytest.raises(ValueError, match="hypotheses: expected 1.*got 2"):
-        lesson.paired_bootstrap({"a": ["a", "b"]}, ["a"])
+        lesson.compare_systems({"a": ["a", "b"]}, ["a"])
 
 
-# --- rivals and faults ------------------------------------------------------
+# --- baselines and errors ------------------------------------------------------
 
 
 def test_memory_gives_the_most_similar_sentence():
@@ -505,20 +598,20 @@ def test_memory_gives_the_most_similar_sentence():
         ("Supprimer delete fichier {1}", 4),
     ],
 )
-def test_faults(said, number):
-    found = lesson.faults(
+def test_error_types(said, number):
+    found = lesson.error_types(
         "Delete the file {1}", said, "Supprimer le fichier {1}"
     )
-    assert lesson.FAULTS[number] in found
+    assert lesson.ERROR_TYPES[number] in found
 
 
-def test_a_right_translation_has_no_fault():
+def test_a_right_translation_has_no_error():
     for language in sentences.LANGUAGES:
         pairs = SPLITS[language, "test"]
         found = Counter(
             fault
             for p in pairs
-            for fault in lesson.faults(
+            for fault in lesson.error_types(
                 p.source, p.target, p.target, language=language
             )
         )
@@ -550,15 +643,15 @@ def translators(tokenizers):
         ]
 
         def loss(model, batch):
-            read, expected = lesson.teacher_forcing(batch[1])
-            return sequence_loss(model(batch[0], read), expected)
+            source, target = batch
+            return sequence_loss(model(source, shift_right(target)), target)
 
         found[language] = {}
         for kind, model in zip(KINDS, made):
             history = training.fit(
                 model,
                 loss,
-                lesson.Batches(rows, 16),
+                lesson.BucketBatches(rows, 16),
                 steps=30,
                 lr=1e-2,
                 threads=1,
@@ -575,10 +668,12 @@ def test_the_whole_path_in_both_languages(translators, language, kind):
     pairs = SPLITS[language, "test"][:12]
     english = [p.source for p in pairs]
     true = [p.target for p in pairs]
-    for width in (1, 3):
-        said = translator.translate(english, width=width, size=5)
+    for beam_size in (1, 3):
+        said = translator.translate(english, beam_size=beam_size, batch_size=5)
         assert len(said) == 12 and all(isinstance(s, str) for s in said)
-        alone = [translator.translate([e], width=width)[0] for e in english]
+        alone = [
+            translator.translate([e], beam_size=beam_size)[0] for e in english
+        ]
         limits = [len(translator.encode(e)) for e in english]
         same = [
             a == s for a, s, n in zip(alone, said, limits) if len(s) < 2 * n
@@ -586,7 +681,7 @@ def test_the_whole_path_in_both_languages(translators, language, kind):
         assert all(same)
         score = lesson.bleu(said, true, language=language)
         assert 0 <= score <= 100
-        found = translator.explain(english[0], width=width)
+        found = translator.explain(english[0], beam_size=beam_size)
         assert found.source[-1] == "</s>" and found.unknown == 0
         assert "<pad>" not in found.target
         if kind == "RNN":
@@ -599,6 +694,30 @@ def test_the_whole_path_in_both_languages(translators, language, kind):
             torch.testing.assert_close(
                 found.weights.sum(-1), torch.ones(len(found.target))
             )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_translator_leaves_the_model_as_it_was(translators, kind):
+    translator = translators["fr"][kind]
+    model = translator.model.train()
+    try:
+        translator.translate(["Save the file"])
+        translator.explain("Save the file")
+        assert all(m.training for m in model.modules())
+
+        def stop(*args):
+            raise KeyboardInterrupt
+
+        handle = model.register_forward_pre_hook(stop)
+        encoder = next(m for n, m in model.named_modules() if n == "encoder")
+        other = encoder.register_forward_pre_hook(stop)
+        for ask in (translator.explain, lambda x: translator.translate([x])):
+            with pytest.raises(KeyboardInterrupt):
+                ask("Save the file")
+            assert all(m.training for m in model.modules())
+        handle.remove(), other.remove()
+    finally:
+        model.eval()
 
 
 def test_translator_refuses_in_clear_words(translators, own_errors):
@@ -659,7 +778,7 @@ def test_whatever_is_typed_is_answered(desk, typed, words):
     for kind in (*KINDS[1:], KINDS[0]):
         desk.controls["model"].value = kind
         desk.controls["sentence"].value = typed
-        desk.controls["width"].value = 3
+        desk.controls["beam_size"].value = 3
         assert words in desk.caption.value
         assert "<b>" not in desk.caption.value
         shown = "image/svg+xml" in desk.picture.value
@@ -689,7 +808,7 @@ def test_desk_needs_a_translator():
 def test_tables_and_intervals(recwarn):
     from attn_course import plotting
 
-    seen = {"a": lesson.Interval(1, 0.5, 2), "b": lesson.Interval(3, -2, 4)}
+    seen = {"a": Interval(1, 0.5, 2), "b": Interval(3, -2, 4)}
     for panels in ({"BLEU": seen}, {"BLEU": seen, "chrF": seen}):
         figure = views.intervals(panels, title="Found")
         assert len(figure.axes) == len(panels)

@@ -14,7 +14,8 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from attn_course import plotting
-from attn_course.translation import Explained, Interval, Translator
+from attn_course.common.statistics import Interval
+from attn_course.translation import TranslationWithAttention, Translator
 from attn_course.widgets import Explorer
 
 FONT = "DejaVu Sans, Noto Sans, Noto Sans CJK SC, PingFang SC, "
@@ -48,23 +49,26 @@ def readable(piece: str) -> str:
 
 
 def alignment(
-    found: Explained, alt: str, *, lines: Sequence[str] = ()
+    translation: TranslationWithAttention,
+    alt: str,
+    *,
+    lines: Sequence[str] = (),
 ) -> Drawing:
-    """Draw weights: said pieces on rows, read pieces on columns.
+    """Draw weights: written pieces on rows, read pieces on columns.
 
     Args:
-        found: what ``Translator.explain`` gave.
+        translation: what ``Translator.explain`` gave.
         alt: what the picture shows.
         lines: text above it.
     """
-    columns = [readable(p) for p in found.source]
-    rows = [readable(p) for p in found.target]
+    columns = [readable(p) for p in translation.source]
+    rows = [readable(p) for p in translation.target]
     parts, y = [], 20
     for line in lines:
         parts.append(_text(4, y, line, size=15))
         y += 24
     wide = max([320, *(9 * _width(line) + 20 for line in lines)])
-    if found.weights is None:
+    if translation.weights is None:
         parts.append(_text(4, y + 4, "(no attention, so nothing to draw)"))
         return _drawing(parts, min(wide, 900), y + 20, alt)
     cell = max(12, min(28, 760 // len(columns)))
@@ -77,7 +81,9 @@ def alignment(
             f"{_text(0, 0, column)}</g>"
         )
     colors = matplotlib.colormaps[plotting.WEIGHTS_MAP]
-    for i, (row, weights) in enumerate(zip(rows, found.weights.tolist())):
+    for i, (row, weights) in enumerate(
+        zip(rows, translation.weights.tolist())
+    ):
         middle = top + (i + 0.7) * cell
         parts.append(_text(left - 6, middle, row, anchor="end"))
         for j, weight in enumerate(weights):
@@ -89,7 +95,9 @@ def alignment(
             )
     bottom = top + len(rows) * cell
     parts.append(
-        _text(left, bottom + 18, "read: columns; said: rows; dark 0, yellow 1")
+        _text(
+            left, bottom + 18, "read: columns; written: rows; dark 0, yellow 1"
+        )
     )
     wide = max(wide, left + len(columns) * cell + 60, left + 300)
     return _drawing(parts, round(wide), bottom + 28, alt)
@@ -118,21 +126,27 @@ def _drawing(parts: list[str], width: float, height: float, alt: str):
     return Drawing(svg, alt, width)
 
 
-def in_words(name: str, text: str, found: Explained, language: str) -> str:
+def in_words(
+    name: str, text: str, translation: TranslationWithAttention, language: str
+) -> str:
     """Say a translation and its alignment without a picture."""
-    said = f"{name}: {text!r} in {LANGUAGES[language]}: {found.text!r}."
-    if found.unknown:
-        said += (
-            f" The tokenizer does not know {found.unknown} of the pieces: "
+    sentence = (
+        f"{name}: {text!r} in {LANGUAGES[language]}: {translation.text!r}."
+    )
+    if translation.unknown:
+        sentence += (
+            f" The tokenizer does not know {translation.unknown} of the pieces: "
             "to the model they are all the same."
         )
-    if found.weights is None:
-        return f"{said} This model has no attention."
+    if translation.weights is None:
+        return f"{sentence} This model has no attention."
     pairs = [
-        f"{readable(piece)} from {readable(found.source[best])}"
-        for piece, best in zip(found.target, found.weights.argmax(-1).tolist())
+        f"{readable(piece)} from {readable(translation.source[best])}"
+        for piece, best in zip(
+            translation.target, translation.weights.argmax(-1).tolist()
+        )
     ]
-    return f"{said} Where each piece looked most: {', '.join(pairs)}."
+    return f"{sentence} Where each piece looked most: {', '.join(pairs)}."
 
 
 class Desk(Explorer):
@@ -169,11 +183,11 @@ class Desk(Explorer):
                 description="model",
                 style=style,
             ),
-            "width": ipywidgets.IntSlider(
+            "beam_size": ipywidgets.IntSlider(
                 value=4,
                 min=1,
                 max=8,
-                description="beam width",
+                description="beam size",
                 continuous_update=False,
                 style=style,
             ),
@@ -184,19 +198,19 @@ class Desk(Explorer):
         self.still.alt = (
             f"The sentence {sentence!r}, its translation by the model "
             f"{list(translators)[-1]!r}, and a grid that shows for each piece "
-            "said how much it attended to each piece read."
+            "written how much it attended to each piece read."
         )
 
     def _render(self) -> Drawing:
         values = self.values()
         text = " ".join(values["sentence"].split())
         translator = self.translators[values["model"]]
-        found = translator.explain(text, width=values["width"])
+        translation = translator.explain(text, beam_size=values["beam_size"])
         language = LANGUAGES[self.language]
         return alignment(
-            found,
-            in_words(values["model"], text, found, self.language),
-            lines=[f"English: {text}", f"{language}: {found.text}"],
+            translation,
+            in_words(values["model"], text, translation, self.language),
+            lines=[f"English: {text}", f"{language}: {translation.text}"],
         )
 
 
@@ -241,21 +255,23 @@ def intervals(
     names = list(next(iter(panels.values())))
     fig, axes = plotting.figure(8.0, 0.9 + 0.36 * len(names), cols=len(panels))
     axes = [axes] if len(panels) == 1 else list(axes)
-    for number, (ax, (metric, found)) in enumerate(zip(axes, panels.items())):
+    for number, (ax, (metric, scores)) in enumerate(zip(axes, panels.items())):
         for row, name in enumerate(names):
-            seen = found[name]
-            ax.plot([seen.low, seen.high], [row, row], color="black", zorder=1)
-            ax.plot(seen.score, row, "o", color=plotting.COLORS[0])
+            score = scores[name]
+            ax.plot(
+                [score.low, score.high], [row, row], color="black", zorder=1
+            )
+            ax.plot(score.score, row, "o", color=plotting.COLORS[0])
             ax.annotate(
-                str(seen),
-                (seen.high, row),
+                str(score),
+                (score.high, row),
                 (5, 0),
                 va="center",
                 fontsize=8,
                 textcoords="offset points",
             )
-        low = min(0.0, *(x.low for x in found.values()))
-        high = max(x.high for x in found.values())
+        low = min(0.0, *(x.low for x in scores.values()))
+        high = max(x.high for x in scores.values())
         left = low - 0.05 * (high - low) if low < 0 else low
         ax.set_xlim(left, low + 1.5 * (high - low))
         ax.set_yticks(range(len(names)), names if number == 0 else [])
