@@ -41,13 +41,13 @@ from attn_course.additive_attention import (
     sequence_loss,
     shift_right,
 )
+from attn_course.common.statistics import Interval
 from attn_course.data import speech
 from attn_course.common.statistics import bootstrap
 from attn_course.scaled_dot_product import causal_mask
 from attn_course.self_attention import sinusoidal_positions
 from attn_course.text_classification import Vocabulary
 from attn_course.transformer import Decoder, Dropout, Encoder
-from attn_course.translation import Interval
 
 RATE = speech.SAMPLE_RATE  # samples a second
 WINDOW, HOP = 256, 128  # samples: 32 ms, every 16 ms
