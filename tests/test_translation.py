@@ -294,7 +294,8 @@ def test_pairs_of_one_source_length_are_sorted_by_target():
 
 def greedy(model, source, max_length):
     with evaluating(model):
-        return greedy_decode(model, model.encode(source), max_length)
+        memory = Memory(*model.encode(source))
+        return greedy_decode(model, memory, max_length)
 
 
 class Table(nn.Module):
@@ -439,12 +440,12 @@ class Interrupted(Table):
 
 @pytest.mark.parametrize("error", [RuntimeError("full"), KeyboardInterrupt()])
 def test_a_failed_search_leaves_the_mode_as_it_was(error):
-    for training in (True, False):
+    for mode in (True, False):
         model = Interrupted(error)
-        model.training = training  # its frozen part stays in evaluation mode
+        model.training = mode  # its frozen part stays in evaluation mode
         with pytest.raises(type(error)):
             lesson.beam_search(model, SOURCE, 9)
-        assert model.training is training and not model.frozen.training
+        assert model.training is mode and not model.frozen.training
 
 
 def test_a_search_leaves_no_gradient():

@@ -93,7 +93,7 @@ def _oracle_pool(states, mask, query):
 
 
 def _pool(after=None, fill=NEVER, scale=1.0, dim=-1):
-    """A pooling that goes wrong in one place."""
+    """A pooling that goes wrong at one point."""
 
     def pool(states, mask, query):
         scores = scale * (states @ query)  # (batch, length)
@@ -148,7 +148,7 @@ def pool(answer):
         cases=[
             Case(
                 (small, torch.tensor([[True, True, False]]), query),
-                "the hand example, and one padded place",
+                "the hand example, and one padded position",
             ),
             Case(
                 (normal(3, 5, 4), _mask(5, 2, 3), normal(4)),
@@ -246,9 +246,9 @@ def pool(answer):
 def _oracle_delete(tokens, scores, count):
     rows = []
     for row, marks in zip(tokens.tolist(), scores.tolist()):
-        places = [i for i, token in enumerate(row) if token != 0]
-        places.sort(key=lambda i: -marks[i])
-        gone = set(places[:count])
+        positions = [i for i, token in enumerate(row) if token != 0]
+        positions.sort(key=lambda i: -marks[i])
+        gone = set(positions[:count])
         left = [t for i, t in enumerate(row) if t != 0 and i not in gone]
         rows.append(left + [0] * (len(row) - len(left)))
     return torch.tensor(rows, dtype=torch.int64)
@@ -280,7 +280,7 @@ def _padding_too(tokens, scores, count):
     return _oracle_delete(tokens.scatter(1, top, 0), scores, 0)
 
 
-def _same_place(tokens, scores, count):
+def _same_positions(tokens, scores, count):
     top = scores[0].masked_fill(tokens[0] == 0, NEVER).topk(count).indices
     left = tokens.clone()
     left[:, top] = 0
@@ -352,7 +352,7 @@ def delete(answer):
             ),
             Mistake(
                 _holes,
-                "the deleted places are left as holes: what stays must move "
+                "the deleted positions are left as holes: what stays must move "
                 "together, padding at the end",
             ),
             Mistake(
@@ -369,8 +369,8 @@ def delete(answer):
                 "round",
             ),
             Mistake(
-                _same_place,
-                "it deletes the first text's places in every text: each text "
+                _same_positions,
+                "it deletes the first text's positions in every text: each text "
                 "has scores of its own",
             ),
             Mistake(_unknown, "the words become UNK: take them out instead"),
@@ -404,7 +404,7 @@ def delete(answer):
             ),
             Mistake(
                 _whole_word,
-                "every copy of a word goes when one does: delete places, not "
+                "every copy of a word goes when one does: delete positions, not "
                 "words",
             ),
             Mistake(

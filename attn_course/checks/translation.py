@@ -215,8 +215,8 @@ def _oracle_beam(total, steps):
     )
 
 
-def _top(scores, width, size, largest=True):
-    best = scores.flatten().topk(width, largest=largest).indices
+def _top(scores, beam_size, size, largest=True):
+    best = scores.flatten().topk(beam_size, largest=largest).indices
     return best // size, best % size
 
 
@@ -234,10 +234,10 @@ def beam_step(answer):
         order = sums.argsort(descending=True)
         return order, tokens[order]
 
-    def case(width, size, seed, name=""):
+    def case(beam_size, size, seed, name=""):
         generator = torch.Generator().manual_seed(seed)
-        steps = torch.randn(width, size, generator=generator) * 2
-        total = -3 * torch.rand(width, generator=generator)
+        steps = torch.randn(beam_size, size, generator=generator) * 2
+        total = -3 * torch.rand(beam_size, generator=generator)
         return Case((total, steps.log_softmax(-1)), name)
 
     small = (
@@ -249,10 +249,10 @@ def beam_step(answer):
         oracle=_oracle_beam,
         cases=[
             Case(small, "total [-0.5, -1.0] and 3 tokens"),
-            case(3, 5, 0, "width 3, 5 tokens"),
-            case(4, 9, 1, "width 4, 9 tokens"),
-            case(2, 7, 2, "width 2, 7 tokens"),
-            case(1, 6, 3, "width 1"),
+            case(3, 5, 0, "a beam of 3, 5 tokens"),
+            case(4, 9, 1, "a beam of 4, 9 tokens"),
+            case(2, 7, 2, "a beam of 2, 7 tokens"),
+            case(1, 6, 3, "a beam of 1"),
         ],
         gradients=False,
         mistakes=[
@@ -272,8 +272,8 @@ def beam_step(answer):
             ),
             Mistake(
                 lambda t, s: tuple((t[:, None] + s).flatten().topk(len(t))),
-                "topk gives the sums and their places in the flattened row: "
-                "take the places apart with // and %",
+                "topk gives the sums and their positions in the flattened row: "
+                "take the positions apart with // and %",
             ),
             Mistake(
                 lambda t, s: (
@@ -296,8 +296,8 @@ def beam_step(answer):
             ),
             Mistake(
                 lambda t, s: _top(t[:, None] + s, len(t), len(t)),
-                "a place in the flattened sums is parent * size + token: "
-                "divide by the number of tokens, not by the width",
+                "a position in the flattened sums is parent * size + token: "
+                "divide by the number of tokens, not by the beam size",
             ),
             Mistake(
                 lambda t, s: right(t, s)[::-1],
@@ -313,7 +313,7 @@ def beam_step(answer):
             ),
             Mistake(
                 lambda t, s: tuple(x[:1] for x in right(t, s)),
-                "only the best one: keep as many as the width",
+                "only the best one: keep as many as there were beginnings",
             ),
         ],
         praise="the best continuations of all beginnings together",

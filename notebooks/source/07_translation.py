@@ -9,7 +9,7 @@
 # - prepare sentences of different lengths for training;
 # - translate greedily and with a beam, and say what each finds;
 # - judge by BLEU and chrF the right way round, with intervals;
-# - tell what attention gains, against rivals that understand nothing.
+# - tell what attention gains, beside baselines that understand nothing.
 #
 # **Minutes:** 120, of which the exercises take 60. **Needs:** lessons 05 and
 # 06. On two free processor cores it all computes in two and a half minutes.
@@ -20,9 +20,15 @@ from collections import Counter
 
 import torch
 
-from attn_course import additive_attention as recurrent
 from attn_course import checks, plotting, session, training
 from attn_course import translation as lesson
+from attn_course.additive_attention import EncoderDecoder
+from attn_course.common.batching import pad
+from attn_course.common.evaluation import evaluating
+from attn_course.common.seq2seq import (
+    Memory, greedy_decode, sequence_loss, shift_right,
+)
+from attn_course.common.tokens import BOS, EOS, PAD
 from attn_course.data import sentences
 from attn_course.transformer import Transformer
 from attn_course.widgets import translation as views
@@ -58,8 +64,8 @@ for source, target, program in test_pairs[7:12]:
 # ## How good is a translation?
 #
 # There is no single right one. **BLEU** (Papineni et al., 2002) counts which
-# runs of 1, 2, 3 and 4 words of the *hypothesis* stand in the *reference*. We
-# do it by hand.
+# **n-grams**, runs of n words, of the *hypothesis* stand in the *reference*,
+# for n from 1 to 4. We do it by hand.
 
 # %%
 reference = "the changes were saved to the file"
@@ -69,35 +75,55 @@ by_hand = 100 * (6 / 7 * 4 / 6 * 2 / 5 * 1 / 4) ** (1 / 4)
 print(f"by hand: {by_hand:.2f}")
 
 # %% [markdown]
-# The same in a loop. A run counts at most as often as the reference has it:
-# "the the the" must not win.
+# The same in a loop. An n-gram counts at most as often as the reference has
+# it: "the the the" must not win. The share that is left is the **clipped
+# precision**.
 
 # %%
-def runs(words, n):
+def ngrams(words, n):
     return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
 
 
 product = 1.0
 for n in range(1, 5):
-    said, true = runs(hypothesis.split(), n), runs(reference.split(), n)
-    product *= (said & true).total() / said.total()
+    ours, theirs = ngrams(hypothesis.split(), n), ngrams(reference.split(), n)
+    product *= (ours & theirs).total() / ours.total()
 print(f"by loop: {100 * product ** 0.25:.2f}")
 
 # %% [markdown]
-# Saying only what is sure would win by this rule, so a hypothesis shorter than
-# its reference is punished: times $e^{1 - r/h}$, with $r$ and $h$ words.
-#
-# In practice, the library `sacrebleu` does it all. Give it a whole test set at
-# once: by the formula, a single sentence without one right run of 4 scores 0,
-# however good the rest is (sacrebleu puts in a small number there).
+# Saying only what is sure would win by this rule. The **brevity penalty**
+# stops that: a hypothesis of $h$ words, fewer than the $r$ of its reference,
+# has its score multiplied by $e^{1 - r/h}$. In practice, the library
+# `sacrebleu` does it all.
 
 # %%
-found = lesson.bleu([hypothesis], [reference])
-torch.testing.assert_close(found, by_hand)
+score = lesson.bleu([hypothesis], [reference])
+torch.testing.assert_close(score, by_hand)
 torch.testing.assert_close(100 * product**0.25, by_hand)
-print(f"sacrebleu:                  {found:.2f}")
+print(f"sacrebleu:                  {score:.2f}")
 same = lesson.bleu([reference], [reference])
 print(f"hypothesis = reference:     {same:.2f}")
+
+# %% [markdown]
+# **Predict:** the same, for a sentence of three words.
+
+# %%
+short = "Afficher les enquêtes"
+print(f"as a test set: {lesson.bleu([short], [short]):.2f}")
+print(f"as a sentence: {lesson.sentence_bleu(short, short):.2f}")
+
+# %% [markdown]
+# Three words have no 4-gram, so the formula gives 0, though all is right. BLEU
+# is meant for a whole test set, whose n-grams are counted together. For one
+# sentence, `sentence_bleu` uses only the lengths that it has (*effective
+# order*).
+#
+# Which tokens, which smoothing? Scores compare only if these are equal. So
+# report the metric's **signature** too (Post, 2018). Only its end, sacrebleu's
+# version, is left out here:
+
+# %%
+print(lesson.signature("BLEU").rsplit("|", 1)[0])
 
 # %% [markdown]
 # **Predict:** a lazy system says only the first four words. What happens if
@@ -110,21 +136,21 @@ for name, score in (("BLEU", lesson.bleu), ("chrF", lesson.chrf)):
           f"swapped {score([reference], [lazy]):5.2f}")
 
 # %% [markdown]
-# **chrF** (Popović, 2015) compares runs of 1 to 6 *letters*, and *recall*
+# **chrF** (Popović, 2015) compares n-grams of 1 to 6 *letters*, and *recall*
 # (what was found of the reference) counts twice. So it punishes the lazy
 # system; swapped, it takes "leaves words out" for "adds words", and is far too
 # kind. No error is raised: only a test with a known answer helps.
 
 # %% [markdown]
-# ## Two rivals that understand nothing
+# ## Two baselines that understand nothing
 #
-# A score needs a yardstick. **Copy** leaves the English as it is. **Memory**
-# looks for the training sentence that shares most words, and gives its
-# translation, unchanged.
+# A score needs a *baseline*, a yardstick. **Copy** leaves the English as it
+# is. **Memory** looks for the training sentence that shares most words, and
+# gives its translation, unchanged.
 
 # %%
 test_english = [pair.source for pair in test_pairs]
-test_true = [pair.target for pair in test_pairs]
+references = [pair.target for pair in test_pairs]
 memory = lesson.TranslationMemory(train_pairs)
 outputs = {
     "copy": test_english,
@@ -135,9 +161,10 @@ outputs = {
 # **Predict** their BLEU: zero? Five?
 
 # %%
-for name, said in outputs.items():
-    print(f"{name}: BLEU {lesson.bleu(said, test_true, language=LANGUAGE):.1f}"
-          f", chrF {lesson.chrf(said, test_true):.1f}")
+for name, texts in outputs.items():
+    score = lesson.bleu(texts, references, language=LANGUAGE)
+    print(f"{name}: BLEU {score:.1f}"
+          f", chrF {lesson.chrf(texts, references):.1f}")
 
 # %%
 for text in test_english[:4]:
@@ -177,7 +204,7 @@ print("some of them:", *sorted(set(new))[40:50])
 counts = {"save": 5, "saved": 3, "file": 4, "filed": 2}
 # s a v e (d): sa, av and ve are seen 8 times; f i l e (d): fi, il, le 6;
 # ed: 3 + 2. Of the three that lead, "av" comes first in the alphabet.
-print(lesson.byte_pairs(counts, 1))
+print(lesson.learn_bpe(counts, 1))
 
 # %% [markdown]
 # The whole algorithm is a short loop:
@@ -198,9 +225,9 @@ for _ in range(6):
     print("+".join(best), pairs[best], list(pieces.values()))
 
 # %%
-merges = lesson.byte_pairs(counts, 6)
-assert pieces == {word: lesson.segment(word, merges) for word in counts}
-print("filesaved:", lesson.segment("filesaved", merges))
+merges = lesson.learn_bpe(counts, 6)
+assert pieces == {word: lesson.apply_bpe(word, merges) for word in counts}
+print("filesaved:", lesson.apply_bpe("filesaved", merges))
 
 # %% [markdown]
 # A word never seen is cut into known pieces. The library `sentencepiece` does
@@ -218,8 +245,8 @@ for text in ("Save the file", "Reopened notebooks", "Delete {1}?", "Schön ☃")
 
 # %% [markdown]
 # A thousand pieces, and only signs that never occurred are unknown: `<unk>`.
-# `<s>` (below) is BOS, `</s>` is EOS. The ids 0 to 3 are PAD, BOS, EOS and
-# UNK, as in lesson 05.
+# `<s>` (below) is BOS, `</s>` is EOS. These are *special tokens*: the ids 0 to
+# 3 are PAD, BOS, EOS and UNK, as in lesson 05.
 #
 # ## Padding, and teacher forcing
 #
@@ -227,7 +254,7 @@ for text in ("Save the file", "Reopened notebooks", "Delete {1}?", "Schön ☃")
 # and masks (lesson 02) keep attention away from it.
 
 # %%
-print(lesson.pad([english.encode("Save the file"), english.encode("Save")]))
+print(pad([english.encode("Save the file"), english.encode("Save")]))
 
 # %% [markdown]
 # Padding is wasted work. **Predict:** how much of a batch of 32 is padding, if
@@ -242,25 +269,25 @@ ids = [pair for pair in ids if max(map(len, pair)) <= MAX_LENGTH]
 
 # %%
 def padding(pool):
-    batches = lesson.Batches(ids, 32, pool=pool)
-    seen = torch.cat([x.flatten() for i in range(200) for x in batches(i)])
-    return (seen == recurrent.PAD).double().mean().item()
+    batches = lesson.BucketBatches(ids, 32, pool=pool)
+    tokens = torch.cat([x.flatten() for i in range(200) for x in batches(i)])
+    return (tokens == PAD).double().mean().item()
 
 
 print(f"at random: {padding(1):.0%}, sorted by length: {padding(20):.0%}")
 
 # %% [markdown]
 # And what does the decoder read while it learns? Not its own words, which are
-# nonsense at first, but the *true* ones, shifted by one: at each place it has
-# read all before, and should say the next. This is **teacher forcing**
-# (Williams and Zipser, 1989). All places are trained on at once.
+# nonsense at first, but the *true* ones, shifted by one (`shift_right` of
+# lesson 05): at each position it has read all before, and should predict the
+# next. This is **teacher forcing** (Williams and Zipser, 1989). All positions
+# are trained on at once.
 
 # %%
-target = lesson.pad([foreign.encode(test_true[7])])
-read, expected = lesson.teacher_forcing(target)
-for said, following in zip(read[0], expected[0]):
-    one, two = foreign.pieces([said.item(), following.item()])
-    print(f"after {one:8} say {two}")
+target = pad([foreign.encode(references[7])])
+for before, after in zip(shift_right(target)[0], target[0]):
+    one, two = foreign.pieces([before.item(), after.item()])
+    print(f"after {one:8} predict {two}")
 
 # %% [markdown]
 # The price: when it translates, it reads its own words, mistakes included,
@@ -276,7 +303,7 @@ DIM = {"fr": 86, "zh": 80}[LANGUAGE]  # so that all have the same size
 
 
 def rnn(attention):
-    return recurrent.EncoderDecoder(*SIZES, DIM, attention=attention)
+    return EncoderDecoder(*SIZES, DIM, attention=attention)
 
 
 makers = {
@@ -307,10 +334,8 @@ STEPS = {"RNN": 1300, "RNN + attention": 1300, "Transformer": 1200}
 
 def loss(model, batch):
     source, target = (x.to(device) for x in batch)
-    read, expected = lesson.teacher_forcing(target)
-    return recurrent.sequence_loss(
-        model(source, read), expected, label_smoothing=0.1
-    )
+    logits = model(source, shift_right(target))
+    return sequence_loss(logits, target, label_smoothing=0.1)
 
 # %%
 def train(name, seed=0):
@@ -319,7 +344,7 @@ def train(name, seed=0):
     model = makers[name]().to(device)
     start = time.process_time()
     history = training.fit(
-        model, loss, lesson.Batches(ids, 32, seed=seed), steps=steps,
+        model, loss, lesson.BucketBatches(ids, 32, seed=seed), steps=steps,
         lr=5e-3, warmup=steps // 10, weight_decay=0.01, threads=1, label=name,
     )
     seconds[name] = time.process_time() - start
@@ -359,7 +384,7 @@ assert session.quick() or order == list(makers)[::-1]
 
 # %% [markdown]
 # In our runs the two RNNs lie close together. But this loss was measured while
-# they read the *true* words. What they say on their own is judged below.
+# they read the *true* words. What they write on their own is judged below.
 #
 # ## Greedy, and with a beam
 #
@@ -370,9 +395,9 @@ assert session.quick() or order == list(makers)[::-1]
 # %%
 A, B = 4, 5  # 0 to 3 are PAD, BOS, EOS and UNK
 P = torch.zeros(6, 6)  # row: the last token; column: the next
-P[recurrent.BOS, [A, B]] = torch.tensor([0.6, 0.4])
-P[A, [A, B, recurrent.EOS]] = torch.tensor([0.4, 0.3, 0.3])
-P[B, [A, B, recurrent.EOS]] = torch.tensor([0.05, 0.05, 0.9])
+P[BOS, [A, B]] = torch.tensor([0.6, 0.4])
+P[A, [A, B, EOS]] = torch.tensor([0.4, 0.3, 0.3])
+P[B, [A, B, EOS]] = torch.tensor([0.05, 0.05, 0.9])
 
 # %%
 print("A A A A: ", f"{0.6 * 0.4 * 0.4 * 0.4:.4f}, and not yet at an end")
@@ -383,20 +408,20 @@ print("B EOS:   ", f"{0.4 * 0.9:.4f}")
 # Greedy says A, since 0.6 > 0.4, and then never finds its way out. Had it
 # stopped at once, A EOS, it would have 0.6 times 0.3 = 0.18: still half of
 # B EOS. The likeliest sentence begins with the *less* likely word. **Beam
-# search** keeps the best `width` beginnings at each step:
+# search** keeps the best `beam_size` beginnings at each step:
 
 # %%
-beam = [((recurrent.BOS,), 1.0)]
+beam = [((BOS,), 1.0)]
 for step in range(3):
     longer = []
-    for said, p in beam:
-        if said[-1] == recurrent.EOS:
-            longer.append((said, p))  # finished: stays as it is
+    for tokens, p in beam:
+        if tokens[-1] == EOS:
+            longer.append((tokens, p))  # finished: stays as it is
             continue
-        for token in (A, B, recurrent.EOS):
-            longer.append(((*said, token), p * P[said[-1], token].item()))
+        for token in (A, B, EOS):
+            longer.append(((*tokens, token), p * P[tokens[-1], token].item()))
     beam = sorted(longer, key=lambda item: -item[1])[:2]
-    print([(said[1:], round(p, 4)) for said, p in beam])
+    print([(tokens[1:], round(p, 4)) for tokens, p in beam])
 
 # %% [markdown]
 # The function works for many sentences, with sums of logarithms, on any model
@@ -408,32 +433,37 @@ class Table(torch.nn.Module):
 
     def encode(self, source):
         states = torch.zeros(*source.shape, 1)
-        return recurrent.Memory(states, source != recurrent.PAD, None)
+        return Memory(states, source != PAD, None)
 
     def decode(self, memory, target):
         return P.log()[target], None  # (batch, t, 6)
 
 
 # %%
-nothing = torch.tensor([[recurrent.EOS]])
-print("greedy:", recurrent.greedy(Table(), nothing, 5).tolist())
-tokens, score = lesson.beam_search(Table(), nothing, 5, width=2, penalty=0)
+nothing = torch.tensor([[EOS]])
+table = Table()
+greedy = greedy_decode(table, table.encode(nothing), 5)
+tokens, score = lesson.beam_search(
+    table, nothing, 5, beam_size=2, length_penalty=0
+)
+print("greedy:", greedy.tolist())
 print("beam 2:", tokens.tolist(), f"probability {score.exp().item():.2f}")
 
 # %% [markdown]
 # A product over more tokens is smaller, so plain sums favour *short*
-# sentences. Therefore `beam_search` divides the log probability by the length
-# to a power, `penalty` (by default 1: the mean per token). And width 1 has to
-# be greedy:
+# sentences. The remedy is **length normalisation**: `beam_search` divides the
+# log probability by the length to a power, `length_penalty` (by default 1: the
+# mean per token). And a beam of 1 has to be greedy:
 
 # %%
-some = lesson.pad([english.encode(text) for text in test_english[:50]])
+source = pad([english.encode(text) for text in test_english[:50]]).to(device)
 for name, translator in translators.items():
-    model, source = translator.model, some.to(device)
-    one = recurrent.greedy(model, source, 30)
-    two = lesson.beam_search(model, source, 30, width=1)[0]
+    model = translator.model
+    with evaluating(model):
+        one = greedy_decode(model, model.encode(source), 30)
+    two = lesson.beam_search(model, source, 30, beam_size=1)[0]
     assert torch.equal(one, two)
-print("beam search of width 1 is greedy:", True)
+print("a beam of 1 is greedy:", True)
 
 # %% [markdown]
 # ## The table
@@ -442,11 +472,11 @@ print("beam search of width 1 is greedy:", True)
 # seconds.
 
 # %%
-WIDTHS = {"greedy": 1, "beam 4": 4}
+BEAM_SIZES = {"greedy": 1, "beam 4": 4}
 for name, translator in translators.items():
-    for search, width in WIDTHS.items():
+    for search, beam_size in BEAM_SIZES.items():
         outputs[f"{name}, {search}"] = translator.translate(
-            test_english, width=width
+            test_english, beam_size=beam_size
         )
 
 # %% [markdown]
@@ -456,8 +486,8 @@ for name, translator in translators.items():
 
 # %%
 panels = {
-    metric: lesson.paired_bootstrap(
-        outputs, test_true, metric, language=LANGUAGE
+    metric: lesson.compare_systems(
+        outputs, references, metric, language=LANGUAGE
     ).scores
     for metric in ("BLEU", "chrF")
 }
@@ -477,20 +507,20 @@ plotting.show(
 # %%
 rows = [
     [name, f"{sizes[name]:,}", f"{STEPS[name]:,}", f"{seconds[name]:.0f} s"]
-    + [str(panels["BLEU"][f"{name}, {search}"]) for search in WIDTHS]
+    + [str(panels["BLEU"][f"{name}, {search}"]) for search in BEAM_SIZES]
     for name in makers
 ]
 plotting.show(
     views.sheet(["model", "parameters", "steps", "training", *(
-        f"BLEU, {search}" for search in WIDTHS)], rows),
+        f"BLEU, {search}" for search in BEAM_SIZES)], rows),
     alt="Table of the three models: parameters, steps, processor seconds of "
     "training, BLEU greedy and with a beam, with intervals.",
 )
 
 # %% [markdown]
 # Intervals that overlap do not settle who is better: luck with easy sentences
-# falls on all alike. So draw the *same* sentences for both, and look at the
-# **difference**. Attention against none; Transformer against RNN with
+# falls on all alike. So draw the *same* sentences for both (the *paired*
+# bootstrap), and look at the **difference**. Attention against none; Transformer against RNN with
 # attention; beam against greedy; Transformer against memory:
 
 # %%
@@ -507,8 +537,8 @@ matches = {
 
 def lead(base, other, metric):
     pair = {name: outputs[name] for name in (base, other)}
-    return lesson.paired_bootstrap(
-        pair, test_true, metric, language=LANGUAGE
+    return lesson.compare_systems(
+        pair, references, metric, language=LANGUAGE
     ).leads[other]
 
 # %%
@@ -537,9 +567,9 @@ for name in ("attention over none", "Transformer over RNN + attention"):
 # of this kind. Another seed is another question; we tried three, and both
 # verdicts were the same in each.
 #
-# And be honest about the rivals. In our runs the RNN without attention stayed
-# below the plain copy in BLEU, and BLEU could not tell the Transformer from
-# the memory. Half a minute on 7,000 sentences buys no more than that.
+# And be honest about the baselines. In our runs the RNN without attention
+# stayed below the plain copy in BLEU, and BLEU could not tell the Transformer
+# from the memory. Half a minute on 7,000 sentences buys no more than that.
 
 # %% [markdown]
 # ## Does length matter?
@@ -555,9 +585,9 @@ print("sentences:", [len(group) for group in groups])
 
 
 def by_length(name):
-    said = outputs[f"{name}, beam 4"]
+    texts = outputs[f"{name}, beam 4"]
     return [
-        lesson.chrf([said[i] for i in group], [test_true[i] for i in group])
+        lesson.chrf([texts[i] for i in group], [references[i] for i in group])
         for group in groups
     ]
 
@@ -584,25 +614,25 @@ assert session.quick() or all(ahead)
 # %% [markdown]
 # ## What goes wrong?
 #
-# Rules can see some faults: a placeholder lost or invented, words said twice
-# in a row, far too short or long, English left standing. How many of the 1,000
-# have each?
+# Rules can see some errors: a placeholder lost or invented, words written
+# twice in a row, far too short or long, English left standing. How many of the
+# 1,000 have each?
 
 # %%
 def count(name):
     return Counter(
-        fault
-        for pair, said in zip(test_pairs, outputs[name])
-        for fault in lesson.faults(pair.source, said, pair.target,
-                                   language=LANGUAGE)
+        error
+        for pair, text in zip(test_pairs, outputs[name])
+        for error in lesson.error_types(pair.source, text, pair.target,
+                                        language=LANGUAGE)
     )
 
 
 shown = ["copy", "memory", *(f"{name}, beam 4" for name in makers)]
-faults = {name: count(name) for name in shown}
+errors = {name: count(name) for name in shown}
 
 # %%
-rows = [[name, *(str(faults[name][fault]) for fault in lesson.FAULTS)]
+rows = [[name, *(str(errors[name][error]) for error in lesson.ERROR_TYPES)]
         for name in shown]
 plotting.show(
     views.sheet(["of 1,000", "{1} lost or new", "stutters", "too short",
@@ -619,8 +649,9 @@ plotting.show(
 # %%
 kept = {
     name: sum(
-        lesson.FAULTS[0] not in lesson.faults(p.source, said, p.target)
-        for p, said in zip(test_pairs, outputs[f"{name}, beam 4"])
+        lesson.ERROR_TYPES[0]
+        not in lesson.error_types(p.source, text, p.target)
+        for p, text in zip(test_pairs, outputs[f"{name}, beam 4"])
         if "{" in p.source
     )
     for name in makers
@@ -648,40 +679,41 @@ views.table(["English", "reference", *makers], rows)
 
 # %% [markdown]
 # BLEU and chrF see none of this: a wrong noun in a smooth sentence costs as
-# much as a rare synonym that is right. People who know both languages must
-# judge in the end.
+# much as a rare synonym that is right. A **learned metric** such as COMET (Rei
+# et al., 2020), a large pretrained network trained on people's ratings, sees
+# more; it is too large for this lesson, and is a model with errors of its own.
+# People who know both languages must judge in the end.
 
 # %% [markdown]
 # ## Where did it look?
 #
-# Each piece said, and where its attention went: rows are queries (said),
+# Each piece written, and where its attention went: rows are queries (written),
 # columns are keys (read). First the RNN with attention; the view further below
 # can draw the Transformer too, the mean over its layers and heads.
 
 # %%
 SENTENCE = "Unable to delete the selected file {1}."
-explained = translators["RNN + attention"].explain(SENTENCE, width=4)
+explained = translators["RNN + attention"].explain(SENTENCE, beam_size=4)
 torch.testing.assert_close(
     explained.weights.sum(-1), torch.ones(len(explained.target))
 )
 
 # %%
 views.alignment(
-    explained, lines=[f"English: {SENTENCE}", f"Said: {explained.text}"],
+    explained, lines=[f"English: {SENTENCE}", f"Written: {explained.text}"],
     alt="Cross-attention of the RNN with attention for one sentence with a "
-    "placeholder: one row for each piece said, one column for each piece "
+    "placeholder: one row for each piece written, one column for each piece "
     "read; rows sum to 1.",
 )
 
 # %% [markdown]
 # Do not expect a clean diagonal: half a minute is little, and nothing forces a
-# model to look at the word it translates. What it reads at a place has passed
-# through the encoder, and knows the neighbours too. (Lesson 14 asks whether
-# weights explain.)
+# model to look at the word it translates. What it reads at a position has
+# passed through the encoder, and knows the neighbours too. (Lesson 14 asks
+# whether weights explain.)
 #
-# **Your own sentence.** Type, press Enter; change the model, and the width of
-# the beam. **Find** a sentence that all get right, one where only the
-# Transformer is right, and one far from programs ("My cat sleeps."). Try to
+# **Your own sentence.** Type, press Enter; change the model, and the beam size.
+# **Find** a sentence that all get right, one where only the Transformer is right, and one far from programs ("My cat sleeps."). Try to
 # break it: nothing, too much, a snowman ☃.
 
 # %%
@@ -696,11 +728,11 @@ views.desk(translators, SENTENCE, language=LANGUAGE)
 #
 # - **Subwords** by byte-pair merges: a small list, no unknown words.
 # - **Padding** shrinks when sentences of like length go together; **teacher
-#   forcing** trains all places at once.
+#   forcing** trains all positions at once.
 # - **Greedy** takes the likeliest piece, a **beam** looks for a likelier
-#   sentence; width 1 is greedy. Likelier is not always better.
+#   sentence; a beam of 1 is greedy. Likelier is not always better.
 # - **BLEU** and **chrF** need the right way round, intervals, and the scores of
-#   simple rivals beside them.
+#   simple baselines beside them.
 # - With the same data, size and time, attention beat none, and the Transformer
 #   beat the RNN. The memory was hard to beat.
 
@@ -732,7 +764,7 @@ checks.translation.third_merge(third)
 
 # %% tags=["solution"]
 # Solution
-merges = lesson.byte_pairs({"open": 4, "opened": 3, "pen": 2, "named": 5}, 3)
+merges = lesson.learn_bpe({"open": 4, "opened": 3, "pen": 2, "named": 5}, 3)
 third = "".join(merges[-1])
 print(merges)
 checks.translation.third_merge(third)
@@ -767,7 +799,7 @@ checks.translation.small_bleu(small)
 # ### Exercise 3: teacher forcing (10 min, medium)
 #
 # Write it: from `target`, ids `(batch, t)`, make what the decoder reads and
-# what it should say, both `(batch, t)`. BOS has the id 1. Do not change
+# what it should predict, both `(batch, t)`. BOS has the id 1. Do not change
 # `target`. EOS may stay in what is read (lesson 06 took it out): what comes
 # after it is padding, and the loss does not count that.
 
@@ -798,8 +830,8 @@ checks.translation.shift(my_teacher_forcing)
 # %% [markdown]
 # ### Exercise 4: one step of the beam (15 min, hard)
 #
-# `total` `(width,)` holds the log probability of each beginning, `steps`
-# `(width, size)` those of each next token after each. Return the best `width`
+# `total` `(beam,)` holds the log probability of each beginning, `steps`
+# `(beam, size)` those of each next token after each. Return the best `beam`
 # continuations, best first: which beginning each comes from, and which token
 # it adds, as two tensors of whole numbers.
 
@@ -813,7 +845,7 @@ checks.translation.beam_step(my_beam_step)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `total[:, None] + steps`, flattened, then `topk`. A place in the flattened
+# `total[:, None] + steps`, flattened, then `topk`. A position in the flattened
 # sums is `beginning * size + token`: `//` and `%` take it apart.
 #
 # </details>
@@ -821,7 +853,7 @@ checks.translation.beam_step(my_beam_step)
 # %% tags=["solution"]
 # Solution
 def my_beam_step(total, steps):
-    sums = total[:, None] + steps  # (width, size)
+    sums = total[:, None] + steps  # (beam, size)
     best = sums.flatten().topk(len(total)).indices
     return best // steps.shape[1], best % steps.shape[1]
 
@@ -832,14 +864,15 @@ checks.translation.beam_step(my_beam_step)
 # ### Exercise 5: wider and longer (10 min, medium)
 #
 # With `lesson.beam_search`, translate the validation sentences with the RNN
-# with attention: widths 1, 2, 4, 8 and penalties 0 and 1. Draw BLEU against
-# the width, and compare the lengths of what is said. Explain what you see.
+# with attention: beams of 1, 2, 4, 8 and length penalties 0 and 1. Draw BLEU
+# against the beam size, and compare the lengths of what is written. Explain
+# what you see.
 
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `lesson.pad` batches of 50 (sorted by length), `beam_search(model, batch, 30,
-# width=..., penalty=...)[0]`, `foreign.decode(row)`. The model is
+# `pad` batches of 50 (sorted by length), `beam_search(model, batch, 30,
+# beam_size=..., length_penalty=...)[0]`, `foreign.decode(row)`. The model is
 # `translators["RNN + attention"].model`.
 #
 # </details>
@@ -847,50 +880,51 @@ checks.translation.beam_step(my_beam_step)
 # %% tags=["solution"]
 # Solution
 ordered = sorted(valid_pairs, key=lambda p: len(english.encode(p.source)))
-true = [p.target for p in ordered]
-batches = [lesson.pad([english.encode(p.source) for p in ordered[i : i + 50]])
+targets = [p.target for p in ordered]
+batches = [pad([english.encode(p.source) for p in ordered[i : i + 50]])
            for i in range(0, len(ordered), 50)]
 
 
-def said_with(width, penalty):
+def translate_with(size, penalty):
     model = translators["RNN + attention"].model
     return [
         foreign.decode(row)
         for batch in batches
         for row in lesson.beam_search(
-            model, batch.to(device), 30, width=width, penalty=penalty)[0].cpu()
+            model, batch.to(device), 30, beam_size=size,
+            length_penalty=penalty)[0].cpu()
     ]
 
 # %% tags=["solution"]
 # Solution
-widths = (1, 2, 4, 8)
-said = {p: [said_with(w, p) for w in widths] for p in (0, 1)}
+sizes = (1, 2, 4, 8)
+texts = {p: [translate_with(n, p) for n in sizes] for p in (0, 1)}
 figure = plotting.curves(
-    {f"penalty {p}": (widths, [lesson.bleu(s, true, language=LANGUAGE)
-                               for s in rows])
-     for p, rows in said.items()},
-    xlabel="width of the beam", ylabel="BLEU, validation", logx=True,
+    {f"length penalty {p}": (sizes, [
+        lesson.bleu(row, targets, language=LANGUAGE) for row in rows])
+     for p, rows in texts.items()},
+    xlabel="beam size", ylabel="BLEU, validation", logx=True,
     title="Divide by the length, or a wide beam says too little",
 )
 figure.axes[0].minorticks_off()
-figure.axes[0].set_xticks(widths, widths)
-plotting.show(figure, alt="BLEU on the validation pairs against the width of "
-              "the beam, 1 to 8, with and without division by the length.")
+figure.axes[0].set_xticks(sizes, sizes)
+plotting.show(figure, alt="BLEU on the validation pairs against the beam "
+              "size, 1 to 8, with and without division by the length.")
 
 # %% tags=["solution"]
 # Solution
-letters = {p: sum(map(len, rows[-1])) for p, rows in said.items()}
-print("width 8: penalty 0 says less than penalty 1:", letters[0] < letters[1])
+letters = {p: sum(map(len, rows[-1])) for p, rows in texts.items()}
+print("beam 8: penalty 0 writes less than penalty 1:", letters[0] < letters[1])
 assert session.quick() or letters[0] < letters[1]
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
 # A wider beam finds likelier sentences, not better ones: what the model holds
-# for likely is not what is right. Without division by the length, short
-# sentences are likelier, so the wider beam says less and less, and BLEU's
-# penalty for shortness bites. Most of the gain comes from the first steps of
-# width.
+# for likely is not what is right. Without length normalisation, short
+# sentences are likelier, so the wider beam writes less and less, and BLEU's
+# brevity penalty bites. Most of the gain comes from the first steps of beam
+# size.
 #
 # </details>
 
@@ -905,8 +939,8 @@ assert session.quick() or letters[0] < letters[1]
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Print some `foreign.pieces(...)`. BLEU now counts runs of *characters*: look
-# at `tokenize="zh"` in `sacrebleu`.
+# Print some `foreign.pieces(...)`. BLEU now counts n-grams of *characters*:
+# look at `tokenize="zh"` in `sacrebleu`.
 #
 # </details>
 #
@@ -916,8 +950,8 @@ assert session.quick() or letters[0] < letters[1]
 # Transformer by another 4.8 [3.5, 6.0]. But the memory beats them all, the
 # Transformer by 4.6 [2.6, 6.5]. The copy falls from 9.9 to 4.1: less is
 # written alike in both languages. Compare orders and leads, never a Chinese
-# BLEU with a French one: these are runs of characters, of other sentences.
-# chrF is low for all, as runs of six Chinese characters are rare.
+# BLEU with a French one: these are n-grams of characters, of other sentences.
+# chrF is low for all, as equal runs of six Chinese characters are rare.
 #
 # </details>
 
@@ -948,15 +982,15 @@ assert session.quick() or letters[0] < letters[1]
 # %% [markdown]
 # ### Question 2: why does teacher forcing read the true tokens and not the model's own?
 #
-# <details><summary>A. So that all places can be trained on at once, and early nonsense does no harm</summary>
+# <details><summary>A. So that all positions can be trained on at once, and early nonsense does no harm</summary>
 #
 # Yes. The price is exposure bias: it never met its own mistakes.
 #
 # </details>
 # <details><summary>B. Because the model must know the answer to translate</summary>
 #
-# No. When it translates, it reads its own words. At each place of the training
-# it sees only what stands *before*.
+# No. When it translates, it reads its own words. At each position of the
+# training it sees only what stands *before*.
 #
 # </details>
 # <details><summary>C. Because otherwise padding would count</summary>

@@ -126,9 +126,9 @@ def one_by_one(tokens, scores, count):
         for row, marks in zip(tokens, scores):
             if row[0] == 0:
                 continue
-            place = marks.masked_fill(row == 0, -math.inf).argmax()
-            row[place:-1] = row[place + 1 :].clone()
-            marks[place:-1] = marks[place + 1 :].clone()
+            position = marks.masked_fill(row == 0, -math.inf).argmax()
+            row[position:-1] = row[position + 1 :].clone()
+            marks[position:-1] = marks[position + 1 :].clone()
             row[-1] = 0
     return tokens
 
@@ -152,7 +152,7 @@ def keeps_top(tokens, scores, count):
     return close_up(torch.where(gone == 0, tokens, 0))
 
 
-def first_texts_places(tokens, scores, count):
+def first_texts_positions(tokens, scores, count):
     ranked = scores[0].masked_fill(tokens[0] == 0, -math.inf)
     left = tokens.clone()
     left[:, ranked.topk(count).indices] = 0
@@ -250,7 +250,7 @@ WRONG = {
         (lambda t, s, k: right_delete(t, -s, k), "lowest scores"),
         (lambda t, s, k: right_delete(t, s.abs(), k), "do not take abs"),
         (keeps_top, "keeps the highest"),
-        (first_texts_places, "scores of its own"),
+        (first_texts_positions, "scores of its own"),
         (to_unknown, "UNK"),
         (by_score, "order of the text"),
         (first_words, "first words"),
@@ -258,7 +258,7 @@ WRONG = {
         (padding_first, "in front"),
         (last_ones, "with count 0"),
         (padding_zero, "scores below 0"),
-        (all_copies, "delete places"),
+        (all_copies, "delete positions"),
         (lambda t, s, k: right_delete(t, s, 1), "always deletes one"),
         (
             lambda t, s, k: right_delete(t, s, k)[:, : -k or None],

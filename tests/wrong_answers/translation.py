@@ -108,7 +108,7 @@ def worst_ones(total, steps):
     return best // steps.shape[1], best % steps.shape[1]
 
 
-def by_width(total, steps):
+def by_beam_size(total, steps):
     best = (total[:, None] + steps).flatten().topk(len(total)).indices
     return best // len(total), best % len(total)
 
@@ -141,17 +141,17 @@ def not_flattened(total, steps):
     return found.values, found.indices
 
 
-def values_and_places(total, steps):
-    values, places = (total[:, None] + steps).flatten().topk(len(total))
-    return values, places
+def values_and_positions(total, steps):
+    values, positions = (total[:, None] + steps).flatten().topk(len(total))
+    return values, positions
 
 
 def fractions(total, steps):
-    places = flat_places(total, steps)
-    return places / steps.shape[1], places % steps.shape[1]
+    positions = flat_positions(total, steps)
+    return positions / steps.shape[1], positions % steps.shape[1]
 
 
-def flat_places(total, steps):
+def flat_positions(total, steps):
     return (total[:, None] + steps).flatten().topk(len(total)).indices
 
 
@@ -210,15 +210,15 @@ WRONG = {
         (forgets_total, "forgets"),
         (multiplies, "add"),
         (worst_ones, "worst"),
-        (by_width, "number of tokens"),
+        (by_beam_size, "number of tokens"),
         (turned, "exchanged"),
         (worst_first, "best first"),
         (added_to_tokens, "a row of steps"),
-        (only_one, "width"),
-        (flat_places, "2 results"),
+        (only_one, "as many as"),
+        (flat_positions, "2 results"),
         (own_best_ranked, "each beginning goes on"),
         (not_flattened, "flatten the sums"),
-        (values_and_places, "// and %"),
+        (values_and_positions, "// and %"),
         (fractions, "whole number"),
     ],
 }
