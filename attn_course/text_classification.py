@@ -1,104 +1,44 @@
 """Lesson 08: one learned query reads a text, and says what kind it is.
 
-Reading order: ``words`` and ``Vocabulary`` turn texts into numbers,
-``AttentionPooling`` makes one vector of many, ``MeanPooling`` is its rival
-without weights, ``TextClassifier`` stands around either.
-``wilson_interval`` and ``paired_difference`` say how sure a result is.
-``votes`` and ``gradient_scores`` say in two other ways which words
-counted, and ``deletion_losses`` puts all of them to the test.
+Reading order: ``AttentionPooling`` makes one vector of many, ``MeanPooling``
+is the baseline without weights, ``TextClassifier`` stands around either;
+``predict_proba`` asks it, ``paired_difference`` says how sure a lead is.
+``weight_scores`` and ``logit_attribution`` say which words counted, and
+``comprehensiveness`` puts that to the test by erasing them.
 """
 
 import math
-import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attn_course.additive_attention import PAD, UNK
+from attn_course.common.arguments import (
+    check_at_least,
+    check_choice,
+    check_dropout,
+    check_token_ids,
+)
+from attn_course.common.batching import (
+    batches_per_epoch,
+    bucketed_batches,
+    epoch_batches,
+)
+from attn_course.common.evaluation import evaluating
+from attn_course.common.statistics import Interval, mean_interval
+from attn_course.common.text import MAX_LENGTH, Vocabulary, tokenize
+from attn_course.common.tokens import PAD
 from attn_course.data.snippets import SOURCES, Snippet
 from attn_course.scaled_dot_product import scaled_dot_product_attention
 from attn_course.self_attention import sinusoidal_positions
 from attn_course.transformer import Encoder
 
-WORD = r"\w+(?:'\w+)*|[!?]"  # words, with an apostrophe inside, and ! and ?
-FIRST = 4  # the first token id that is a word; see lesson 05
-MOST_WORDS = 64
 POOLINGS = ("mean", "attention")
 
 
-# Texts to numbers ----------------------------------------------------------
-
-
-def words(text: str) -> list[str]:
-    """Cut a text into words in small letters, and the signs ``!`` and ``?``.
-
-    ``"Don't stop!"`` gives ``["don't", "stop", "!"]``.
-
-    Raises:
-        ValueError: if ``text`` is not a string.
-    """
-    if not isinstance(text, str):
-        raise ValueError(f"text: expected a string, got {type(text).__name__}")
-    return re.findall(WORD, text.lower().replace("\u2019", "'"))
-
-
-class Vocabulary:
-    """The words that a model knows, each with a number.
-
-    The numbers 0 to 3 are lesson 05's ``PAD, BOS, EOS, UNK``; the words
-    follow, the most frequent first.
-    """
-
-    def __init__(self, texts: Sequence[str], least: int = 2) -> None:
-        """Keep every word that occurs ``least`` times or more in ``texts``."""
-        counts = Counter(word for text in texts for word in words(text))
-        kept = [word for word, n in counts.items() if n >= least]
-        kept.sort(key=lambda word: (-counts[word], word))
-        self.words = kept
-        self.number = {word: FIRST + i for i, word in enumerate(kept)}
-
-    def __len__(self) -> int:
-        """Count the token ids, the four special ones with them."""
-        return FIRST + len(self.words)
-
-    def __contains__(self, word: str) -> bool:
-        """Say whether the word is known."""
-        return word in self.number
-
-    def table(self, numbers: Mapping[str, float]) -> Float[Tensor, " size"]:
-        """Return one number per token id; 0 for words that have none."""
-        found = [numbers.get(word, 0.0) for word in self.words]
-        return torch.tensor([0.0] * FIRST + found)
-
-    def encode(
-        self, texts: Sequence[str], most: int = MOST_WORDS
-    ) -> Int[Tensor, "batch length"]:
-        """Return one row of token ids per text, padded to the longest.
-
-        Words that are not known become ``UNK``. Of a text with more than
-        ``most`` words the first ``most`` are read. An empty text is a row of
-        padding; every row has one place at least.
-
-        Raises:
-            ValueError: if ``texts`` is one string, or holds something else
-                than strings.
-        """
-        if isinstance(texts, str):
-            raise ValueError(
-                "texts: expected a list of strings, got one string; write "
-                "[text]"
-            )
-        rows = [
-            [self.number.get(word, UNK) for word in words(text)[:most]]
-            for text in texts
-        ]
-        longest = max([1, *map(len, rows)])
-        padded = [row + [PAD] * (longest - len(row)) for row in rows]
-        return torch.tensor(padded, dtype=torch.int64).view(-1, longest)
+# Texts and labels ----------------------------------------------------------
 
 
 def topic_task(snippets: Sequence[Snippet]) -> tuple[list[str], Tensor]:
@@ -207,37 +147,30 @@ class TextClassifier(nn.Module):
         mlp_dim: int | None = None,
         dropout: float = 0.5,
         word_dropout: float = 0.2,
-        most: int = MOST_WORDS,
+        max_length: int = MAX_LENGTH,
     ) -> None:
         """Create the parts.
 
         Args:
             size: number of token ids, ``len(vocabulary)``.
             classes: number of scores.
-            dim: numbers per word.
+            dim: size of each word's vector.
             pooling: "mean" or "attention".
             layers: of the Transformer encoder; 0 for none.
             heads: of each layer.
             mlp_dim: width inside the encoder's MLPs.
-            dropout: share of the states' numbers that training sets to 0.
+            dropout: share of the states' entries that training sets to 0.
             word_dropout: share of the words that training leaves out.
-            most: the longest text, in words.
+            max_length: the longest text, in words.
 
         Raises:
-            ValueError: if ``pooling`` is not known, or ``word_dropout`` is
-                not in [0, 1).
+            ValueError: if ``pooling`` is not known, or a dropout is not in
+                [0, 1).
         """
         super().__init__()
-        if pooling not in POOLINGS:
-            raise ValueError(
-                f"pooling: expected one of {POOLINGS}, got {pooling!r}"
-            )
-        if not 0 <= word_dropout < 1:
-            raise ValueError(
-                "word_dropout: expected 0 or more, below 1, "
-                f"got {word_dropout}"
-            )
-        self.word_dropout, self.most = word_dropout, most
+        check_choice("pooling", pooling, POOLINGS)
+        check_dropout(dropout=dropout, word_dropout=word_dropout)
+        self.word_dropout, self.max_length = word_dropout, max_length
         self.embedding = nn.Embedding(size, dim, padding_idx=PAD)
         with torch.no_grad():  # small: a rare word then says little
             self.embedding.weight *= 0.1
@@ -245,10 +178,11 @@ class TextClassifier(nn.Module):
         self.encoder = None
         if layers:
             self.encoder = Encoder(layers, dim, heads, mlp_dim)
-            waves = sinusoidal_positions(most, dim)  # (most, dim)
-            self.register_buffer("positions", waves, persistent=False)
-        by_mean = pooling == "mean"
-        self.pool = MeanPooling() if by_mean else AttentionPooling(dim)
+            encoding = sinusoidal_positions(max_length, dim)
+            self.register_buffer("positions", encoding, persistent=False)
+        self.pool = (
+            MeanPooling() if pooling == "mean" else AttentionPooling(dim)
+        )
         self.head = nn.Linear(dim, classes)
 
     def forward(
@@ -257,8 +191,8 @@ class TextClassifier(nn.Module):
         """Return a score for each class.
 
         Raises:
-            ValueError: if ``tokens`` are not rows of token ids, or there are
-                more than ``most`` in a row.
+            ValueError: if ``tokens`` are not rows of integers, or there are
+                more than ``max_length`` in a row.
         """
         return self.read(tokens)[0]
 
@@ -310,17 +244,11 @@ class TextClassifier(nn.Module):
                 "tokens: expected integers (batch, length), got "
                 f"{tokens.dtype} of shape {tuple(tokens.shape)}"
             )
-        if tokens.shape[1] > self.most:
+        if tokens.shape[1] > self.max_length:
             raise ValueError(
-                f"tokens: expected at most {self.most} in a row, got "
+                f"tokens: expected at most {self.max_length} in a row, got "
                 f"{tokens.shape[1]}: cut the text, or encode(texts, "
-                f"most={self.most})"
-            )
-        known = self.embedding.num_embeddings
-        if tokens.numel() and not 0 <= tokens.min() <= tokens.max() < known:
-            raise ValueError(
-                f"tokens: expected ids from 0 to {known - 1}, got "
-                f"{int(tokens.min())} to {int(tokens.max())}"
+                f"max_length={self.max_length})"
             )
 
 
@@ -339,30 +267,18 @@ def text_batches(
     Raises:
         ValueError: if there are fewer than ``size`` texts.
     """
-    per_epoch = len(tokens) // size
-    if per_epoch < 1:
-        raise ValueError(
-            f"size: expected at most {len(tokens)}, the number of texts, "
-            f"got {size}"
-        )
+    used = size * batches_per_epoch("texts", len(tokens), size)
     lengths = (tokens != PAD).sum(dim=1).cpu()  # (n,)
-    epochs: dict[int, Tensor] = {}
 
-    def order(epoch: int) -> Tensor:
-        generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
-        shuffled = torch.randperm(len(tokens), generator=generator)
-        shuffled = shuffled[: per_epoch * size]
-        noise = 4 * torch.rand(len(shuffled), generator=generator)
-        rows = shuffled[(lengths[shuffled] + noise).argsort()]
-        places = torch.randperm(per_epoch, generator=generator)
-        return rows.view(per_epoch, size)[places]
+    def plan(generator: torch.Generator, epoch: int) -> list[Tensor]:
+        order = torch.randperm(len(tokens), generator=generator)[:used]
+        noise = 4 * torch.rand(len(order), generator=generator)
+        return bucketed_batches(order, lengths[order] + noise, size, generator)
+
+    rows_of = epoch_batches(plan, seed=seed)
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
-        epoch, place = divmod(step, per_epoch)
-        if epoch not in epochs:
-            epochs.clear()
-            epochs[epoch] = order(epoch)
-        rows = epochs[epoch][place]
+        rows = rows_of(step)
         longest = max(1, int(lengths[rows].max()))
         rows = rows.to(tokens.device)
         return tokens[rows, :longest], labels[rows]
@@ -371,79 +287,40 @@ def text_batches(
 
 
 @torch.no_grad()
-def probabilities(
-    model: TextClassifier, tokens: Int[Tensor, "n length"], chunk: int = 256
+def predict_proba(
+    model: TextClassifier,
+    tokens: Int[Tensor, "n length"],
+    batch_size: int = 256,
 ) -> Float[Tensor, "n classes"]:
     """Return the probability of every class, in evaluation mode.
 
     Texts of like length are read together, which costs nothing but order.
+
+    Raises:
+        ValueError: if ``tokens`` holds ids that the model does not know, or
+            too long rows.
     """
+    check_token_ids(
+        "tokens", tokens, model.embedding.num_embeddings, model.max_length
+    )
     if not len(tokens):
         return model.head.weight.new_zeros(0, model.head.out_features)
-    training = model.training
-    model.eval()
     lengths = (tokens != PAD).sum(dim=1)
     order = lengths.argsort()
-    found = []
-    for rows in order.split(chunk):
-        longest = max(1, int(lengths[rows].max()))
-        found.append(model(tokens[rows, :longest]).softmax(dim=-1))
-    model.train(training)
-    return torch.cat(found)[order.argsort()]  # back in the texts' order
+    probs = []
+    with evaluating(model):
+        for rows in order.split(batch_size):
+            longest = max(1, int(lengths[rows].max()))
+            probs.append(model(tokens[rows, :longest]).softmax(dim=-1))
+    return torch.cat(probs)[order.argsort()]  # back in the texts' order
 
 
 # How sure? -----------------------------------------------------------------
 
 
-def wilson_interval(
-    correct: int, total: int, z: float = 1.96
-) -> tuple[float, float]:
-    """Say between which bounds a model's true accuracy probably lies.
-
-    With ``p = correct / total`` and ``n = total``:
-    ``(p + z^2/2n +- z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n)``.
-    ``z = 1.96`` gives the bounds of 95 % confidence. They speak of other
-    test examples, not of another training run.
-
-    Raises:
-        ValueError: if ``correct`` is not from 0 to ``total``, or ``total``
-            is not at least 1.
-
-    Source: Wilson (1927), "Probable inference, the law of succession, and
-    statistical inference".
-    """
-    if total < 1 or not 0 <= correct <= total:
-        raise ValueError(
-            "correct: expected 0 to total, and total 1 or more, "
-            f"got {correct} of {total}"
-        )
-    share, extra = correct / total, z**2 / total
-    middle = share + extra / 2
-    spread = z * math.sqrt(share * (1 - share) / total + extra / (4 * total))
-    return (middle - spread) / (1 + extra), (middle + spread) / (1 + extra)
-
-
-def mean_interval(
-    numbers: Float[Tensor, " n"], z: float = 1.96
-) -> tuple[float, float, float]:
-    """Return the mean of many numbers, and the bounds of its interval.
-
-    ``mean +- z s / sqrt(n)``, with the numbers' standard deviation s.
-
-    Raises:
-        ValueError: if there are fewer than two numbers.
-    """
-    if len(numbers) < 2:
-        raise ValueError(f"numbers: expected two or more, got {len(numbers)}")
-    numbers = numbers.double()
-    mean = numbers.mean().item()
-    spread = z * numbers.std().item() / math.sqrt(len(numbers))
-    return mean, mean - spread, mean + spread
-
-
 def paired_difference(
-    first: Bool[Tensor, " n"], second: Bool[Tensor, " n"], z: float = 1.96
-) -> tuple[float, float, float]:
+    first: Bool[Tensor, " n"], second: Bool[Tensor, " n"]
+) -> Interval:
     """Compare two models on the same texts: first minus second, and bounds.
 
     A text that both get right, or both wrong, says nothing of the difference.
@@ -453,7 +330,6 @@ def paired_difference(
     Args:
         first: whether the first model was right, text by text.
         second: the same of the second model.
-        z: 1.96 for 95 %.
 
     Raises:
         ValueError: if the two are not of one length.
@@ -463,7 +339,7 @@ def paired_difference(
             f"second: expected the shape of first, {tuple(first.shape)}, got "
             f"{tuple(second.shape)}"
         )
-    return mean_interval(first.double() - second.double(), z)
+    return mean_interval(first.double() - second.double())
 
 
 # Which words counted? ------------------------------------------------------
@@ -474,58 +350,40 @@ def weight_scores(
     model: TextClassifier, tokens: Int[Tensor, "n length"]
 ) -> Float[Tensor, "n length"]:
     """Return the weight of each word in the pooling; 0 for padding."""
-    return model.eval().read(tokens)[1]
+    with evaluating(model):
+        return model.read(tokens)[1]
 
 
 @torch.no_grad()
-def votes(
+def logit_attribution(
     model: TextClassifier,
     tokens: Int[Tensor, "n length"],
-    toward: int | None = None,
+    target: int | None = None,
 ) -> Float[Tensor, "n length"]:
     """Return what each word adds to the lead of a class over the others.
 
-    ``vote_j = weights_j (u_c - u_other) . states_j``, where ``u_c`` is the
-    head's row of the class, and ``u_other`` the mean of its other rows. The
-    weight says how loud a word speaks, the vote also for whom. The votes of a
-    text, and a constant, make up the lead.
+    ``a_j = weights_j (u_c - u_other) . states_j``, where ``u_c`` is the head's
+    row of the class, and ``u_other`` the mean of its other rows. The weight
+    says how loud a word speaks, this also for whom. Those of a text, and a
+    constant, make up the lead.
 
     Args:
         model: any classifier.
         tokens: the texts.
-        toward: a class; by default, for each text the one that the model
+        target: a class; by default, for each text the one that the model
             chose.
     """
-    model.eval()
     mask = tokens != PAD
-    states = model.states(model.embedding(tokens), mask)
-    pooled, weights = model.pool(states, mask)
-    chosen = model.head(pooled).argmax(dim=-1)  # (n,)
-    if toward is not None:
-        chosen = torch.full_like(chosen, toward)
+    with evaluating(model):
+        states = model.states(model.embedding(tokens), mask)
+        pooled, weights = model.pool(states, mask)
+        chosen = model.head(pooled).argmax(dim=-1)  # (n,)
+    if target is not None:
+        chosen = torch.full_like(chosen, target)
     rows = model.head.weight  # (classes, dim)
     others = (rows.sum(dim=0) - rows) / (len(rows) - 1)
-    side = (rows - others)[chosen]  # (n, dim)
-    return weights * (states @ side[:, :, None])[..., 0]  # (n, length)
-
-
-def gradient_scores(
-    model: TextClassifier, tokens: Int[Tensor, "n length"]
-) -> Float[Tensor, "n length"]:
-    """Return gradient times input: what removing a word costs, to first order.
-
-    ``score_j = vector_j . d log p(c) / d vector_j`` for the class c that the
-    model chose.
-
-    Source: Denil, Demiraj and de Freitas (2014), "Extraction of salient
-    sentences from labelled documents", section 4.
-    """
-    model.eval()
-    vectors = model.embedding(tokens).detach().requires_grad_()
-    scores, _ = model.read_vectors(vectors, tokens != PAD)
-    best = scores.log_softmax(dim=-1).amax(dim=-1).sum()
-    (slope,) = torch.autograd.grad(best, vectors)
-    return (slope * vectors).sum(dim=-1).detach()  # (n, length)
+    direction = (rows - others)[chosen]  # (n, dim)
+    return weights * (states @ direction[:, :, None])[..., 0]  # (n, length)
 
 
 def delete_top(
@@ -546,8 +404,7 @@ def delete_top(
             f"scores: expected the shape of tokens, {tuple(tokens.shape)}, "
             f"got {tuple(scores.shape)}"
         )
-    if count < 0:
-        raise ValueError(f"count: expected 0 or more, got {count}")
+    check_at_least(0, count=count)
     order = scores.masked_fill(tokens == PAD, -math.inf)
     highest = order.argsort(dim=1, descending=True)[:, :count]
     left = tokens.scatter(1, highest, PAD)  # deleted words become padding,
@@ -555,22 +412,25 @@ def delete_top(
     return left.gather(1, to_the_end)  # which moves behind the words
 
 
-def deletion_losses(
+def comprehensiveness(
     model: TextClassifier,
     tokens: Int[Tensor, "n length"],
     scores: Float[Tensor, "n length"],
     count: int,
 ) -> Float[Tensor, " n"]:
-    """Measure what deleting the ``count`` highest words costs each text.
+    """Measure what erasing the ``count`` highest words costs each text.
 
     That is the probability of the class which the model chose for the whole
     text, before minus after. Below 0: the words had spoken against it.
 
     Raises:
         ValueError: as :func:`delete_top`.
+
+    Source: DeYoung et al. (2020), "ERASER: a benchmark to evaluate
+    rationalized NLP models", section 4.
     """
-    before = probabilities(model, tokens)  # (n, classes)
-    after = probabilities(model, delete_top(tokens, scores, count))
+    before = predict_proba(model, tokens)  # (n, classes)
+    after = predict_proba(model, delete_top(tokens, scores, count))
     chosen = before.argmax(dim=-1, keepdim=True)
     return (before - after).gather(1, chosen)[:, 0]
 
@@ -580,9 +440,9 @@ def shuffle_words(
 ) -> Int[Tensor, "n length"]:
     """Put the words of each text in a random order; padding stays behind."""
     generator = torch.Generator().manual_seed(seed)
-    places = torch.rand(tokens.shape, generator=generator).to(tokens.device)
-    places = places.masked_fill(tokens == PAD, 2.0)
-    return tokens.gather(1, places.argsort(dim=1))
+    noise = torch.rand(tokens.shape, generator=generator).to(tokens.device)
+    noise = noise.masked_fill(tokens == PAD, 2.0)  # padding comes last
+    return tokens.gather(1, noise.argsort(dim=1))
 
 
 # One text, for people ------------------------------------------------------
@@ -594,7 +454,7 @@ class Reading(NamedTuple):
     words: list[str]  # those that were read
     known: list[bool]  # whether the vocabulary has them
     weights: list[float]  # of each word in the pooling
-    chances: list[float]  # the probability of each class
+    probs: list[float]  # the probability of each class
     skipped: int  # words beyond the longest text, not read
 
 
@@ -611,27 +471,28 @@ def read_text(
         model: a trained classifier.
         vocabulary: the one it was trained with.
         text: anything, of any length.
-        without: the place of the word to leave out, from 0 up.
+        without: the position of the word to leave out, from 0 up.
 
     Raises:
-        ValueError: if ``text`` is not a string, or has no word at the place
+        ValueError: if ``text`` is not a string, or has no word at the position
             ``without``.
     """
-    found = words(text)
+    words = tokenize(text)
     if without is not None:
-        if without not in range(len(found)):
+        if without not in range(len(words)):
             raise ValueError(
-                f"without: expected a place from 0 to {len(found) - 1}, "
+                f"without: expected a position from 0 to {len(words) - 1}, "
                 f"got {without}"
             )
-        del found[without]
-    read = found[: model.most]
-    tokens = vocabulary.encode([" ".join(read)], most=model.most)
-    scores, weights = model.eval().read(tokens.to(model.head.weight.device))
+        del words[without]
+    read = words[: model.max_length]
+    tokens = vocabulary.encode([" ".join(read)], max_length=model.max_length)
+    with evaluating(model):
+        scores, weights = model.read(tokens.to(model.head.weight.device))
     return Reading(
         read,
         [word in vocabulary for word in read],
         weights[0, : len(read)].tolist(),
         scores[0].softmax(dim=-1).tolist(),
-        len(found) - len(read),
+        len(words) - len(read),
     )
