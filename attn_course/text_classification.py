@@ -22,7 +22,7 @@ from attn_course.common.arguments import (
     check_token_ids,
 )
 from attn_course.common.batching import (
-    batches_per_epoch,
+    full_batches,
     bucketed_batches,
     epoch_batches,
 )
@@ -267,7 +267,7 @@ def text_batches(
     Raises:
         ValueError: if there are fewer than ``size`` texts.
     """
-    used = size * batches_per_epoch("texts", len(tokens), size)
+    used = size * full_batches(len(tokens), size)
     lengths = (tokens != PAD).sum(dim=1).cpu()  # (n,)
 
     def plan(generator: torch.Generator, epoch: int) -> list[Tensor]:

@@ -13,12 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from attn_course import plotting
-from attn_course.text_classification import (
-    Reading,
-    mean_interval,
-    paired_difference,
-    wilson_interval,
-)
+from attn_course.common.statistics import mean_interval, wilson_interval
+from attn_course.text_classification import Reading, paired_difference
 from attn_course.widgets import StillPicture
 
 ACROSS = 84  # letters in a line of a figure
@@ -29,16 +25,16 @@ ABOVE, BELOW = "#0072B2", "#D55E00"  # numbers above and below 0
 
 
 def lines_of(words: Sequence[str], across: int = ACROSS) -> list[list[int]]:
-    """Break a text into lines: the places of the words on each line."""
+    """Break a text into lines: the positions of the words on each line."""
     lines: list[list[int]] = [[]]
     used = 0
-    for place, word in enumerate(words):
-        wide = max(len(word), 3) + 1
-        if used + wide > across and lines[-1]:
+    for position, word in enumerate(words):
+        width = max(len(word), 3) + 1
+        if used + width > across and lines[-1]:
             lines.append([])
             used = 0
-        lines[-1].append(place)
-        used += wide
+        lines[-1].append(position)
+        used += width
     return lines
 
 
@@ -76,14 +72,14 @@ def highlight(
     for heading, words, numbers, lines in rows:
         ax.text(0, y + 0.62, heading, fontsize=9, va="center", color="#444444")
         y += 1.1
-        most = max([abs(x) for x in numbers], default=0) or 1.0
+        largest = max([abs(x) for x in numbers], default=0) or 1.0
         for line in lines:
             _draw_line(
                 ax,
                 y,
                 [words[i] for i in line],
                 [numbers[i] for i in line],
-                most,
+                largest,
             )
             y += 1.35
     ax.set(xlim=(-0.5, across + 0.5), ylim=(high, 0), title=title)
@@ -96,13 +92,13 @@ def _draw_line(
     y: float,
     words: Sequence[str],
     numbers: Sequence[float],
-    most: float,
+    largest: float,
 ) -> None:
     x = 0.0
     for word, number in zip(words, numbers):
         wide = max(len(word), 3)
         color = ABOVE if number >= 0 else BELOW
-        part = abs(number) / most
+        part = abs(number) / largest
         ax.add_patch(
             Rectangle(
                 (x - 0.2, y),
@@ -171,11 +167,11 @@ def interval_rows(
         ax.plot([low, high], [row, row], color=color, lw=3)
         ax.plot(middle, row, marker, color="black")
         texts = [_rounded(x, digits) for x in (middle, low, high)]
-        said = f"{texts[0]}  [{texts[1]}, {texts[2]}]"
+        label = f"{texts[0]}  [{texts[1]}, {texts[2]}]"
         ax.text(
             1.02,
             row,
-            said,
+            label,
             va="center",
             fontsize=8,
             transform=ax.get_yaxis_transform(),
@@ -200,11 +196,12 @@ def _rounded(number: float, digits: int) -> str:
 
 def accuracy_table(right: Mapping[str, object], *, title: str) -> Figure:
     """Draw accuracies with 95 % intervals, from which texts were right."""
-    rows = {}
-    for name, hits in right.items():
-        low, high = wilson_interval(int(hits.sum()), len(hits))
-        rows[name] = (hits.double().mean().item(), low, high)
-    label = f"accuracy on {len(hits):,} test texts, 95 % interval"
+    rows = {
+        name: wilson_interval(int(hits.sum()), len(hits))
+        for name, hits in right.items()
+    }
+    count = len(next(iter(right.values())))
+    label = f"accuracy on {count:,} test texts, 95 % interval"
     return interval_rows(rows, xlabel=label, title=title)
 
 
@@ -289,14 +286,14 @@ def deletion_curves(
 
 def best_class(reading: Reading, classes: Sequence[str]) -> str:
     """Name the class with the largest probability."""
-    return max(zip(reading.chances, classes))[1]
+    return max(zip(reading.probs, classes))[1]
 
 
 def marked(
     reading: Reading, classes: Sequence[str]
 ) -> tuple[str, list[str], list[float]]:
     """Make a row for :func:`highlight`: what the model says, and weights."""
-    heading = f"{best_class(reading, classes)}, {max(reading.chances):.2f}"
+    heading = f"{best_class(reading, classes)}, {max(reading.probs):.2f}"
     return heading, reading.words, reading.weights
 
 
@@ -306,13 +303,13 @@ def loudest(reading: Reading) -> str:
 
 
 def as_list(
-    words: Sequence[str], numbers: Sequence[float], most: int = 8
+    words: Sequence[str], numbers: Sequence[float], count: int = 8
 ) -> str:
     """Say the words with the largest numbers, in per cent, largest first."""
     pairs = sorted(zip(numbers, words), key=lambda pair: -pair[0])
-    said = [f"{word} {100 * number:.0f}" for number, word in pairs[:most]]
-    rest = len(pairs) - most
-    return ", ".join(said) + (f", and {rest} more words" if rest > 0 else "")
+    parts = [f"{word} {100 * number:.0f}" for number, word in pairs[:count]]
+    rest = len(pairs) - count
+    return ", ".join(parts) + (f", and {rest} more words" if rest > 0 else "")
 
 
 def as_html(reading: Reading) -> str:
@@ -320,12 +317,12 @@ def as_html(reading: Reading) -> str:
 
     A word that the model does not know stands in a dotted frame.
     """
-    most = max(reading.weights, default=0) or 1.0
+    largest = max(reading.weights, default=0) or 1.0
     parts = []
     for word, known, weight in zip(
         reading.words, reading.known, reading.weights
     ):
-        part = weight / most
+        part = weight / largest
         frame = "" if known else "border:1px dotted currentColor;"
         parts.append(
             '<span style="display:inline-block;text-align:center;margin:2px '
@@ -352,38 +349,38 @@ def tell(
         whole: the reading before a word was left out, if one was.
         left_out: that word.
     """
-    chances = ", ".join(
-        f"{name} {100 * chance:.0f} %"
-        for name, chance in zip(classes, reading.chances)
+    probs = ", ".join(
+        f"{name} {100 * prob:.0f} %"
+        for name, prob in zip(classes, reading.probs)
     )
-    said = [f"{best_class(reading, classes)}: {chances}."]
+    sentences = [f"{best_class(reading, classes)}: {probs}."]
     if not reading.words:
-        said.append(
+        sentences.append(
             "There is no word to read, so the last layer's constant answers "
             "alone: type a few words."
         )
     if whole is not None:
-        first = max(range(len(classes)), key=lambda c: whole.chances[c])
-        before, now = whole.chances[first], reading.chances[first]
-        said.append(
+        first = max(range(len(classes)), key=lambda c: whole.probs[c])
+        before, now = whole.probs[first], reading.probs[first]
+        sentences.append(
             f'Without "{left_out}", {classes[first]} goes from '
             f"{100 * before:.0f} % to {100 * now:.0f} %."
         )
     unknown = reading.known.count(False)
     if unknown:
-        said.append(
+        sentences.append(
             f"{unknown} of {len(reading.known)} words (dotted) are not in the "
             "vocabulary: the model reads all such words as one and the same."
         )
     if reading.skipped:
-        said.append(
+        sentences.append(
             f"Only the first {len(reading.words)} words are read; "
             f"{reading.skipped:,} more are not."
         )
     if reading.words:
         weights = as_list(reading.words, reading.weights)
-        said.append(f"Weights in per cent: {weights}.")
-    return said
+        sentences.append(f"Weights in per cent: {weights}.")
+    return sentences
 
 
 # The widget ----------------------------------------------------------------
@@ -442,14 +439,14 @@ class TextReader(StillPicture, ipywidgets.VBox):
         name = self.model.value
         look, classes = self._readers[name]
         reading = look(self.text.value, None)
-        said = tell(reading, classes)[0]
-        row = (f"{name} says {said}", reading.words, reading.weights)
+        answer = tell(reading, classes)[0]
+        row = (f"{name} says {answer}", reading.words, reading.weights)
         return plotting.picture(highlight([row]), alt)
 
     def _new_text(self, _: object = None) -> None:
         look, _ = self._readers[self.model.value]
-        found = look(self.text.value, None).words
-        options = [(f"{i}: {word}", i - 1) for i, word in enumerate(found, 1)]
+        words = look(self.text.value, None).words
+        options = [(f"{i}: {word}", i - 1) for i, word in enumerate(words, 1)]
         with self.drop.hold_trait_notifications():
             self.drop.options = [("nothing", -1), *options]
             self.drop.value = -1
@@ -458,12 +455,12 @@ class TextReader(StillPicture, ipywidgets.VBox):
     def _show(self, _: object = None) -> None:
         look, classes = self._readers[self.model.value]
         whole = look(self.text.value, None)
-        reading, said = whole, tell(whole, classes)
+        reading, lines = whole, tell(whole, classes)
         if self.drop.value >= 0:
             reading = look(self.text.value, self.drop.value)
             left_out = whole.words[self.drop.value]
-            said = tell(reading, classes, whole, left_out)
-        sentences = "".join(f"<p>{html.escape(line)}</p>" for line in said)
+            lines = tell(reading, classes, whole, left_out)
+        sentences = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
         self.answer.value = (
             f'<div style="margin:8px 0">{as_html(reading)}</div>'
             f'<div role="status">{sentences}</div>'

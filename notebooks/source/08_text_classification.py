@@ -24,6 +24,9 @@ from torch.nn import functional as F
 
 from attn_course import checks, plotting, session, training
 from attn_course import text_classification as tc
+from attn_course.common.attribution import gradient_x_input
+from attn_course.common.statistics import mean_interval, wilson_interval
+from attn_course.common.text import Vocabulary, tokenize
 from attn_course.data import snippets
 from attn_course.widgets import text_classification as views
 
@@ -74,31 +77,40 @@ for task, choose in CHOOSE.items():
         print("   ", name, choose(parts[name])[1].bincount().tolist())
 
 # %% [markdown]
-# **Predict:** which question is harder? And what is the least a model must
-# beat: how often is one right who always names the most frequent class?
+# **Predict:** which question is harder? And the *baseline*, the least a model
+# must beat: how often is one right who always names the most frequent class?
 
 # %%
+from sklearn.metrics import f1_score
+
 for task, choose in CHOOSE.items():
-    hits = choose(parts["test"])[1] == choose(parts["train"])[1].mode()[0]
-    low, high = tc.wilson_interval(int(hits.sum()), len(hits))
-    print(f"{task:9} {hits.double().mean():.3f}, "
-          f"interval {low:.3f} to {high:.3f}")
+    targets = choose(parts["test"])[1]
+    constant = choose(parts["train"])[1].mode()[0].expand_as(targets)
+    hits = constant == targets
+    macro = f1_score(targets, constant, average="macro", zero_division=0)
+    print(f"{task:9} {wilson_interval(int(hits.sum()), len(hits)):.3f}, "
+          f"macro-F1 {macro:.3f}")
 
 # %% [markdown]
 # Wilson's (1927) interval says how far such a share could be off because
 # *these* texts stand in the test, and not others of the same kind.
+#
+# Accuracy counts every text once, so frequent classes decide. **Macro-F1**
+# counts every *class* once: F1, the harmonic mean of precision and recall, is
+# taken for each class, then averaged. A class that is never named has F1 0.
 
 # %% [markdown]
 # ## From text to numbers
 #
 # A text is cut into words, in small letters (the product texts have no
-# capitals, which would give them away). Every word gets a number. Number 3
-# stands for any word that training has seen only once or never, number 0 is
-# padding. (1 and 2, BOS and EOS in lesson 05, are not needed here.)
+# capitals, which would give them away). Every word gets a number, its token id.
+# Id 3 stands for any word that training has seen only once or never, id 0 is
+# padding. (The other *special tokens*, 1 and 2, BOS and EOS in lesson 05, are
+# not needed here.)
 
 # %%
-small = tc.Vocabulary(["great film", "great camera", "the film"])
-print(tc.words("Don't stop: GREAT film!"))
+small = Vocabulary.from_texts(["great film", "great camera", "the film"])
+print(tokenize("Don't stop: GREAT film!"))
 print(small.words)
 print(small.encode(["Great, great film", "film", "", "an unseen word"]))
 
@@ -109,15 +121,15 @@ print(small.encode(["Great, great film", "film", "", "an unseen word"]))
 
 # %%
 def prepare(task):
-    found = SimpleNamespace(task=task, classes=NAMES[task])
+    data = SimpleNamespace(task=task, classes=NAMES[task])
     for name, part in parts.items():
         texts, labels = CHOOSE[task](part)
         if name == "train":
-            found.vocabulary = tc.Vocabulary(texts)
-        tokens = found.vocabulary.encode(texts).to(device)
-        setattr(found, name, SimpleNamespace(
+            data.vocabulary = Vocabulary.from_texts(texts)
+        tokens = data.vocabulary.encode(texts).to(device)
+        setattr(data, name, SimpleNamespace(
             texts=texts, tokens=tokens, labels=labels.to(device)))
-    return found
+    return data
 
 # %%
 tasks = {task: prepare(task) for task in CHOOSE}
@@ -126,7 +138,7 @@ for task, data in tasks.items():
           f"test tokens {tuple(data.test.tokens.shape)}")
 
 # %% [markdown]
-# ## The rival: counting words
+# ## The baseline: counting words
 #
 # TF-IDF (Spärck Jones, 1972) is forty years older than attention. Each text is
 # a long row: how often is each word in it (*term frequency*), times how rare
@@ -140,7 +152,7 @@ from sklearn.linear_model import LogisticRegression
 
 def count_words(data, longest):
     vectorizer = TfidfVectorizer(
-        tokenizer=tc.words, token_pattern=None, lowercase=False,
+        tokenizer=tokenize, token_pattern=None, lowercase=False,
         ngram_range=(1, longest), min_df=2, sublinear_tf=True,
     )
     rows = vectorizer.fit_transform(data.train.texts)
@@ -154,13 +166,14 @@ def count_words(data, longest):
 
 # %%
 right = {task: {} for task in tasks}  # which test texts were right?
-rivals = {}
+baselines = {}
 for task, data in tasks.items():
     for longest, name in [(1, "TF-IDF, words"), (2, "TF-IDF, pairs")]:
         vectorizer, linear = count_words(data, longest)
-        said = linear.predict(vectorizer.transform(data.test.texts))
-        right[task][name] = torch.tensor(said) == data.test.labels.cpu()
-        rivals[task, name] = vectorizer, linear
+        predictions = linear.predict(vectorizer.transform(data.test.texts))
+        right[task][name] = (
+            torch.tensor(predictions) == data.test.labels.cpu())
+        baselines[task, name] = vectorizer, linear
     share = right[task]["TF-IDF, pairs"].double().mean().item()
     print(f"{task:9} TF-IDF, pairs at least 0.75:", share >= 0.75)
     assert share >= 0.75
@@ -232,10 +245,10 @@ print("matrix = loop")
 from attn_course.scaled_dot_product import scaled_dot_product_attention
 
 one = q.expand(1, 1, 2)  # (batch, 1 query, dim)
-found, _ = scaled_dot_product_attention(
+output, _ = scaled_dot_product_attention(
     one, states, states, mask[:, None], scale=1
 )
-torch.testing.assert_close(found[:, 0], pooled)
+torch.testing.assert_close(output[:, 0], pooled)
 print("function = matrix")
 
 # %%
@@ -298,7 +311,7 @@ for name, a, b in zip(("output", "words", "query"), alone, padded):
 # Each embeds the words, makes one vector of them, and ends in a linear layer:
 #
 # - **mean pooling**: the control, no attention anywhere;
-# - **attention pooling**: one query more, 64 numbers;
+# - **attention pooling**: one query more, 64 parameters;
 # - **Transformer**: positions and one layer of lesson 06's encoder before the
 #   attention pooling.
 
@@ -318,8 +331,8 @@ def make(data, name):
 # %%
 for name in MODELS:
     model = make(tasks["sentiment"], name)
-    numbers = sum(p.numel() for p in model.parameters())
-    print(f"{name:17} {numbers} parameters, "
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"{name:17} {parameters} parameters, "
           f"{model.embedding.weight.numel()} of them word vectors")
 
 # %% [markdown]
@@ -341,9 +354,9 @@ def read(model, tokens):
 # %%
 model = make(tasks["sentiment"], "attention pooling").eval()
 torch.nn.init.normal_(model.pool.query)
-some = tasks["sentiment"].test.tokens[:9]
-torch.testing.assert_close(read(model, some), model(some))
-print("by hand = module:", tuple(model(some).shape), "scores")
+few = tasks["sentiment"].test.tokens[:9]
+torch.testing.assert_close(read(model, few), model(few))
+print("by hand = module:", tuple(model(few).shape), "scores")
 
 # %% [markdown]
 # ## Training
@@ -360,7 +373,7 @@ def loss(model, batch):
 
 
 def correct(model, part):
-    return tc.probabilities(model, part.tokens).argmax(dim=-1) == part.labels
+    return tc.predict_proba(model, part.tokens).argmax(dim=-1) == part.labels
 
 # %% [markdown]
 # Every run starts from its seed, sees batches of 128 texts, and is asked every
@@ -431,7 +444,7 @@ for task, hits in right.items():
 # easier question, though it has four answers. Whose lead is real? Most of the
 # intervals overlap, but that does not settle it: all models read the *same*
 # texts, and mostly fail on the same ones. So look at the texts on which two
-# models differ.
+# models differ, as **McNemar's test** (1947) does.
 
 # %%
 a = right["sentiment"]["attention pooling"]
@@ -473,13 +486,13 @@ for task in tasks:
 
 # %% [markdown]
 # **Attention does not win here.** In our run the Transformer is even a little
-# *behind* the word counts, with many more numbers to learn. 13,000 to 16,000
+# *behind* the word counts, with many more parameters. 13,000 to 16,000
 # sentences are few to learn from scratch what words mean together.
 # What made Transformers win at such tasks was to learn from very much *other*
 # text first (Devlin et al., 2019).
 
 # %% [markdown]
-# And the query, is it worth its 64 numbers? Attention against mean pooling,
+# And the query, is it worth its 64 parameters? Attention against mean pooling,
 # both tasks:
 
 # %%
@@ -535,7 +548,7 @@ plotting.show(
 
 # %% tags=["nbval-ignore-output"]
 for heading, words, weights in rows:
-    print(f"{heading}: {views.as_list(words, weights, most=5)}")
+    print(f"{heading}: {views.as_list(words, weights, count=5)}")
 
 top = [views.loudest(each) for each in seen]
 assert session.quick() or top == ["beautiful", "lack", "waste"]
@@ -547,7 +560,7 @@ assert session.quick() or top == ["beautiful", "lack", "waste"]
 # praises. A weight is not a meaning.
 
 # %%
-sure = seen[2].chances[0] >= 0.8
+sure = seen[2].probs[0] >= 0.8
 print("people: positive; the model: negative with 0.8 or more:", sure)
 assert session.quick() or sure
 
@@ -571,10 +584,10 @@ plotting.show(
 
 # %%
 top = [views.loudest(each) for each in seen]
-said = [views.best_class(each, NAMES["topic"]) for each in seen]
+classes = [views.best_class(each, NAMES["topic"]) for each in seen]
 print("most weight:", top)
-print("it says:    ", said)
-assert session.quick() or (said == ["movies"] * 3 and top == ["movie"] * 3)
+print("it predicts:", classes)
+assert session.quick() or (classes == ["movies"] * 3 and top == ["movie"] * 3)
 
 # %% [markdown]
 # Does that one word decide alone? **Predict** what the model says without it.
@@ -582,7 +595,7 @@ assert session.quick() or (said == ["movies"] * 3 and top == ["movie"] * 3)
 # %%
 left = [look("topic", " ".join(w for w in each.words if w != "movie"))
         for each in seen]
-falls = [one.chances[0] - two.chances[0] for one, two in zip(seen, left)]
+falls = [one.probs[0] - two.probs[0] for one, two in zip(seen, left)]
 print("without it, movies loses more than 0.15:", min(falls) > 0.15)
 assert session.quick() or min(falls) > 0.15
 
@@ -594,9 +607,10 @@ assert session.quick() or min(falls) > 0.15
 # %% [markdown]
 # ## Do the marked words matter?
 #
-# A test: **delete** the word with most weight and watch the probability of the
-# class that the model had named. If the mark means anything, that must cost
-# more than deleting a word at random.
+# The marks convince *us*. **Faithfulness** asks for more: do they tell what the
+# *model* used? One test is **erasure**: delete the word with most weight and
+# watch the probability of the class that the model had named. If the mark means
+# anything, that must cost more than deleting a word at random.
 
 # %%
 tokens = torch.tensor([[11, 12, 13, 14, 0]])
@@ -605,9 +619,10 @@ print(tc.delete_top(tokens, marks, 1))
 print(tc.delete_top(tokens, marks, 2))
 
 # %% [markdown]
-# The others close up: no hole betrays the deletion. `deletion_losses` gives,
-# text by text, what it takes from the probability of the class that was named.
-# Now for all 3,772 test texts of the sentiment task.
+# The others close up: no hole betrays the deletion. What it takes from the
+# probability of the class that was named is called **comprehensiveness**
+# (DeYoung et al., 2020): is everything that mattered in the marked words? Now
+# for all 3,772 test texts of the sentiment task.
 
 # %%
 model = models["sentiment", "attention pooling"]
@@ -617,15 +632,15 @@ scores = {"at random": torch.rand(tokens.shape).to(device),
 
 # %%
 left = tc.delete_top(tokens, scores["by weight"], 1)
-before, after = (tc.probabilities(model, x) for x in (tokens, left))
+before, after = (tc.predict_proba(model, x) for x in (tokens, left))
 named = before.argmax(dim=-1)  # 0 or 1
 cost = (before - after)[torch.arange(len(named)), named]
-expected = tc.deletion_losses(model, tokens, scores["by weight"], 1)
+expected = tc.comprehensiveness(model, tokens, scores["by weight"], 1)
 torch.testing.assert_close(cost, expected)
-print("by hand = deletion_losses:", len(cost), "texts")
+print("by hand = comprehensiveness:", len(cost), "texts")
 
 # %% [markdown]
-# Two rivals, to have something to compare with:
+# Two others, to have something to compare with:
 #
 # - **gradient times input**: from the model itself, how much the answer would
 #   change if the word's vector shrank a little;
@@ -635,20 +650,28 @@ print("by hand = deletion_losses:", len(cost), "texts")
 # **Predict** the order of the four.
 
 # %%
-scores["by gradient"] = tc.gradient_scores(model, tokens)
+def by_gradient(model, tokens):
+    def log_prob(vectors):  # of the class that the model chose
+        logits, _ = model.read_vectors(vectors, tokens != 0)
+        return logits.log_softmax(dim=-1).amax(dim=-1)
+
+    return gradient_x_input(log_prob, model.embedding(tokens))
+
+
+scores["by gradient"] = by_gradient(model, tokens)
 
 # %%
-vectorizer, linear = rivals["sentiment", "TF-IDF, words"]
+vectorizer, linear = baselines["sentiment", "TF-IDF, words"]
 names = vectorizer.get_feature_names_out()
-number = dict(zip(names, linear.coef_[0] * vectorizer.idf_))
-table = tasks["sentiment"].vocabulary.table(number).to(device)
+coefficients = dict(zip(names, linear.coef_[0] * vectorizer.idf_))
+table = tasks["sentiment"].vocabulary.table(coefficients).to(device)
 toward = 2.0 * named - 1  # a word counts for the class that was named
 scores["by TF-IDF"] = table[tokens] * toward[:, None]
 
 # %%
 def drops_of(model, scores, counts):
     return {
-        name: {count: tc.deletion_losses(model, tokens, score, count).cpu()
+        name: {count: tc.comprehensiveness(model, tokens, score, count).cpu()
                for count in counts}
         for name, score in scores.items()
     }
@@ -658,7 +681,7 @@ def drops_of(model, scores, counts):
 
 # %%
 drops = drops_of(model, scores, counts=(1, 2, 3, 5))
-title = "Weights beat chance, and lose to two rivals"
+title = "Weights beat chance, and lose to two others"
 plotting.show(
     views.deletion_curves(drops, title=title),
     alt="Loss of probability after deleting 1 to 5 words. At random: little. "
@@ -667,8 +690,8 @@ plotting.show(
 
 # %%
 first = {name: drop[1] for name, drop in drops.items()}
-chance = tc.mean_interval(first["by weight"] - first["at random"])
-other = tc.mean_interval(first["by TF-IDF"] - first["by weight"])
+chance = mean_interval(first["by weight"] - first["at random"])
+other = mean_interval(first["by TF-IDF"] - first["by weight"])
 print("one word by weight costs 0.04 more than at random:", chance[1] > 0.04)
 print("one word by TF-IDF costs 0.02 more than by weight:", other[1] > 0.02)
 assert session.quick() or (chance[1] > 0.04 and other[1] > 0.02)
@@ -693,24 +716,24 @@ assert session.quick() or 0.1 < raised < 0.4
 # %% [markdown]
 # Many. In "a wonderful cast in a boring film" both adjectives are loud,
 # on *opposite sides*. A weight says how loud a word speaks, not for whom.
-# The linear layer behind it knows. So multiply: weight times what the head makes
-# of the word's vector is the word's **vote**.
+# The linear layer behind it knows. So multiply: weight times what the head
+# makes of the word's vector is the word's vote, its **logit attribution**.
 
 # %%
 seen = look("sentiment", "A wonderful cast in a boring film")
 vocabulary = tasks["sentiment"].vocabulary
 row = vocabulary.encode([" ".join(seen.words)]).to(device)
-signed = tc.votes(model, row, toward=1)[0].tolist()
+signed = tc.logit_attribution(model, row, target=1)[0].tolist()
 sides = [seen.words[signed.index(end)] for end in (max(signed), min(signed))]
 print("most for positive, most for negative:", sides)
 assert session.quick() or sides == ["wonderful", "boring"]
 
 # %%
-most = max(map(abs, signed))
+largest = max(map(abs, signed))
 figure = views.highlight(
     [("weights, per cent", seen.words, seen.weights),
      ("votes for positive, per cent of the largest", seen.words,
-      [vote / most for vote in signed])],
+      [vote / largest for vote in signed])],
     title="Two loud words, two opposite votes",
 )
 plotting.show(figure, alt="A wonderful cast in a boring film, twice. By "
@@ -722,8 +745,8 @@ plotting.show(figure, alt="A wonderful cast in a boring film, twice. By "
 # only *how much* the probability moves, up or down?
 
 # %%
-by_vote = tc.deletion_losses(model, tokens, tc.votes(model, tokens), 1)
-first["by vote"] = by_vote.cpu()
+votes = tc.logit_attribution(model, tokens)
+first["by vote"] = tc.comprehensiveness(model, tokens, votes, 1).cpu()
 moves = {name: drop.abs() for name, drop in first.items()}
 
 # %%
@@ -750,7 +773,7 @@ assert session.quick() or (loses < 0.75 and chance < 0.5 and moved > 0.8)
 # answer, almost as well as the votes do. They do not say in which direction.
 #
 # And only for this model: it is linear behind the weights. With layers between
-# words and pooling, a weight belongs to a place into which other words have
+# words and pooling, a weight belongs to a position into which other words have
 # been mixed. Jain and Wallace (2019) and Wiegreffe and Pinter (2019) argue
 # about that; lesson 14 goes on.
 
@@ -764,7 +787,7 @@ assert session.quick() or (loses < 0.75 and chance < 0.5 and moved > 0.8)
 both = ["not good, bad", "not bad, good"]
 pairs = tasks["sentiment"].vocabulary.encode(both).to(device)
 for name in MODELS:
-    one, two = tc.probabilities(models["sentiment", name], pairs)
+    one, two = tc.predict_proba(models["sentiment", name], pairs)
     same = torch.allclose(one, two, rtol=0, atol=2e-6)
     print(f"{name:17} gives both the same:", same)
     assert same == (name != "Transformer")
@@ -777,8 +800,8 @@ for name in MODELS:
 # %%
 for task, data in tasks.items():
     model, whole = models[task, "Transformer"], data.test.tokens
-    before = tc.probabilities(model, whole).argmax(dim=-1)
-    after = tc.probabilities(model, tc.shuffle_words(whole)).argmax(dim=-1)
+    before = tc.predict_proba(model, whole).argmax(dim=-1)
+    after = tc.predict_proba(model, tc.shuffle_words(whole)).argmax(dim=-1)
     changed = (before != after).double().mean().item()
     print(f"{task:9} changes in less than one text of ten:", changed < 0.1)
     assert session.quick() or changed < 0.1
@@ -821,10 +844,11 @@ views.TextReader(
 # - **Attention pooling** makes one vector of many: one learned query, words as
 #   keys and values. A query of zeros is mean pooling.
 # - On these texts it is as good as **TF-IDF with logistic regression**; the
-#   Transformer gained nothing. Compare with the simple rival, on the same
-#   texts, in pairs.
+#   Transformer gained nothing. Compare with the simple baseline, on the
+#   same texts, in pairs.
 # - Words with much weight **do** move the answer, far more than words at
-#   random. The weight does not say in which direction: **votes** do.
+#   random (**erasure**). The weight does not say in which direction: **logit
+#   attribution** does.
 # - A model that *can* see order need not *use* it.
 
 # %% [markdown]
@@ -836,7 +860,7 @@ views.TextReader(
 # %% [markdown]
 # ### Exercise 1: three words on paper (5 min, easy)
 #
-# Three words have the scores 2, 1 and 1. A fourth place is padding: its score
+# Three words have the scores 2, 1 and 1. A fourth position is padding: its score
 # is 0. What are the weights of the three words, to three digits? ($e = 2.718$.)
 
 # %%
@@ -909,7 +933,7 @@ checks.text_classification.delete(my_delete)
 # <details><summary>Hint</summary>
 #
 # Padding may have the highest score: give it `-inf` first. A loop over rows is
-# fine. Without one: `scatter` zeros to the highest places, then sort by "is it
+# fine. Without one: `scatter` zeros to the highest positions, then sort by "is it
 # zero?" with `argsort(stable=True)`, which keeps the order of equals.
 #
 # </details>
@@ -952,13 +976,23 @@ lead = (70 - 40) / 1000
 deviation = ((70 + 40) / 1000 - lead**2) ** 0.5
 lead_and_bound = [lead, lead - 1.96 * deviation / 1000**0.5]
 print([round(number, 4) for number in lead_and_bound])
+print("McNemar's statistic:", round((70 - 40) ** 2 / (70 + 40), 2))
 checks.text_classification.lead(lead_and_bound)
+
+# %% [markdown]
+# <details><summary>And McNemar's test?</summary>
+#
+# It asks of the same two counts: if neither model were better, how often would
+# they lie so far apart? Its statistic, $(70 - 40)^2 / (70 + 40)$, is above
+# 3.84, so less than once in twenty.
+#
+# </details>
 
 # %% [markdown]
 # ### Exercise 5: change this and explain (20 min, hard)
 #
 # Run the deletion test on the **Transformer**: by weight of its pooling, by
-# gradient, at random. Here other words are mixed into each place before it is
+# gradient, at random. Here other words are mixed into each position before it is
 # weighted. Predict first: are its weights nearer to chance than before? Explain
 # in three sentences. (About half a minute.)
 
@@ -966,7 +1000,8 @@ checks.text_classification.lead(lead_and_bound)
 # <details><summary>Hint</summary>
 #
 # `drops_of(model, scores, counts=(1, 3))`, with `tc.weight_scores(model,
-# tokens)` and its siblings for this model, then `views.deletion_curves`.
+# tokens)` and `by_gradient(model, tokens)` for this model, then
+# `views.deletion_curves`.
 #
 # </details>
 
@@ -976,7 +1011,7 @@ model = models["sentiment", "Transformer"]
 orders = {
     "at random": torch.rand(tokens.shape).to(device),
     "by weight": tc.weight_scores(model, tokens),
-    "by gradient": tc.gradient_scores(model, tokens),
+    "by gradient": by_gradient(model, tokens),
 }
 deep = drops_of(model, orders, counts=(1, 3))
 plotting.show(
