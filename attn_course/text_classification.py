@@ -22,9 +22,9 @@ from attn_course.common.arguments import (
     check_token_ids,
 )
 from attn_course.common.batching import (
-    full_batches,
     bucketed_batches,
     epoch_batches,
+    full_batches,
 )
 from attn_course.common.evaluation import evaluating
 from attn_course.common.statistics import Interval, mean_interval
