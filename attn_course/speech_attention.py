@@ -42,11 +42,11 @@ from attn_course.additive_attention import (
     shift_right,
 )
 from attn_course.common.statistics import Interval
+from attn_course.common.text import Vocabulary
 from attn_course.data import speech
 from attn_course.common.statistics import bootstrap
 from attn_course.scaled_dot_product import causal_mask
 from attn_course.self_attention import sinusoidal_positions
-from attn_course.text_classification import Vocabulary
 from attn_course.transformer import Decoder, Dropout, Encoder
 
 RATE = speech.SAMPLE_RATE  # samples a second
@@ -1150,10 +1150,7 @@ def load(path: Path | None = None) -> Recogniser:
 
 def _vocabulary(words: Sequence[str]) -> Vocabulary:
     """Make the vocabulary again, in the order in which it was."""
-    return Vocabulary(
-        [" ".join([word] * (len(words) - i)) for i, word in enumerate(words)],
-        least=1,
-    )
+    return Vocabulary(words)
 
 
 def train_recogniser(
@@ -1175,7 +1172,7 @@ def train_recogniser(
     """
     recordings = speech.load("train") + speech.load("other")
     texts = [one.text for one in recordings]
-    vocabulary = Vocabulary(texts, least=1)
+    vocabulary = Vocabulary.from_texts(texts, min_freq=1)
     batches = speech_batches(
         [log_mel(one.wave) for one in recordings],
         make_targets(vocabulary, texts),
@@ -1231,7 +1228,7 @@ def main(arguments: Sequence[str]) -> int:
 def speech_words() -> list[str]:
     """Return the words that the training recordings hold."""
     texts = [one.text for one in speech.load("train")]
-    return sorted(Vocabulary(texts, least=1).words)
+    return sorted(Vocabulary.from_texts(texts, min_freq=1).words)
 
 
 if __name__ == "__main__":

@@ -254,7 +254,7 @@ def _pool() -> None:
 
 
 def _interval() -> None:
-    from attn_course.text_classification import wilson_interval
+    from attn_course.common.statistics import wilson_interval
 
     found = wilson_interval(890, 1000)
     lower, upper = found[-2:]

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 from transformers import audio_utils
 
 from attn_course import speech_attention as lesson
-from attn_course.additive_attention import EOS, PAD, BOS, shift_right
+from attn_course.additive_attention import BOS, EOS, PAD, shift_right
+from attn_course.common.text import Vocabulary
 from attn_course.data import speech
-from attn_course.text_classification import Vocabulary
 from attn_course.widgets import speech_attention as views
 
 TEXTS = ["one two", "two", "three one two"]
@@ -47,7 +47,7 @@ def features(count=3, dtype=torch.float32, device="cpu"):
 
 
 def vocabulary():
-    return Vocabulary(TEXTS, least=1)
+    return Vocabulary.from_texts(TEXTS, min_freq=1)
 
 
 def model(kind="Transformer", **options):
@@ -347,7 +347,7 @@ def test_targets_and_back():
 @given(st.lists(WORDS, min_size=1, max_size=4))
 def test_texts_survive_the_way_there_and_back(rows):
     texts = [" ".join(row) for row in rows]
-    words = Vocabulary(["one two three the"], least=1)
+    words = Vocabulary.from_texts(["one two three the"], min_freq=1)
     assert lesson.to_texts(words, lesson.make_targets(words, texts)) == texts
 
 
@@ -691,7 +691,7 @@ def test_a_kept_model_comes_back_whole(kind, cache):
     found = lesson.load()
     assert found.kind == kind and not found.model.training
     assert found.vocabulary.words == kept.vocabulary.words
-    assert found.vocabulary.number == kept.vocabulary.number
+    assert found.vocabulary.token_to_id == kept.vocabulary.token_to_id
     wave = torch.from_numpy(tone()).float()
     assert found(wave) == kept(wave)
     state = kept.model.state_dict()

@@ -15,14 +15,8 @@ from torch import nn
 
 from attn_course import data, training
 from attn_course import translation as lesson
-from attn_course.additive_attention import EncoderDecoder
-from attn_course.common.evaluation import evaluating
-from attn_course.common.seq2seq import (
-    Memory,
-    greedy_decode,
-    sequence_loss,
-    shift_right,
-)
+from attn_course.additive_attention import EncoderDecoder, greedy
+from attn_course.common.seq2seq import Memory, sequence_loss, shift_right
 from attn_course.common.statistics import Interval
 from attn_course.common.tokens import BOS, EOS, PAD, UNK
 from attn_course.data import sentences
@@ -290,12 +284,6 @@ def test_pairs_of_one_source_length_are_sorted_by_target():
 
 
 # --- search -----------------------------------------------------------------
-
-
-def greedy(model, source, max_length):
-    with evaluating(model):
-        memory = Memory(*model.encode(source))
-        return greedy_decode(model, memory, max_length)
 
 
 class Table(nn.Module):

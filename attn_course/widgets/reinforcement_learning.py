@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from attn_course import plotting
+from attn_course.common.statistics import mean_interval
 from attn_course.reinforcement_learning import KINDS, LONGEST, Episodes
-from attn_course.text_classification import mean_interval
 from attn_course.widgets import StillPicture, script
 
 EDGE = 2.4  # metres: beyond it the cart has left the track

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from attn_course import plotting
+from attn_course.common.text import Vocabulary
 from attn_course.data.speech import Recording
 from attn_course.speech_attention import (
     BANDS,
@@ -22,7 +23,6 @@ from attn_course.speech_attention import (
     log_mel,
     read_wave,
 )
-from attn_course.text_classification import Vocabulary
 
 FRAME_SECONDS = HOP / RATE
 

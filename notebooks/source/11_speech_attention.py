@@ -25,8 +25,8 @@ from transformers import audio_utils
 
 from attn_course import checks, plotting, session, training
 from attn_course import speech_attention as hearing
+from attn_course.common.text import Vocabulary
 from attn_course.data import speech
-from attn_course.text_classification import Vocabulary
 from attn_course.widgets import speech_attention as views
 from attn_course.widgets import translation as tables
 
@@ -255,7 +255,7 @@ print("all paths = forward walk = torch's ctc_loss")
 # %%
 taught = recordings["train"] + recordings["other"]
 train_texts = [one.text for one in taught]
-vocabulary = Vocabulary(train_texts, least=1)
+vocabulary = Vocabulary.from_texts(train_texts, min_freq=1)
 for kind, Model in hearing.KINDS.items():
     model = Model(len(vocabulary))
     count = sum(p.numel() for p in model.parameters())

@@ -31,6 +31,7 @@ from attn_course.common.statistics import (
     spearman,
     wilson_interval,
 )
+from attn_course.common.text import Vocabulary
 from attn_course.data import probes, snippets
 from attn_course.widgets import interpreting_attention as views
 from attn_course.widgets import text_classification as text_views
@@ -694,7 +695,7 @@ assert max(c[-1] for c in table.values()) < none[0]
 
 # %%
 texts, labels = tc.sentiment_task(snippets.load("train"))
-vocabulary = tc.Vocabulary(texts)
+vocabulary = Vocabulary.from_texts(texts)
 tokens, labels = vocabulary.encode(texts).to(device), labels.to(device)
 CLASSIFIERS = {
     "words alone": {"pooling": "attention"},
@@ -738,7 +739,7 @@ def moves(classifier, p, named):
     for position in range(rows.shape[1]):
         one = F.one_hot(torch.tensor(position), rows.shape[1]).to(rows)
         left = tc.delete_top(rows, one.expand_as(rows).float(), 1)
-        after = tc.probabilities(classifier, left)
+        after = tc.predict_proba(classifier, left)
         lost = (p - after).gather(1, named[:, None])[:, 0]
         lost = torch.where(real[:, position], lost, 0)
         costs[:, position] = lost.cpu()

@@ -18,7 +18,7 @@ import torch
 
 from attn_course import checks, plotting, session, training
 from attn_course import reinforcement_learning as rl
-from attn_course.text_classification import mean_interval
+from attn_course.common.statistics import mean_interval
 from attn_course.widgets import reinforcement_learning as views
 
 SEED = 0
