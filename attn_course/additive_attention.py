@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import rnn
 
+from attn_course.common.arguments import check_mask
 from attn_course.scaled_dot_product import (
-    _check_mask,
     masked_softmax,
     scaled_dot_product_attention,
 )
@@ -153,7 +153,7 @@ class AdditiveAttention(nn.Module):
         _check_pair(query, key)
         _check_values(key, value)
         if mask is not None:
-            _check_mask(mask, query, key)
+            check_mask(mask, query, key)
         scores = additive_scores(
             query, key, self.w_query, self.w_key, self.v
         )  # (*batch, q, k)

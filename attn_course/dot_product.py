@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attn_course.common.arguments import check_shapes
+
 
 def softmax(
     scores: Float[Tensor, "*batch k"], temperature: float = 1.0
@@ -117,49 +119,3 @@ def kernel_regression(
     distance = query[:, None] - key[None, :]  # (q, k)
     weights = softmax(-(distance**2) / 2, temperature=width**2)
     return weights @ value, weights
-
-
-def check_shapes(query: Tensor, key: Tensor, value: Tensor) -> None:
-    """Refuse a query, key and value that do not belong together.
-
-    Raises:
-        ValueError: naming the argument, what was expected and what came.
-    """
-    for name, tensor in (("query", query), ("key", key), ("value", value)):
-        if not isinstance(tensor, Tensor):
-            raise ValueError(
-                f"{name}: expected a torch tensor, got {type(tensor).__name__}"
-            )
-        if tensor.dim() < 2:
-            raise ValueError(
-                f"{name}: expected at least 2 dimensions (length, size), "
-                f"got shape {tuple(tensor.shape)}"
-            )
-        if not tensor.is_floating_point():
-            raise ValueError(
-                f"{name}: expected floating point numbers, got {tensor.dtype}"
-            )
-    *batch, _, size = query.shape
-    expected = (*batch, key.shape[-2], size)
-    if tuple(key.shape) != expected:
-        raise ValueError(
-            f"key: expected shape {expected} (the query's batch, any length, "
-            f"the query's size), got {tuple(key.shape)}"
-        )
-    expected = (*batch, key.shape[-2], value.shape[-1])
-    if tuple(value.shape) != expected:
-        raise ValueError(
-            f"value: expected shape {expected} (the query's batch, the key's "
-            f"length, any size), got {tuple(value.shape)}"
-        )
-    for name, tensor in (("key", key), ("value", value)):
-        if tensor.dtype != query.dtype:
-            raise ValueError(
-                f"{name}: expected the query's dtype {query.dtype}, "
-                f"got {tensor.dtype}"
-            )
-        if tensor.device != query.device:
-            raise ValueError(
-                f"{name}: expected the query's device {query.device}, "
-                f"got {tensor.device}"
-            )

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attn_course.common.arguments import check_dropout
 from attn_course.scaled_dot_product import scaled_dot_product_attention
 
 
@@ -55,27 +56,6 @@ def merge_heads(
     return x.flatten(-2)  # (*batch, length, heads * head_dim)
 
 
-def drop(x: Float[Tensor, "*shape"], p: float) -> Float[Tensor, "*shape"]:
-    """Set a share p of the numbers to 0, and divide the others by 1 - p.
-
-    As ``F.dropout``, whose random numbers take a quarter of the time of a
-    small Transformer on a CPU: here one of 64 bits serves four places. So p
-    is rounded to a multiple of 1/65536.
-
-    Source: Srivastava et al. (2014), "Dropout: a simple way to prevent neural
-    networks from overfitting", sections 4 and 10; there p is the share kept.
-    """
-    lost = round(p * 2**16)  # of 65536
-    elsewhere = x.device.type != "cpu" or torch.compiler.is_compiling()
-    if elsewhere or lost == 2**16:
-        return F.dropout(x, p)
-    count = -(-x.numel() // 4)
-    noise = torch.empty(count, dtype=torch.int64).random_(-(2**63), None)
-    noise = noise.view(torch.int16)[: x.numel()].view(x.shape)
-    kept = (noise >= lost - 2**15).to(x.dtype)  # int16 starts at -2**15
-    return x * kept.div_(1 - lost / 2**16)
-
-
 class MultiHeadAttention(nn.Module):
     """Attend with several heads at once, and mix what they found.
 
@@ -95,7 +75,7 @@ class MultiHeadAttention(nn.Module):
     Source: Vaswani et al. (2017), "Attention is all you need", section 3.2.2.
     """
 
-    head_gate: Tensor | None
+    head_mask: Tensor | None
 
     def __init__(
         self, dim: int, heads: int, *, bias: bool = True, dropout: float = 0.0
@@ -109,14 +89,11 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         self.dim, self.heads, self.dropout = dim, heads, dropout
         self.head_dim = _head_dim(dim, heads)
-        if not 0 <= dropout < 1:
-            raise ValueError(
-                f"dropout: expected 0 or more, below 1, got {dropout}"
-            )
+        check_dropout(dropout=dropout)
         self.project_in = nn.Linear(dim, 3 * dim, bias=bias)
         self.project_out = nn.Linear(dim, dim, bias=bias)
-        # One factor per head, or None for all 1: see keep_heads.
-        self.register_buffer("head_gate", None, persistent=False)
+        # One factor per head, or None for all 1: see prune_heads.
+        self.register_buffer("head_mask", None, persistent=False)
         nn.init.xavier_uniform_(self.project_in.weight)  # as torch's layer
         for layer in (self.project_in, self.project_out):
             if bias:
@@ -129,6 +106,7 @@ class MultiHeadAttention(nn.Module):
         value: Float[Tensor, "batch k dim"] | None = None,
         mask: Bool[Tensor, "..."] | None = None,
         *,
+        is_causal: bool = False,
         need_weights: bool = False,
     ) -> tuple[
         Float[Tensor, "batch q dim"], Float[Tensor, "batch heads q k"] | None
@@ -148,6 +126,7 @@ class MultiHeadAttention(nn.Module):
                 not matter. A ``padding_mask`` of shape ``(batch, k)`` needs a
                 dimension for the queries: ``mask[:, None, :]``. A query that
                 may attend to nothing finds 0 in every head.
+            is_causal: query i may attend to keys up to i only.
             need_weights: with False, torch's fused kernel does the work.
 
         Returns:
@@ -164,39 +143,39 @@ class MultiHeadAttention(nn.Module):
         q = split_heads(q, self.heads)  # (batch, heads, q, head_dim)
         k = split_heads(k, self.heads)  # (batch, heads, k, head_dim)
         v = split_heads(v, self.heads)  # (batch, heads, k, head_dim)
-        if mask is not None:
-            mask = _mask_with_heads(mask, q, k)
-        parts, weights = self._attend(q, k, v, mask, need_weights)
-        if self.head_gate is not None:
-            parts = parts * self.head_gate.to(parts)[:, None, None]
+        if isinstance(mask, Tensor) and mask.dim() == 3:
+            mask = mask.unsqueeze(1)  # (batch, 1, q, k): for every head
+        parts, weights = self._attend(q, k, v, mask, is_causal, need_weights)
+        if self.head_mask is not None:
+            parts = parts * self.head_mask.to(parts)[:, None, None]
         output = self.project_out(merge_heads(parts))  # (batch, q, dim)
         return output, weights
 
-    def keep_heads(self, keep: Iterable[int] | None) -> "MultiHeadAttention":
-        """Silence every head that is not in ``keep``; None lets all speak.
+    def prune_heads(self, heads: Iterable[int]) -> "MultiHeadAttention":
+        """Silence these heads; none of them (``[]``) lets all speak.
 
         A silenced head's part of the concatenation is multiplied by 0, its
-        weights are still reported. The factors stand in ``head_gate``, which
+        weights are still reported. The factors stand in ``head_mask``, which
         may be set to any tensor of ``heads`` numbers, and may ask for a
         gradient: the cost of losing a head, to first order.
 
         Raises:
-            ValueError: if ``keep`` names a head that is not there.
+            ValueError: if ``heads`` names a head that is not there.
 
         Source: Michel et al. (2019), "Are sixteen heads really better than
         one?", sections 2.3 and 4.1.
         """
-        if keep is None:
-            self.head_gate = None
-            return self
-        keep = sorted(set(keep))
-        if any(head not in range(self.heads) for head in keep):
+        heads = sorted(set(heads))
+        if any(head not in range(self.heads) for head in heads):
             raise ValueError(
-                f"keep: expected heads from 0 to {self.heads - 1}, got {keep}"
+                f"heads: expected heads from 0 to {self.heads - 1}, "
+                f"got {heads}"
             )
-        gate = torch.zeros(self.heads, device=self.project_in.weight.device)
-        gate[keep] = 1.0
-        self.head_gate = gate
+        self.head_mask = None
+        if heads:
+            weight = self.project_in.weight
+            self.head_mask = torch.ones(self.heads, device=weight.device)
+            self.head_mask[heads] = 0.0
         return self
 
     @classmethod
@@ -278,17 +257,25 @@ class MultiHeadAttention(nn.Module):
         return F.linear(x, weight[rows], None if bias is None else bias[rows])
 
     def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, weigh: bool
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        is_causal: bool,
+        need_weights: bool,
     ) -> tuple[Tensor, Tensor | None]:
         """Run all heads in one call, with dropout on the weights if asked."""
         if not (self.training and self.dropout):
             return scaled_dot_product_attention(
-                q, k, v, mask, need_weights=weigh
+                q, k, v, mask, is_causal=is_causal, need_weights=need_weights
             )
         # Only the weights are wanted here: values without width are free.
-        _, weights = scaled_dot_product_attention(q, k, v[..., :0], mask)
-        parts = drop(weights, self.dropout) @ v
-        return parts, weights if weigh else None
+        _, weights = scaled_dot_product_attention(
+            q, k, v[..., :0], mask, is_causal=is_causal
+        )
+        parts = F.dropout(weights, self.dropout) @ v
+        return parts, weights if need_weights else None
 
     def _check_inputs(
         self, query: Tensor, key: Tensor | None, value: Tensor | None
@@ -341,22 +328,3 @@ def _head_dim(dim: int, heads: int) -> int:
             f"heads: expected a number that divides dim {dim}, got {heads}"
         )
     return dim // heads
-
-
-def _mask_with_heads(mask: Tensor, q: Tensor, k: Tensor) -> Tensor:
-    """Check a mask, and give one of shape (batch, q, k) a head dimension."""
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        found = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise ValueError(
-            f"mask: expected a boolean tensor (True = may attend), got {found}"
-        )
-    full = (*q.shape[:-1], k.shape[-2])  # (batch, heads, q, k)
-    ours = mask.unsqueeze(1) if mask.dim() == 3 else mask
-    sizes = zip(reversed(ours.shape), reversed(full))
-    if not 2 <= ours.dim() <= 4 or any(n not in (1, m) for n, m in sizes):
-        raise ValueError(
-            f"mask: expected a shape that broadcasts to (q, k) {full[2:]}, "
-            f"(batch, q, k) {full[:1] + full[2:]} or (batch, heads, q, k) "
-            f"{full}, got {tuple(mask.shape)}"
-        )
-    return ours

@@ -1,10 +1,11 @@
 """Lesson 03: self-attention, and six ways to tell it where a word stands.
 
 Reading order: ``SelfAttention`` is the layer. Without positions it cannot see
-order. Positions come in through one of three doors: the input
-(``SinusoidalPositions``, ``LearnedPositions``), the queries and keys
-(``rotate``, that is RoPE), or the scores (``RelativeBias`` of Shaw,
-``AlibiBias``), which ``attention_with_bias`` takes as an added bias.
+order. Positions come in at one of three places: as a positional encoding that
+is added to the input (``SinusoidalPositions``, ``LearnedPositions``), by
+rotating queries and keys (``apply_rotary_emb``, that is RoPE), or as a bias
+that is added to the scores (``RelativePositionBias`` of Shaw, ``AlibiBias``,
+both through ``attention_with_bias``).
 """
 
 import math
@@ -13,10 +14,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attn_course.scaled_dot_product import (
-    causal_mask,
-    scaled_dot_product_attention,
+from attn_course.common.arguments import (
+    check_at_least,
+    check_even,
+    check_last_dim,
+    check_positive,
 )
+from attn_course.scaled_dot_product import scaled_dot_product_attention
 
 
 class SelfAttention(nn.Module):
@@ -49,7 +53,7 @@ class SelfAttention(nn.Module):
             causal: no position may attend to a later one.
             rotary: turn queries and keys by their positions (RoPE).
             bias: ``bias(query, key)`` gives numbers that are added to the
-                scores: :class:`RelativeBias` or :class:`AlibiBias`.
+                scores: :class:`RelativePositionBias` or :class:`AlibiBias`.
 
         Raises:
             ValueError: if ``dim`` or ``size`` is below 1, or ``size`` is odd
@@ -57,11 +61,9 @@ class SelfAttention(nn.Module):
         """
         super().__init__()
         size = dim if size is None else size
-        for name, number in (("dim", dim), ("size", size)):
-            if number < 1:
-                raise ValueError(f"{name}: expected 1 or more, got {number}")
+        check_at_least(1, dim=dim, size=size)
         if rotary:
-            _check_even("size", size)
+            check_even(size=size)
         self.dim = dim
         self.causal = causal
         self.rotary = rotary
@@ -92,56 +94,44 @@ class SelfAttention(nn.Module):
             ValueError: if x's last dimension is not ``dim``, or as
                 :func:`scaled_dot_product_attention` does.
         """
-        if x.shape[-1] != self.dim:
-            raise ValueError(
-                f"x: expected last dimension {self.dim} (dim), "
-                f"got shape {tuple(x.shape)}"
-            )
+        check_last_dim(self.dim, x=x)
         query, key, value = self.query(x), self.key(x), self.value(x)
         if self.rotary:
-            query, key = rotate(query), rotate(key)
-        if self.causal:
-            earlier = causal_mask(x.shape[-2], device=x.device)
-            mask = earlier if mask is None else mask & earlier
+            query, key = apply_rotary_emb(query), apply_rotary_emb(key)
+        options = {"is_causal": self.causal, "need_weights": need_weights}
         if self.bias is None:
             return scaled_dot_product_attention(
-                query, key, value, mask, need_weights=need_weights
+                query, key, value, mask, **options
             )
-        return attention_with_bias(
-            query,
-            key,
-            value,
-            self.bias(query, key),
-            mask,
-            need_weights=need_weights,
-        )
+        bias = self.bias(query, key)
+        return attention_with_bias(query, key, value, bias, mask, **options)
 
 
-# Door 1: add something to the input ------------------------------------------
+# Positional encodings, added to the input ------------------------------------
 
 
 def sinusoidal_positions(
     length: int, dim: int, base: float = 10000.0
 ) -> Float[Tensor, "length dim"]:
-    """Give each position waves of many lengths, from 2 pi to 2 pi * base.
+    """Give each position sines and cosines, from fast to slow.
 
-    ``P[i, 2c] = sin(i / base^(2c / dim))``, and ``P[i, 2c + 1]`` the cosine.
+    ``P[i, 2c] = sin(i / base^(2c / dim))``, and ``P[i, 2c + 1]`` the cosine:
+    wavelengths from 2 pi to nearly ``2 pi base``.
 
     Raises:
         ValueError: if ``length`` is negative, or ``dim`` is odd or below 2.
 
     Source: Vaswani et al. (2017), "Attention is all you need", section 3.5.
     """
-    if length < 0:
-        raise ValueError(f"length: expected 0 or more, got {length}")
-    _check_even("dim", dim)
+    check_at_least(0, length=length)
+    check_even(dim=dim)
     angle = torch.arange(length)[:, None] * _frequencies(dim, base)
-    waves = torch.stack([angle.sin(), angle.cos()], dim=-1)
-    return waves.flatten(-2)  # (length, dim / 2, 2) -> (length, dim)
+    pairs = torch.stack([angle.sin(), angle.cos()], dim=-1)
+    return pairs.flatten(-2)  # (length, dim / 2, 2) -> (length, dim)
 
 
 class SinusoidalPositions(nn.Module):
-    """Add fixed waves to the input: ``x + P``; nothing is learned.
+    """Add a fixed positional encoding to the input: ``x + P``; nothing is learned.
 
     Shapes: x and output ``(*batch, length, dim)``.
     Source: Vaswani et al. (2017), section 3.5.
@@ -156,8 +146,7 @@ class SinusoidalPositions(nn.Module):
             ValueError: if x's last dimension is odd.
         """
         length, dim = x.shape[-2:]
-        waves = sinusoidal_positions(length, dim).to(x.dtype)
-        return x + waves.to(x.device)
+        return x + sinusoidal_positions(length, dim).to(x)
 
 
 class LearnedPositions(nn.Module):
@@ -178,9 +167,7 @@ class LearnedPositions(nn.Module):
             ValueError: if ``max_length`` or ``dim`` is below 1.
         """
         super().__init__()
-        for name, number in (("max_length", max_length), ("dim", dim)):
-            if number < 1:
-                raise ValueError(f"{name}: expected 1 or more, got {number}")
+        check_at_least(1, max_length=max_length, dim=dim)
         self.table = nn.Parameter(torch.randn(max_length, dim) / 2)
 
     def forward(
@@ -200,10 +187,10 @@ class LearnedPositions(nn.Module):
         return x + self.table[: x.shape[-2]]
 
 
-# Door 2: turn the queries and keys -------------------------------------------
+# Rotary position embedding: queries and keys are rotated ---------------------
 
 
-def rotate(
+def apply_rotary_emb(
     x: Float[Tensor, "*batch length dim"],
     positions: Int[Tensor, " length"] | None = None,
     base: float = 10000.0,
@@ -226,7 +213,7 @@ def rotate(
     position embedding", section 3.2.2, equation 15.
     """
     length, dim = x.shape[-2:]
-    _check_even("x", dim)
+    check_even(dim=dim)
     if positions is None:
         positions = torch.arange(length, device=x.device)
     if positions.shape != (length,):
@@ -234,11 +221,11 @@ def rotate(
             f"positions: expected shape ({length},), one per row of x, "
             f"got {tuple(positions.shape)}"
         )
-    exact = torch.promote_types(x.dtype, torch.float32)  # at least float32
-    frequency = _frequencies(dim, base).to(exact).to(x.device)
+    dtype = torch.promote_types(x.dtype, torch.float32)  # at least float32
+    frequency = _frequencies(dim, base).to(dtype).to(x.device)
     angle = positions[:, None] * frequency  # (length, dim / 2)
     cos, sin = angle.cos(), angle.sin()
-    pairs = x.to(exact).unflatten(-1, (dim // 2, 2))
+    pairs = x.to(dtype).unflatten(-1, (dim // 2, 2))
     first, second = pairs.unbind(dim=-1)  # (*batch, length, dim / 2) each
     turned = torch.stack(
         [first * cos - second * sin, first * sin + second * cos], dim=-1
@@ -246,7 +233,7 @@ def rotate(
     return turned.flatten(-2).to(x.dtype)  # (*batch, length, dim)
 
 
-# Door 3: add something to the scores -----------------------------------------
+# Biases, added to the scores -------------------------------------------------
 
 
 def attention_with_bias(
@@ -256,6 +243,7 @@ def attention_with_bias(
     bias: Float[Tensor, "..."],
     mask: Bool[Tensor, "..."] | None = None,
     *,
+    is_causal: bool = False,
     scale: float | None = None,
     need_weights: bool = True,
 ) -> tuple[Float[Tensor, "*batch q v"], Float[Tensor, "*batch q k"] | None]:
@@ -272,13 +260,15 @@ def attention_with_bias(
         query: one row per query.
         key: one row per key.
         value: one row per key.
-        bias: finite numbers that broadcast to ``(*batch, q, k)``.
+        bias: finite numbers that broadcast to ``(*batch, q, k)``; forbid a
+            key with the mask, not with -inf, which gives nan.
         mask: True = may attend.
+        is_causal: query i may attend to keys up to i only, besides the mask.
         scale: of the dot product only; by default ``1 / sqrt(d)``.
         need_weights: with False, None is returned for the weights.
 
     Raises:
-        ValueError: if the bias does not fit or is not finite, or as
+        ValueError: if the bias does not fit, or as
             :func:`scaled_dot_product_attention` does.
     """
     keys = key.shape[-2]
@@ -297,11 +287,6 @@ def attention_with_bias(
             f"bias: expected {query.dtype} on {query.device}, as the query, "
             f"got {bias.dtype} on {bias.device}"
         )
-    if not torch.compiler.is_compiling() and not bias.isfinite().all():
-        raise ValueError(
-            "bias: expected finite numbers, got one that is not; forbid a "
-            "key with the mask"
-        )
     if scale is None:
         scale = 1 / math.sqrt(query.shape[-1])
     one_hot = torch.eye(keys, dtype=key.dtype, device=key.device)
@@ -310,23 +295,27 @@ def attention_with_bias(
         [key, one_hot.expand(*key.shape[:-1], keys)], dim=-1
     )  # (*batch, k, d + k)
     return scaled_dot_product_attention(
-        long_query, long_key, value, mask, scale=1.0, need_weights=need_weights
+        long_query,
+        long_key,
+        value,
+        mask,
+        is_causal=is_causal,
+        scale=1.0,
+        need_weights=need_weights,
     )
 
 
-def distances(
+def relative_positions(
     queries: int, keys: int, *, device: torch.device | str | None = None
 ) -> Int[Tensor, "q k"]:
-    """Say how many places after query i key j stands: ``j - i``.
+    """Say how many positions after query i key j stands: ``j - i``.
 
     Negative is earlier.
 
     Raises:
         ValueError: if a number is negative.
     """
-    for name, number in (("queries", queries), ("keys", keys)):
-        if number < 0:
-            raise ValueError(f"{name}: expected 0 or more, got {number}")
+    check_at_least(0, queries=queries, keys=keys)
     i = torch.arange(queries, device=device)
     j = torch.arange(keys, device=device)
     return j[None, :] - i[:, None]  # (q, k)
@@ -355,14 +344,14 @@ def relative_scores(
             "table: expected an odd number of rows of size "
             f"{query.shape[-1]}, got shape {tuple(table.shape)}"
         )
-    farthest = rows // 2
-    away = distances(query.shape[-2], keys, device=query.device)
-    row = away.clamp(-farthest, farthest) + farthest  # (q, k)
-    every = query @ table.T  # (*batch, q, rows)
-    return every.gather(-1, row.expand(*query.shape[:-1], keys))
+    max_distance = rows // 2
+    relative = relative_positions(query.shape[-2], keys, device=query.device)
+    row = relative.clamp(-max_distance, max_distance) + max_distance  # (q, k)
+    scores = query @ table.T  # (*batch, q, rows)
+    return scores.gather(-1, row.expand(*query.shape[:-1], keys))
 
 
-class RelativeBias(nn.Module):
+class RelativePositionBias(nn.Module):
     """Shaw's relative positions as a bias: learned, one row per distance.
 
     ``bias_ij = query_i . table[clip(j - i, -m, m) + m] / sqrt(dim)``. Shaw et
@@ -379,12 +368,8 @@ class RelativeBias(nn.Module):
             ValueError: if ``dim`` is below 1 or ``max_distance`` below 0.
         """
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"dim: expected 1 or more, got {dim}")
-        if max_distance < 0:
-            raise ValueError(
-                f"max_distance: expected 0 or more, got {max_distance}"
-            )
+        check_at_least(1, dim=dim)
+        check_at_least(0, max_distance=max_distance)
         self.table = nn.Parameter(torch.randn(2 * max_distance + 1, dim) / 10)
 
     def forward(
@@ -409,8 +394,7 @@ def alibi_slopes(heads: int) -> Float[Tensor, " heads"]:
     Source: Press, Smith and Lewis (2022), "Train short, test long: Attention
     with linear biases enables input length extrapolation", section 3.
     """
-    if heads < 1:
-        raise ValueError(f"heads: expected 1 or more, got {heads}")
+    check_at_least(1, heads=heads)
     return 2.0 ** (-8 * torch.arange(1, heads + 1) / heads)
 
 
@@ -440,22 +424,14 @@ class AlibiBias(nn.Module):
         key: Float[Tensor, "*batch k d"],
     ) -> Float[Tensor, "q k"]:
         """Return what is added to the scores."""
-        away = distances(query.shape[-2], key.shape[-2], device=query.device)
-        return (-away.abs()).to(query.dtype) * self.slope
+        distance = relative_positions(
+            query.shape[-2], key.shape[-2], device=query.device
+        ).abs()
+        return -self.slope * distance.to(query.dtype)
 
 
 def _frequencies(dim: int, base: float) -> Float[Tensor, " pairs"]:
     """Return ``base^(-2c / dim)`` for each pair c, in float64."""
-    if not base > 0:
-        raise ValueError(f"base: expected a number above 0, got {base}")
+    check_positive(base=base)
     pair = torch.arange(0, dim, 2, dtype=torch.float64)
     return base ** (-pair / dim)
-
-
-def _check_even(name: str, dim: int) -> None:
-    """Refuse a size that does not fall into pairs."""
-    if dim < 2 or dim % 2:
-        raise ValueError(
-            f"{name}: expected an even size of at least 2 (numbers are taken "
-            f"in pairs), got {dim}"
-        )

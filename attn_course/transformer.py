@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attn_course.additive_attention import EOS, PAD, BOS, UNK, Memory, greedy
-from attn_course.multi_head_attention import MultiHeadAttention, drop
+from attn_course.multi_head_attention import MultiHeadAttention
 from attn_course.scaled_dot_product import causal_mask
 from attn_course.self_attention import sinusoidal_positions
 
@@ -30,7 +30,7 @@ class Dropout(nn.Dropout):
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Drop in training; pass everything on in evaluation."""
-        return drop(x, self.p) if self.training and self.p else x
+        return F.dropout(x, self.p, self.training)
 
 
 class Residual(nn.Module):

@@ -137,13 +137,14 @@ def _waves() -> None:
 
 
 def _rope() -> None:
-    from attn_course.self_attention import rotate
+    from attn_course.self_attention import apply_rotary_emb
 
     q, k = _random(1, 4), _random(1, 4)
 
     def score(i, j):
         return (
-            rotate(q, torch.tensor([i])) @ rotate(k, torch.tensor([j])).T
+            apply_rotary_emb(q, torch.tensor([i]))
+            @ apply_rotary_emb(k, torch.tensor([j])).T
         ).item()
 
     assert abs(score(5, 2) - score(13, 10)) < 1e-5

@@ -102,49 +102,64 @@ def check_shapes(query: Tensor, key: Tensor, value: Tensor) -> None:
     """Refuse a query, key and value that do not belong together.
 
     Expected: query ``(*batch, q, d)``, key ``(*batch, k, d)``, value
-    ``(*batch, k, v)``, all of one floating-point dtype, on one device.
+    ``(*batch, k, v)``, all of one floating-point dtype, on one device. Every
+    call of attention begins here, so what fits is let through at once.
 
     Raises:
         ValueError: naming the argument.
     """
+    try:
+        *batch, _, size = query.shape
+        *key_batch, length, key_size = key.shape
+        *value_batch, rows, _ = value.shape
+        fits = (
+            batch == key_batch == value_batch
+            and size == key_size
+            and length == rows
+            and query.dtype == key.dtype == value.dtype
+            and query.dtype.is_floating_point
+            and query.device == key.device == value.device
+        )
+    except (AttributeError, TypeError, ValueError):
+        fits = False  # no tensor, or too few dimensions
+    if not fits:
+        raise ValueError(_misfit(query, key, value))
+
+
+def _misfit(query: Tensor, key: Tensor, value: Tensor) -> str:
+    """Say what does not fit, for :func:`check_shapes`."""
     for name, x in (("query", query), ("key", key), ("value", value)):
         if not isinstance(x, Tensor):
-            raise ValueError(
-                f"{name}: expected a torch tensor, got {type(x).__name__}"
-            )
+            return f"{name}: expected a torch tensor, got {type(x).__name__}"
         if x.dim() < 2:
-            raise ValueError(
+            return (
                 f"{name}: expected at least 2 dimensions (length, size), "
                 f"got shape {tuple(x.shape)}"
             )
         if not x.is_floating_point():
-            raise ValueError(
-                f"{name}: expected floating point numbers, got {x.dtype}"
-            )
-    *batch, _, size = query.shape
-    expected = (*batch, key.shape[-2], size)
-    if tuple(key.shape) != expected:
-        raise ValueError(
-            f"key: expected shape {expected} (the query's batch, any length, "
-            f"the query's size), got {tuple(key.shape)}"
-        )
-    expected = (*batch, key.shape[-2], value.shape[-1])
-    if tuple(value.shape) != expected:
-        raise ValueError(
-            f"value: expected shape {expected} (the query's batch, the key's "
-            f"length, any size), got {tuple(value.shape)}"
-        )
-    for name, x in (("key", key), ("value", value)):
+            return f"{name}: expected floating point numbers, got {x.dtype}"
         if x.dtype != query.dtype:
-            raise ValueError(
+            return (
                 f"{name}: expected the query's dtype {query.dtype}, "
                 f"got {x.dtype}"
             )
         if x.device != query.device:
-            raise ValueError(
+            return (
                 f"{name}: expected the query's device {query.device}, "
                 f"got {x.device}"
             )
+    *batch, _, size = query.shape
+    expected = (*batch, key.shape[-2], size)
+    if key.shape != expected:
+        return (
+            f"key: expected shape {expected} (the query's batch, any length, "
+            f"the query's size), got {tuple(key.shape)}"
+        )
+    expected = (*batch, key.shape[-2], value.shape[-1])
+    return (
+        f"value: expected shape {expected} (the query's batch, the key's "
+        f"length, any size), got {tuple(value.shape)}"
+    )
 
 
 def check_mask(mask: Tensor, query: Tensor, key: Tensor) -> None:
@@ -176,6 +191,54 @@ def check_mask(mask: Tensor, query: Tensor, key: Tensor) -> None:
             f"mask: expected a shape that broadcasts to {expected}, the "
             f"scores' shape, got {tuple(mask.shape)}"
         )
+
+
+def check_lengths(lengths: Tensor, max_length: int | None = None) -> int:
+    """Refuse what are no lengths of sequences; return the padded length.
+
+    It reads the lengths, as :func:`check_token_ids` reads ids.
+
+    Raises:
+        ValueError: if ``lengths`` is no tensor of whole numbers ``(batch,)``,
+            or one is negative or above ``max_length`` (by default the
+            longest).
+    """
+    if not isinstance(lengths, Tensor):
+        raise ValueError(
+            f"lengths: expected a tensor, got {type(lengths).__name__}"
+        )
+    whole = not lengths.is_floating_point() and lengths.dtype != torch.bool
+    if lengths.dim() != 1 or not whole:
+        raise ValueError(
+            "lengths: expected one whole number per sequence, "
+            f"got {lengths.dtype} of shape {tuple(lengths.shape)}"
+        )
+    longest = int(lengths.max()) if lengths.numel() else 0
+    max_length = longest if max_length is None else max_length
+    if longest > max_length or (lengths < 0).any():
+        raise ValueError(
+            f"lengths: expected numbers from 0 to {max_length}, "
+            f"got {lengths.tolist()}"
+        )
+    return max_length
+
+
+def check_last_dim(size: int, **inputs: Tensor) -> None:
+    """Refuse inputs whose last dimension is not ``size``.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    for name, x in inputs.items():
+        if not isinstance(x, Tensor):
+            raise ValueError(
+                f"{name}: expected a torch tensor, got {type(x).__name__}"
+            )
+        if x.shape[-1:] != (size,):
+            raise ValueError(
+                f"{name}: expected last dimension {size}, "
+                f"got shape {tuple(x.shape)}"
+            )
 
 
 def check_token_ids(

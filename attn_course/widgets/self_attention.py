@@ -11,7 +11,7 @@ from attn_course import plotting
 from attn_course.self_attention import (
     AlibiBias,
     relative_scores,
-    rotate,
+    apply_rotary_emb,
     sinusoidal_positions,
 )
 from attn_course.widgets import Explorer, explore
@@ -48,7 +48,7 @@ def score_table(method: str) -> Tensor:
     elif method == "learned":
         query, key = query + LEARNED, key + LEARNED
     elif method == "RoPE":
-        query, key = rotate(query), rotate(key)
+        query, key = apply_rotary_emb(query), apply_rotary_emb(key)
     elif method == "relative":
         bias = relative_scores(query, RELATIVE, LAST + 1) / math.sqrt(DIM)
     elif method == "ALiBi":

@@ -371,10 +371,10 @@ except ValueError as error:
 # Keys are turned alike. Here is our query [1, 0] at places 0 to 3.
 
 # %%
-from attn_course.self_attention import rotate
+from attn_course.self_attention import apply_rotary_emb
 
 query = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
-hands = rotate(query.expand(4, 2))  # (length, dim): the same query, 4 places
+hands = apply_rotary_emb(query.expand(4, 2))  # (length, dim): the same query, 4 places
 print(hands)
 
 # %%
@@ -399,8 +399,8 @@ plotting.show(
 # %%
 key = torch.tensor([[1.0, 1.0]], dtype=torch.float64)
 for i, j in [(0, 0), (5, 5), (1, 0), (6, 5), (90, 89), (0, 1)]:
-    turned_query = rotate(query, torch.tensor([i]))
-    turned_key = rotate(key, torch.tensor([j]))
+    turned_query = apply_rotary_emb(query, torch.tensor([i]))
+    turned_key = apply_rotary_emb(key, torch.tensor([j]))
     score = (turned_query @ turned_key.T).item()
     print(f"query at {i:2}, key at {j:2}: score {score:7.4f}")
 
@@ -582,7 +582,7 @@ class Reader(nn.Module):
 # neither.)
 
 # %%
-from attn_course.self_attention import RelativeBias, SinusoidalPositions
+from attn_course.self_attention import RelativePositionBias, SinusoidalPositions
 
 
 def readers():
@@ -590,7 +590,7 @@ def readers():
         "none": Reader(),
         "sinusoidal": Reader(add=SinusoidalPositions()),
         "learned": Reader(add=LearnedPositions(8 * LENGTH, DIM)),
-        "relative": Reader(bias=RelativeBias(DIM, max_distance=16)),
+        "relative": Reader(bias=RelativePositionBias(DIM, max_distance=16)),
         "RoPE": Reader(rotary=True),
         "ALiBi": Reader(bias=AlibiBias(slope=0.5)),
     }
