@@ -344,16 +344,16 @@ def test_head_importance_equals_silencing_by_hand():
             rtol=1e-3,
             atol=1e-5,
         )
-    assert all(a.head_gate is None for a in model.attentions)
+    assert all(a.head_mask is None for a in model.attentions)
 
 
 def test_mask_heads_gives_the_gates_back_even_after_an_error():
     model = small_model()
     with pytest.raises(RuntimeError, match="stop"):
         with ia.mask_heads(model.attentions, torch.zeros(3, 4).bool()):
-            assert model.attentions[0].head_gate.sum() == 0
+            assert model.attentions[0].head_mask.sum() == 0
             raise RuntimeError("stop")
-    assert model.attentions[0].head_gate is None
+    assert model.attentions[0].head_mask is None
     with pytest.raises(ValueError, match="keep: expected 3 rows"):
         with ia.mask_heads(model.attentions, torch.zeros(2, 4).bool()):
             pass

@@ -13,7 +13,7 @@ from attn_course.multi_head_attention import (
     split_heads,
 )
 from attn_course.scaled_dot_product import scaled_dot_product_attention
-from attn_course.self_attention import rotate
+from attn_course.self_attention import apply_rotary_emb
 
 
 class GroupedQueryAttention(nn.Module):
@@ -114,7 +114,7 @@ class GroupedQueryAttention(nn.Module):
         k = split_heads(self.project_key(x), self.kv_heads)
         v = split_heads(self.project_value(x), self.kv_heads)
         if self.rotary:
-            q, k = rotate(q, positions), rotate(k, positions)
+            q, k = apply_rotary_emb(q, positions), apply_rotary_emb(k, positions)
         return q, k, v
 
     def attend(

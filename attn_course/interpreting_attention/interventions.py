@@ -30,14 +30,14 @@ def mask_heads(
             f"keep: expected {len(attentions)} rows, one a layer, "
             f"got {len(keep)}"
         )
-    before = [attention.head_gate for attention in attentions]
+    before = [attention.head_mask for attention in attentions]
     try:
         for attention, row in zip(attentions, keep):
-            attention.keep_heads(row.nonzero()[:, 0].tolist())
+            attention.prune_heads((row == 0).nonzero()[:, 0].tolist())
         yield
     finally:
         for attention, gate in zip(attentions, before):
-            attention.head_gate = gate
+            attention.head_mask = gate
 
 
 @contextlib.contextmanager
@@ -123,11 +123,11 @@ def head_importance(
     for number, layer in enumerate(layers):
         attention = layer.attention
         for head in range(attention.heads):
-            attention.keep_heads(set(range(attention.heads)) - {head})
+            attention.prune_heads({head})
             x = states
             for later in layers[number:]:
                 x, _ = later(x, mask[:, None, :])
-            attention.keep_heads(None)
+            attention.prune_heads([])
             costs[:, number, head] = 1 - (mean_pool(x, mask) * whole).sum(-1)
         states, _ = layer(states, mask[:, None, :])
     return costs

@@ -667,17 +667,17 @@ plotting.show(
 # %% [markdown]
 # ## What is a head worth? Cut it out
 #
-# `keep_heads({0, 2})` keeps heads 0 and 2 of a trained model: the parts of all
-# heads that are not named are multiplied by 0. (Code counts from 0, figures
+# `prune_heads({0, 2})` silences heads 0 and 2 of a trained model: their parts
+# are multiplied by 0. (Code counts from 0, figures
 # from 1.) Cut one head of the four-lamp reader at a time.
 #
 # **Predict:** which questions suffer when one of the four heads is gone?
 
 # %%
 def after_cutting(model, cut, asked):
-    model.attend.keep_heads(set(range(model.attend.heads)) - set(cut))
+    model.attend.prune_heads(cut)
     right = share_right(model, asked)
-    model.attend.keep_heads(None)
+    model.attend.prune_heads([])
     return right
 
 # %%
