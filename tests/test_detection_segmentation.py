@@ -186,16 +186,41 @@ def test_lesson_data_come_from_the_right_split():
     assert names["Bag"] == "bag" and names["Trouser"] == "trousers"
 
 
-def test_batches_show_every_scene_once_an_epoch():
+def batch_numbers(made, steps, seed=3, size=4):
+    """Which scenes, in which order, flipped or not, by their pictures."""
+    batches = lesson.scene_batches(made, size, seed=seed)
+    images = torch.cat([batches(step).images for step in steps])
+    same = (images[:, None] == made.images).flatten(2).all(-1)
+    flipped = (images[:, None] == made.images.flip(-1)).flatten(2).all(-1)
+    assert ((same | flipped).sum(1) == 1).all()
+    return (same | flipped).int().argmax(1), flipped.any(1)
+
+
+def test_batches_show_every_scene_once_an_epoch_in_a_new_order():
+    made = scenes(14)  # two of them fill no batch
+    first, flipped = batch_numbers(made, range(3))
+    second, flipped_later = batch_numbers(made, range(3, 6))
+    for order in (first, second):
+        assert len(set(order.tolist())) == 12
+    assert not torch.equal(first, torch.arange(14)[:12])  # shuffled
+    assert not torch.equal(first, second)  # each epoch anew
+    assert not torch.equal(flipped, flipped_later)
+    again = batch_numbers(made, range(3))
+    assert torch.equal(again[0], first) and torch.equal(again[1], flipped)
+    assert not torch.equal(batch_numbers(made, range(3), seed=4)[0], first)
+
+
+def test_batches_do_not_depend_on_what_was_asked_before():
     made = scenes(12)
-    batches = lesson.scene_batches(made, 4, seed=3)
-    seen = torch.cat(
-        [batches(step).boxes[..., 2:].flatten(1).sum(1) for step in range(3)]
-    )
-    expected = made.boxes[..., 2:].flatten(1).sum(1)
-    torch.testing.assert_close(seen.sort().values, expected.sort().values)
-    again = lesson.scene_batches(made, 4, seed=3)(1)
-    assert torch.equal(again.images, batches(1).images)
+    forward, backward = (lesson.scene_batches(made, 4) for _ in range(2))
+    last = [forward(step) for step in range(7)][-1]
+    assert torch.equal(last.images, backward(6).images)
+
+
+def test_half_of_the_scenes_in_batches_are_flipped():
+    made = scenes(100)
+    _, flipped = batch_numbers(made, range(20), size=25)
+    assert abs(flipped.float().mean() - 0.5) < 0.07  # 500 coins
 
 
 # --- boxes -------------------------------------------------------------------
@@ -266,6 +291,69 @@ def test_boxes_without_area_are_finite(dtype, device):
         value = measure(point, point.detach())
         assert value.item() == 0
         assert torch.autograd.grad(value.sum(), point)[0].isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.int64, torch.uint8]
+)
+def test_half_precision_and_whole_numbers_are_compared_in_float32(dtype):
+    a = torch.tensor([[0, 0, 250, 250], [0, 0, 4, 4]]).to(dtype)
+    b = torch.tensor([[0, 0, 250, 250], [2, 0, 6, 4]]).to(dtype)
+    for measure, expected in (
+        (lesson.box_iou, [1, 1 / 3]),
+        (lesson.generalized_box_iou, [1, 1 / 3]),
+    ):
+        value = measure(a, b)  # 250 * 250 fits neither float16 nor uint8
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, torch.tensor(expected))
+    apart = torch.tensor([7, 0, 9, 2]).to(dtype)
+    still = torch.tensor([0, 0, 2, 2]).to(dtype)
+    giou = lesson.generalized_box_iou(apart, still).item()
+    assert giou == pytest.approx(-10 / 18)
+    assert lesson.nms(a[[0, 0, 1]], torch.tensor([1.0, 3, 2])).tolist() == [
+        1,
+        2,
+    ]
+
+
+def test_numbers_in_float64_stay_so():
+    a, b = whole_box(0, 0, 1, 1), whole_box(0, 0, 2, 2).int()
+    assert lesson.box_iou(a, a).dtype == torch.float64
+    assert lesson.box_iou(a, b).item() == pytest.approx(4 / 9)
+
+
+@settings(max_examples=40)
+@given(st.lists(BOX, min_size=1, max_size=5), st.lists(BOX, min_size=1))
+def test_boxes_equal_detr(a, b):
+    """The code of DETR's authors, as transformers has it."""
+    from transformers.loss import loss_for_object_detection as detr
+
+    a, b = torch.stack(a), torch.stack(b)
+    torch.testing.assert_close(
+        lesson.generalized_box_iou(a[:, None], b),
+        detr.generalized_box_iou(a, b),
+    )
+    torch.testing.assert_close(
+        lesson.box_iou(a[:, None], b), detr.box_iou(a, b)[0]
+    )
+    boxes = lesson.box_xyxy_to_cxcywh(a)
+    torch.testing.assert_close(detr.center_to_corners_format(boxes), a)
+    torch.testing.assert_close(lesson.box_cxcywh_to_xyxy(boxes), a)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 9999))
+def test_masks_to_boxes_by_loop(seed):
+    generator = torch.Generator().manual_seed(seed)
+    masks = torch.rand(2, 3, 5, 7, generator=generator) < 0.05
+    boxes = lesson.masks_to_boxes(masks)
+    for i, j in itertools.product(range(2), range(3)):
+        rows, columns = masks[i, j].nonzero().T.tolist()
+        expected = [0.0] * 4
+        if rows:
+            ends = [max(columns) + 1, max(rows) + 1]
+            expected = [min(columns), min(rows), *ends]
+        assert boxes[i, j].tolist() == expected
 
 
 def test_all_pairs_by_broadcasting():
@@ -350,6 +438,40 @@ def test_costs_by_hand():
     )
 
 
+def detr_targets(made):
+    """Scenes as DETR has them: one dictionary per image."""
+    rows = zip(made.labels, made.boxes)
+    return [
+        {"class_labels": labels[labels >= 0], "boxes": boxes[labels >= 0]}
+        for labels, boxes in rows
+    ]
+
+
+def test_matches_equal_detr():
+    from transformers.loss.loss_for_object_detection import HungarianMatcher
+
+    matcher = HungarianMatcher(class_cost=1, bbox_cost=5, giou_cost=2)
+    for seed in range(5):
+        made = scenes(4, objects=(1, 3), seed=seed)
+        logits = torch.randn(4, 6, 3)
+        boxes = torch.rand(4, 6, 4) * 0.5 + 0.2
+        expected = matcher(
+            {"logits": logits, "pred_boxes": boxes}, detr_targets(made)
+        )
+        matches = lesson.match(logits, boxes, made)
+        for image, (queries, objects_) in enumerate(expected):
+            own = matches.image == image
+            slots = (made.labels[image] >= 0).nonzero()[:, 0]
+            assert torch.equal(matches.query[own], queries)
+            assert torch.equal(matches.slot[own], slots[objects_])
+
+
+def test_matching_of_half_precision():
+    cost = torch.tensor([[1.0, 2], [3, 1]]).bfloat16()
+    rows, columns = lesson.hungarian_matching(cost)
+    assert (rows.tolist(), columns.tolist()) == ([0, 1], [0, 1])
+
+
 # --- the model ---------------------------------------------------------------
 
 
@@ -416,12 +538,79 @@ def test_predictions_come_in_no_order():
     torch.testing.assert_close(after.masks, before.masks[:, order])
 
 
+def test_in_training_all_groups_and_the_tokens_predict():
+    net, made = model().train(), scenes(2)
+    output = net(made.images)
+    assert output.logits.shape[2] == output.masks.shape[1] == 2 * 5
+    logits, boxes = output.tokens
+    assert logits.shape == (2, (SIDE // 4) ** 2, 3)
+    assert boxes.shape == (2, (SIDE // 4) ** 2, 4)
+    # Before training a token predicts a box of 0.4 around itself.
+    expected = torch.cat(
+        [net.positions, torch.full_like(net.positions, 0.4)], dim=1
+    )
+    torch.testing.assert_close(boxes, expected.expand_as(boxes))
+
+
+def test_in_training_groups_do_not_see_each_other():
+    net, made = model().train(), scenes(2)
+    before = net(made.images)
+    with torch.no_grad():
+        net.content[5:] += torch.randn(5, 16)
+    after = net(made.images)
+    for name, dim in (("logits", 2), ("boxes", 2), ("masks", 1)):
+        one, two = (getattr(x, name).split(5, dim) for x in (before, after))
+        torch.testing.assert_close(one[0], two[0])
+    assert not torch.allclose(before.logits[:, :, 5:], after.logits[:, :, 5:])
+
+
+def test_nothing_is_dropped_in_training():
+    net, made = model().train(), scenes(2)
+    assert torch.equal(net(made.images).logits, net(made.images).logits)
+
+
+def test_no_gradient_goes_through_the_box_that_is_refined():
+    """Each layer answers for its own change of the box alone."""
+    net, made = model(), scenes(2)
+    torch.nn.init.normal_(net.box_head[2].weight)
+    with torch.no_grad():  # or anchors are reached by the query's position
+        net.query_position.weight.zero_()
+    boxes = net(made.images).boxes
+    (gradient,) = torch.autograd.grad(boxes.sum(), net.anchors)
+    assert (gradient == 0).all()
+
+
+def test_the_query_is_told_where_its_box_is():
+    net, made = model(), scenes(2)
+    logits = net(made.images).logits
+    (gradient,) = torch.autograd.grad(logits.square().sum(), net.anchors)
+    assert (gradient.abs().sum(1) > 0).all()
+
+
+def test_sine_embedding_by_hand():
+    x = torch.tensor([[0.25, 0.5]], dtype=torch.float64)
+    wide = lesson.sine_embedding(x, count=4)  # frequencies pi and 32 pi
+    expected = []
+    for number in (0.25, 0.5):
+        angles = np.array([1, 32]) * np.pi * number
+        expected += [*np.sin(angles), *np.cos(angles)]
+    torch.testing.assert_close(wide, torch.tensor([expected]).double())
+
+
 def test_every_parameter_learns():
-    net = model()
-    lesson.training_loss(net, scenes(4, objects=(1, 3))).backward()
+    torch.manual_seed(0)
+    net, made = model(), scenes(4, objects=(1, 3))
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-2)
+    lesson.training_loss(net, made).backward()
+    optimizer.step()  # the heads that begin with 0 pass on nothing before
+    optimizer.zero_grad()
+    lesson.training_loss(net, made).backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 1e-6, name
+    for parameter in (net.content, net.anchors):  # of every query
+        assert (parameter.grad.abs().sum(1) > 0).all()
 
 
 def test_models_save_and_load(tmp_path):
@@ -541,6 +730,133 @@ def test_no_object_counts_less():
     assert less != more
 
 
+def test_no_object_weight_is_a_fifth_by_default():
+    net, made = model(groups=1).eval(), scenes(4)
+    output = net(made.images)
+    one, two, other = (
+        lesson.set_loss(output, made, **options).ce
+        for options in ({}, {"no_object_weight": 0.2}, {"no_object_weight": 1})
+    )
+    assert one == two != other
+
+
+def test_every_layer_adds_its_loss():
+    """Auxiliary losses: classes and boxes of each layer, masks of the last."""
+    net, made = model(layers=3).train(), scenes(4, objects=(1, 3))
+    output = net(made.images)
+    losses = lesson.set_loss(output, made, groups=2)
+    alone = [
+        lesson.set_loss(
+            output._replace(logits=logits[None], boxes=boxes[None]),
+            made,
+            groups=2,
+        )
+        for logits, boxes in zip(output.logits, output.boxes)
+    ]
+    for name in ("ce", "l1", "giou"):
+        parts = [getattr(x, name) for x in alone]
+        torch.testing.assert_close(getattr(losses, name), sum(parts))
+        assert min(parts) > 0
+    assert losses.mask_bce == alone[-1].mask_bce != alone[0].mask_bce
+
+
+def test_losses_of_boxes_and_classes_equal_detr():
+    """The code of DETR's authors, as transformers has it."""
+    from transformers.loss import loss_for_object_detection as detr
+
+    matcher = detr.HungarianMatcher(class_cost=1, bbox_cost=5, giou_cost=2)
+    theirs = detr.ImageLoss(matcher, 2, 0.2, ["labels", "boxes"])
+    for seed in range(3):
+        made = scenes(4, objects=(1, 3), seed=seed)
+        output = model(groups=1).eval()(made.images)
+        losses = lesson.set_loss(output, made)
+        expected = dict.fromkeys(("loss_ce", "loss_bbox", "loss_giou"), 0.0)
+        for logits, boxes in zip(output.logits, output.boxes):
+            layer = theirs(
+                {"logits": logits, "pred_boxes": boxes}, detr_targets(made)
+            )
+            expected = {name: x + layer[name] for name, x in expected.items()}
+        torch.testing.assert_close(losses.ce, 2 * expected["loss_ce"])
+        torch.testing.assert_close(losses.l1, 5 * expected["loss_bbox"])
+        torch.testing.assert_close(losses.giou, 2 * expected["loss_giou"])
+
+
+def test_boxes_are_averaged_over_the_matches_of_all_groups():
+    net, made = model(layers=1).train(), scenes(4, objects=(1, 3))
+    output = net(made.images)
+    matches = lesson.match(output.logits[0], output.boxes[0], made, groups=2)
+    assert len(matches.image) == 2 * (made.labels >= 0).sum()
+    distances = [
+        (output.boxes[0, i, q] - made.boxes[i, s]).abs().sum()
+        for i, q, s in zip(*(x.tolist() for x in matches))
+    ]
+    losses = lesson.set_loss(output, made, groups=2)
+    expected = 5 * sum(distances) / len(distances)
+    torch.testing.assert_close(losses.l1, expected)
+
+
+def test_masks_of_the_first_group_by_hand():
+    """The others' masks cost nothing: they have no gradient either."""
+    net, made = model().train(), scenes(4, objects=(1, 3))
+    output = net(made.images)
+    masks = output.masks.detach().requires_grad_()
+    losses = lesson.set_loss(output._replace(masks=masks), made, groups=2)
+    matches = lesson.match(output.logits[-1], output.boxes[-1], made, groups=2)
+    bces, dices, rows = [], [], set()
+    for image, query, slot in zip(*(x.tolist() for x in matches)):
+        if query >= 5:
+            continue
+        rows.add((image, query))
+        visible = made.instance_map[image] == slot
+        target = visible.float().view(SIDE // 2, 2, SIDE // 2, 2).mean((1, 3))
+        p = masks[image, query].detach().sigmoid()
+        pixels = target * p.log() + (1 - target) * (1 - p).log()
+        bces.append(-pixels.mean())
+        shared = 2 * (p * target).sum() + 1
+        dices.append(1 - shared / (p.sum() + target.sum() + 1))
+    assert len(rows) == (made.labels >= 0).sum()
+    torch.testing.assert_close(losses.mask_bce, 5 * sum(bces) / len(bces))
+    torch.testing.assert_close(losses.dice, sum(dices) / len(dices))
+    for part in (losses.mask_bce, losses.dice):
+        (slope,) = torch.autograd.grad(part, masks, retain_graph=True)
+        learning = slope.flatten(2).abs().sum(-1).nonzero().tolist()
+        assert {tuple(row) for row in learning} == rows
+
+
+def test_loss_of_the_tokens_by_hand():
+    net, made = model().train(), scenes(4, objects=(1, 3))
+    logits, boxes = net(made.images).tokens
+    logits = logits + torch.randn_like(logits)
+    boxes = (boxes + 0.1 * torch.rand_like(boxes)).clamp(0.01, 0.99)
+    output = net(made.images)._replace(tokens=(logits, boxes))
+    ces, l1s, gious = [], [], []
+    for image, row, column in itertools.product(range(4), *2 * [range(4)]):
+        token = 4 * row + column  # the pixel in the middle of 4 x 4
+        slot = int(made.instance_map[image, 4 * row + 2, 4 * column + 2])
+        label = 2 if slot < 0 else int(made.labels[image, slot])
+        ces.append(-logits[image, token].log_softmax(-1)[label])
+        if slot < 0:
+            continue
+        box, target = boxes[image, token], made.boxes[image, slot]
+        l1s.append((box - target).abs().sum())
+        box, target = map(lesson.box_cxcywh_to_xyxy, (box, target))
+        gious.append(1 - lesson.generalized_box_iou(box, target))
+    expected = (
+        sum(ces) / len(ces)
+        + 5 * sum(l1s) / len(l1s)
+        + 2 * sum(gious) / len(gious)
+    )
+    losses = lesson.set_loss(output, made, groups=2)
+    torch.testing.assert_close(losses.tokens, expected)
+    torch.testing.assert_close(losses.total(), sum(losses))
+
+
+def test_training_loss_asks_all_groups():
+    net, made = model().train(), scenes(4)
+    expected = lesson.set_loss(net(made.images), made, groups=2).total()
+    torch.testing.assert_close(lesson.training_loss(net, made), expected)
+
+
 def test_a_small_detector_learns_two_scenes_by_heart():
     torch.manual_seed(0)
     made = scenes(2, objects=(2, 2), sizes=(7.0, 9.0), seed=3)
@@ -584,6 +900,42 @@ def test_detect_sorts_cuts_off_and_leaves_the_mode():
     torch.testing.assert_close(less.scores, predictions[0].scores[:3])
     assert lesson.detect(net, made.images, 1.0)[0].labels.shape == (0,)
     assert lesson.detect(net, made.images[:0]) == []
+
+
+def test_detect_leaves_the_mode_also_after_an_error():
+    net = model().train()
+    net.fine.eval()  # frozen
+    wrong = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="images"):
+        lesson.detect(net, wrong)
+    assert net.training and net.coarse.training and not net.fine.training
+    lesson.detect(net, scenes(1).images)
+    assert net.training and net.coarse.training and not net.fine.training
+
+
+def test_detect_reads_class_box_and_mask_of_the_last_layer():
+    net, made = model().eval(), scenes(3)
+    output = net(made.images)
+    for image, predicted in enumerate(lesson.detect(net, made.images, 0.0)):
+        probs = output.logits[-1, image].softmax(-1)
+        for row, query in enumerate(predicted.queries.tolist()):
+            label = int(predicted.labels[row])
+            assert label == int(probs[query, :2].argmax())
+            torch.testing.assert_close(
+                predicted.scores[row], probs[query, label]
+            )
+            x, y, width, height = output.boxes[-1, image, query] * SIDE
+            expected = [x - width / 2, y - height / 2]
+            expected += [x + width / 2, y + height / 2]
+            torch.testing.assert_close(
+                predicted.boxes[row], torch.stack(expected)
+            )
+            large = torch.nn.functional.interpolate(
+                output.masks[image, query][None, None],
+                scale_factor=2,
+                mode="bilinear",
+            )[0, 0]
+            assert torch.equal(predicted.masks[row], large > 0)
 
 
 @settings(max_examples=40)
@@ -887,6 +1239,42 @@ def test_between_query_variance_from_one_position_each_to_everywhere():
         (
             lambda: lesson.evaluate_detections([], [], 1, iou_type="pixels"),
             "iou_type: .*pixels",
+        ),
+        (
+            lambda: lesson.evaluate_detections(
+                [objects([0], [[0, 0, 4, 4]])], [objects([], [])], 1
+            ),
+            "scores, got None in scene 0",
+        ),
+        (
+            lambda: lesson.evaluate_detections(
+                [objects([0], [[0, 0, 4, 4]], [torch.nan])],
+                [objects([], [])],
+                1,
+            ),
+            "nan in scene 0",
+        ),
+        (
+            lambda: lesson.evaluate_detections(
+                [objects([0], [[0, 0, 4, 4]], [0.5, 0.6])],
+                [objects([], [])],
+                1,
+            ),
+            r"one score per label.*\(1,\).*\(2,\) in scene 0",
+        ),
+        (
+            lambda: lesson.evaluate_detections([], [], 1).curve(0, 0.52),
+            "iou_threshold: .*0.52",
+        ),
+        (
+            lambda: lesson.nms(torch.rand(3, 4), torch.rand(3, 2)),
+            r"scores: .*\(3, 2\) for \(3, 4\)",
+        ),
+        (
+            lambda: lesson.nms(
+                torch.rand(2, 4), torch.tensor([0.5, torch.nan])
+            ),
+            "scores: .*nan",
         ),
         (
             lambda: lesson.between_query_variance([_predicted(1)]),

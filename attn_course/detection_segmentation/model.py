@@ -225,9 +225,9 @@ class Detector(nn.Module):
         The margin is a token on each side, so there is always one inside.
         """
         margin = 4 / self.side
-        half = 0.75 * boxes.detach()[:, :, None, 2:] + margin
-        away = (self.positions - boxes.detach()[:, :, None, :2]).abs()
-        return (away <= half).all(-1)  # (batch, queries, tokens)
+        centre, size = boxes[:, :, None].split(2, dim=-1)
+        away = (self.positions - centre).abs()  # (batch, queries, tokens, 2)
+        return (away <= 0.75 * size + margin).all(-1)
 
     def _query_mask(self, count: int, isolate: bool) -> Tensor | None:
         """Say which queries may attend to which: those of their group."""
