@@ -679,9 +679,9 @@ views.table(["English", "reference", *makers], rows)
 
 # %% [markdown]
 # BLEU and chrF see none of this: a wrong noun in a smooth sentence costs as
-# much as a rare synonym that is right. A **learned metric** such as COMET (Rei
-# et al., 2020), a large pretrained network trained on people's ratings, sees
-# more; it is too large for this lesson, and is a model with errors of its own.
+# much as a rare synonym that is right. A **learned metric** such as *COMET*
+# (Rei et al., 2020), a large pretrained network trained on people's ratings,
+# sees more; it is too large for this lesson, and makes mistakes of its own.
 # People who know both languages must judge in the end.
 
 # %% [markdown]

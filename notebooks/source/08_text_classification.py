@@ -444,7 +444,7 @@ for task, hits in right.items():
 # easier question, though it has four answers. Whose lead is real? Most of the
 # intervals overlap, but that does not settle it: all models read the *same*
 # texts, and mostly fail on the same ones. So look at the texts on which two
-# models differ, as **McNemar's test** (1947) does.
+# models differ, as **McNemar's test** does (McNemar, 1947).
 
 # %%
 a = right["sentiment"]["attention pooling"]
