@@ -135,8 +135,8 @@ def next_score(answer):
             ),
             Mistake(
                 _shared_out,
-                "leave the weights as they are: what goes to the marks "
-                "is not shared out among the words",
+                "leave the weights as they are: what goes to the special "
+                "tokens is not shared out among the words",
             ),
             Mistake(
                 lambda w: _oracle_next(w) * (w.shape[-1] - 3),
@@ -150,7 +150,7 @@ def next_score(answer):
             Mistake(
                 lambda w: w[:, 1:-1].amax(dim=-1).mean(dim=-1),
                 "that is the largest weight, wherever it is: ask for the "
-                "place of the next word",
+                "position of the next word",
             ),
             Mistake(
                 lambda w: _oracle_next(w) * (w.shape[-1] - 3) / w.shape[-1],
@@ -193,7 +193,7 @@ def permute(answer):
             Mistake(
                 lambda w, z: w.gather(-1, z.argsort(-1).argsort(-1)),
                 "it uses the ranks of the noise, as a scatter would: "
-                "gather from the places in order, one argsort",
+                "gather from the positions in order, one argsort",
             ),
             Mistake(
                 lambda w, z: w.gather(-1, z.argsort(-1, descending=True)),
@@ -230,7 +230,7 @@ def permute(answer):
                 "it returns the noise: gather from the weights",
             ),
         ],
-        praise="the same numbers in every row, at other places",
+        praise="the same numbers in every row, at other positions",
     )
 
 
@@ -239,11 +239,11 @@ def permute(answer):
 
 def _oracle_targets(tokens):
     n = len(tokens)
-    found = torch.zeros(n, n, dtype=torch.bool)
+    targets = torch.zeros(n, n, dtype=torch.bool)
     for i in range(n):
         for j in range(1, i + 1):
-            found[i, j] = bool(tokens[j - 1] == tokens[i])
-    return found
+            targets[i, j] = bool(tokens[j - 1] == tokens[i])
+    return targets
 
 
 def _targets(tokens, roll=False, causal=True, first=True):
@@ -259,9 +259,9 @@ def _shift(same):
 
 
 def _latest(tokens):
-    found = _oracle_targets(tokens)
-    later = found.flip(1).cumsum(1).flip(1)
-    return found & (later == 1)
+    targets = _oracle_targets(tokens)
+    later = targets.flip(1).cumsum(1).flip(1)
+    return targets & (later == 1)
 
 
 def targets(answer):
@@ -324,7 +324,7 @@ def targets(answer):
             ),
             Mistake(
                 _latest,
-                "only the last place is marked: mark every place that "
+                "only the last position is marked: mark each one that "
                 "followed the same token",
             ),
             Mistake(

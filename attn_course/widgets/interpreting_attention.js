@@ -17,8 +17,8 @@ export function shrink(data, start, rows, columns, height, width) {
     const y = Math.floor((i * height) / rows) * width;
     const from = start + i * columns;
     for (let j = 0; j < columns; j++) {
-      const place = y + Math.floor((j * width) / columns);
-      if (data[from + j] > small[place]) small[place] = data[from + j];
+      const pixel = y + Math.floor((j * width) / columns);
+      if (data[from + j] > small[pixel]) small[pixel] = data[from + j];
     }
   }
   // Fewer cells than pixels: repeat them.
@@ -33,7 +33,7 @@ export function shrink(data, start, rows, columns, height, width) {
   return small;
 }
 
-// The places of the largest weights of one row, largest first.
+// The positions of the largest weights of one row, largest first.
 export function topKeys(row, count) {
   return Array.from(row.keys())
     .sort((a, b) => row[b] - row[a] || a - b)
@@ -271,9 +271,9 @@ function render({ model, el }) {
   }
 
   function put(values) {
-    const most = { layer: layers, head: heads, query: rows };
+    const sizes = { layer: layers, head: heads, query: rows };
     for (const [name, value] of Object.entries(values))
-      unsent[name] = clamp(value, 0, most[name] - 1);
+      unsent[name] = clamp(value, 0, sizes[name] - 1);
     redraw();
     clearTimeout(timer);
     timer = setTimeout(send, 150);

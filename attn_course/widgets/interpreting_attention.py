@@ -175,19 +175,19 @@ class AttentionViewer(StillPicture, anywidget.AnyWidget):
         )
         self.layer, self.head, self.query = layer, head, query
         self.table = table_rows(weights[self.layer, self.head], tokens, keys)
-        place = (self.layer, self.head, self.query)
+        chosen = (self.layer, self.head, self.query)
         self.still = plotting.picture(
-            still_figure(weights, tokens, keys, *place),
+            still_figure(weights, tokens, keys, *chosen),
             f"{weights.shape[0]} layers of {weights.shape[1]} heads as small "
             f"pictures, one in detail. "
-            f"{sentence(weights, tokens, keys, *place)}",
+            f"{sentence(weights, tokens, keys, *chosen)}",
         )
 
     @traitlets.validate("layer", "head", "query")
     def _in_range(self, proposal: dict) -> int:
         axis = ("layer", "head", "query").index(proposal["trait"].name)
-        most = self.shape[axis] - 1 if self.shape else 0
-        return min(max(proposal["value"], 0), most)
+        last = self.shape[axis] - 1 if self.shape else 0
+        return min(max(proposal["value"], 0), last)
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, object]:
         bundle = super()._repr_mimebundle_(**options)
@@ -329,16 +329,20 @@ def bars(
 ) -> Figure:
     """Draw one bar for each name, its number beside it."""
     fig, ax = plotting.figure(7.2, 0.9 + 0.34 * len(values))
-    places = range(len(values))
-    ax.barh(places, list(values.values()), height=0.6)
-    most = max(values.values())
-    for place, value in zip(places, values.values()):
+    rows = range(len(values))
+    ax.barh(rows, list(values.values()), height=0.6)
+    largest = max(values.values())
+    for row, value in zip(rows, values.values()):
         ax.text(
-            value + 0.01 * most, place, f"{value:.2f}", va="center", fontsize=9
+            value + 0.01 * largest,
+            row,
+            f"{value:.2f}",
+            va="center",
+            fontsize=9,
         )
     if line is not None:
         ax.axvline(line, color="0.3", lw=1, ls=":")
-    ax.set_yticks(places, list(values))
+    ax.set_yticks(rows, list(values))
     ax.invert_yaxis()
-    ax.set(xlabel=xlabel, title=title, xlim=(0, 1.12 * most))
+    ax.set(xlabel=xlabel, title=title, xlim=(0, 1.12 * largest))
     return fig

@@ -144,16 +144,16 @@ def joined_once(weights):
 
 
 def rollout_over_rows(weights):
-    joint = own = torch.eye(weights.shape[-1], dtype=weights.dtype)
+    joint = identity = torch.eye(weights.shape[-1], dtype=weights.dtype)
     for layer in weights:
-        joint = (layer.mean(dim=1) + own) / 2 @ joint
+        joint = (layer.mean(dim=1) + identity) / 2 @ joint
     return joint
 
 
 def rollout_over_blocks(weights):
-    joint = own = torch.eye(weights.shape[-1], dtype=weights.dtype)
+    joint = identity = torch.eye(weights.shape[-1], dtype=weights.dtype)
     for head in weights.mean(dim=0):
-        joint = (head + own) / 2 @ joint
+        joint = (head + identity) / 2 @ joint
     return joint
 
 

@@ -74,11 +74,11 @@ def shared_next(weights):
 
 
 def latest_targets(tokens):
-    found = right_targets(tokens)
-    for row in found:
-        places = row.nonzero()[:, 0]
-        row[places[:-1]] = False
-    return found
+    targets = right_targets(tokens)
+    for row in targets:
+        positions = row.nonzero()[:, 0]
+        row[positions[:-1]] = False
+    return targets
 
 
 WRONG = {
@@ -158,7 +158,7 @@ WRONG = {
             lambda t: (t[:, None] == t[None]).roll(1, 0).tril(),
             "rows are shifted",
         ),
-        (latest_targets, "only the last place"),
+        (latest_targets, "only the last position"),
         (lambda t: right_targets(t).T, "exchanged"),
         (lambda t: right_targets(t).int(), "True and False"),
         (lambda t: right_targets(t).float(), "True and False"),
