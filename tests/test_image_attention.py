@@ -287,6 +287,19 @@ def test_training_finds_a_bright_corner():
     assert torch.equal(lesson.predict(model, x, hflip=False), labels)
 
 
+def test_neither_model_reads_a_number_back():
+    """On a GPU each read waits for it: a forward pass makes none."""
+    x = images(2, 1, 8, 8, torch.float32)
+    vit = small_vit(lesson.ConvStem(8), tokens=4)
+    with torch.profiler.profile() as profile:
+        for model in (vit, lesson.SmallCNN(4, 8)):
+            model(x).sum().backward()
+            model.eval()(x)
+        vit.attention_weights(x)
+    names = {event.key for event in profile.key_averages()}
+    assert "aten::_local_scalar_dense" not in names
+
+
 def test_models_save_and_load(tmp_path):
     model, other = small_vit(), small_vit()
     torch.save(model.state_dict(), tmp_path / "model.pt")

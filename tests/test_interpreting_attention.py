@@ -378,6 +378,28 @@ def test_a_patch_that_changes_nothing_changes_nothing():
     )
 
 
+def test_patches_nest_and_are_taken_off_after_an_error():
+    model = small_model()
+    with ia.patch_attention(model.attentions, ia.uniform_weights):
+        with pytest.raises(RuntimeError, match="stop"):
+            with ia.patch_attention(model.attentions, ia.permute_weights):
+                raise RuntimeError("stop")
+        patches = {attention.patch for attention in model.attentions}
+        assert patches == {ia.uniform_weights}
+    assert all(attention.patch is None for attention in model.attentions)
+
+
+def test_a_silent_head_stays_silent_while_its_weights_are_patched():
+    model = small_model()
+    ids, mask = small_batch()
+    keep = torch.zeros(3, 4, dtype=torch.bool)
+    with ia.mask_heads(model.attentions, keep):
+        none = model.sentence(model.embed(ids), mask)
+        with ia.patch_attention(model.attentions, ia.uniform_weights):
+            patched = model.sentence(model.embed(ids), mask)
+    torch.testing.assert_close(none, patched, rtol=0, atol=0)
+
+
 @given(st.integers(1, 8), st.integers(0, 8), st.integers(0, 999))
 def test_permuting_keeps_the_numbers_and_the_mask(real, padding, seed):
     n = real + padding
@@ -483,6 +505,59 @@ def test_attention_only_is_causal_and_adds_up_its_layers():
     by_hand = sum(losses[r, c] for r, c in split) / len(split)
     torch.testing.assert_close(known, by_hand)
     assert new.isfinite()
+
+
+def test_every_parameter_learns():
+    """A gradient of 0 is no gradient: each parameter must get another."""
+    tokens, _ = ia.repeated_blocks(8, torch.Generator().manual_seed(0))
+    small = ia.AttentionOnly(heads=(2, 1))
+    F.cross_entropy(
+        small(tokens)[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()
+    ).backward()
+    encoder = small_model()
+    sentences = encoder.sentence(
+        encoder.embed(tokens[:, :12]), tokens[:, :12] > 0
+    )
+    (sentences * torch.randn_like(sentences)).sum().backward()
+    for model in (small, encoder):
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None, name
+            assert (parameter.grad != 0).any(), name
+
+
+def test_both_models_compute_the_same_in_training():
+    """Neither drops anything."""
+    ids, mask = small_batch()
+    tokens, _ = ia.repeated_blocks(2, torch.Generator().manual_seed(0))
+    encoder, small = small_model(), ia.AttentionOnly()
+    before = encoder.sentence(encoder.embed(ids), mask)
+    torch.testing.assert_close(
+        encoder.train().sentence(encoder.embed(ids), mask), before
+    )
+    torch.testing.assert_close(small.train()(tokens), small.eval()(tokens))
+
+
+def test_one_generator_draws_new_sequences_each_time_in_a_fixed_order():
+    draws = []
+    for _ in range(2):
+        generator = torch.Generator().manual_seed(5)
+        draws.append([ia.repeated_blocks(4, generator)[0] for _ in range(3)])
+    for one, other in zip(*draws):
+        assert torch.equal(one, other)
+    assert not torch.equal(draws[0][0], draws[0][1])
+
+
+def test_neither_model_reads_a_number_back():
+    """On a GPU each read waits for it: a forward pass makes none."""
+    ids, mask = small_batch()
+    tokens, _ = ia.repeated_blocks(2, torch.Generator().manual_seed(0))
+    encoder, small = small_model(), ia.AttentionOnly()
+    with torch.profiler.profile() as profile:
+        encoder.sentence(encoder.embed(ids), mask).sum().backward()
+        small(tokens).sum().backward()
+        small.read(tokens)
+    names = {event.key for event in profile.key_averages()}
+    assert "aten::_local_scalar_dense" not in names
 
 
 def test_what_does_not_fit_is_refused(own_errors):

@@ -121,13 +121,12 @@ def head_importance(
     whole = model.sentence(states, mask)
     costs = torch.zeros(len(ids), len(layers), layers[0].attention.heads)
     for number, layer in enumerate(layers):
-        attention = layer.attention
-        for head in range(attention.heads):
-            attention.prune_heads({head})
+        all_but_one = ~torch.eye(layer.attention.heads, dtype=torch.bool)
+        for head, keep in enumerate(all_but_one):
             x = states
-            for later in layers[number:]:
-                x, _ = later(x, mask[:, None, :])
-            attention.prune_heads([])
+            with mask_heads([layer.attention], keep[None]):
+                for later in layers[number:]:
+                    x, _ = later(x, mask[:, None, :])
             costs[:, number, head] = 1 - (mean_pool(x, mask) * whole).sum(-1)
         states, _ = layer(states, mask[:, None, :])
     return costs
