@@ -347,7 +347,7 @@ def test_head_importance_equals_silencing_by_hand():
     assert all(a.head_mask is None for a in model.attentions)
 
 
-def test_mask_heads_gives_the_gates_back_even_after_an_error():
+def test_mask_heads_gives_the_masks_back_even_after_an_error():
     model = small_model()
     with pytest.raises(RuntimeError, match="stop"):
         with ia.mask_heads(model.attentions, torch.zeros(3, 4).bool()):
@@ -387,6 +387,18 @@ def test_patches_nest_and_are_taken_off_after_an_error():
         patches = {attention.patch for attention in model.attentions}
         assert patches == {ia.uniform_weights}
     assert all(attention.patch is None for attention in model.attentions)
+
+
+def test_a_patch_learns_from_the_mask_that_attention_is_causal():
+    layer = ia.PatchableAttention(8, 2)
+    x = torch.randn(2, 5, 8)
+    padding = torch.arange(5) < 4  # the last is padding
+    for mask in (None, padding[None, None].expand(2, 1, 5)):
+        with ia.patch_attention([layer], ia.uniform_weights):
+            _, weights = layer(x, mask=mask, is_causal=True, need_weights=True)
+        allowed = causal_mask(5) if mask is None else causal_mask(5) & padding
+        expected = allowed / allowed.sum(-1, keepdim=True)
+        torch.testing.assert_close(weights, expected.expand(2, 2, 5, 5))
 
 
 def test_a_silent_head_stays_silent_while_its_weights_are_patched():

@@ -97,11 +97,10 @@ class AttentionOnly(nn.Module):
                 f"a row, got {length}"
             )
         x = self.word(tokens) + self.position.weight[:length]
-        mask = causal_mask(length, device=tokens.device)
         all_weights = []
         for norm, attention in zip(self.norms, self.attentions):
             part, weights = attention(
-                norm(x), mask=mask, need_weights=need_weights
+                norm(x), is_causal=True, need_weights=need_weights
             )
             x = x + part
             all_weights.append(weights)

@@ -33,11 +33,11 @@ def mask_heads(
     before = [attention.head_mask for attention in attentions]
     try:
         for attention, row in zip(attentions, keep):
-            attention.prune_heads((row == 0).nonzero()[:, 0].tolist())
+            attention.prune_heads((~row).nonzero()[:, 0].tolist())
         yield
     finally:
-        for attention, gate in zip(attentions, before):
-            attention.head_mask = gate
+        for attention, head_mask in zip(attentions, before):
+            attention.head_mask = head_mask
 
 
 @contextlib.contextmanager

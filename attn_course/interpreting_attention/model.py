@@ -49,8 +49,8 @@ class PatchableAttention(MultiHeadAttention):
 class SentenceEncoder(nn.Module):
     """BERT's encoder in lesson 06's layers, and the mean of what it finds.
 
-    ``x = norm(word + position + token_type)``, six post-norm layers with GELU, then
-    the mean over the real tokens, divided by its length.
+    ``x = norm(word + position + token_type)``, six post-norm layers with
+    GELU, then the mean over the real tokens, divided by its length.
 
     Source: Devlin et al. (2019), "BERT", section 3 and figure 2; Reimers and
     Gurevych (2019), "Sentence-BERT", section 3, for the mean.
