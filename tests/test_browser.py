@@ -482,14 +482,14 @@ def test_the_cart_player_by_keyboard_alone(open_lesson):
     view.get_by_label("step", exact=True).press("ArrowRight")
     wait_until(lambda: "Step 1:" in said.inner_text())
     assert said.inner_text() == (
-        "Asked for 20, got 30. Step 1: place 0.01, pole at 0.1 degrees, "
+        "Asked for 20, got 30. Step 1: position 0.01, pole at 0.1 degrees, "
         "push right."
     )
     view.get_by_label("return asked for").press("ArrowRight")
     wait_until(lambda: "Asked for 700, got 90. Step 0:" in said.inner_text())
     view.locator("button").press("Enter")
     wait_until(lambda: "Step 89:" in said.inner_text())
-    assert "Step 89: place 0.89" in said.inner_text()
+    assert "Step 89: position 0.89" in said.inner_text()
     assert view.locator("button").inner_text() == "Play"
     picture(lesson.page, "carts")
     assert lesson.errors == []

@@ -18,7 +18,7 @@ def coin(seed=0):
 
 @pytest.fixture(scope="module")
 def episodes():
-    return lesson.play(coin(3), 12, seed=3)
+    return lesson.collect_episodes(coin(3), 12, seed=3)
 
 
 def small_model(**options):
@@ -62,7 +62,7 @@ def test_returns_to_go_refuse(bad, own_errors):
 
 def test_play_keeps_what_happened(episodes):
     assert len(episodes) == 12 and (episodes.lengths >= 8).all()
-    steps = torch.arange(lesson.LONGEST)
+    steps = torch.arange(lesson.MAX_STEPS)
     real = steps < episodes.lengths[:, None]
     assert torch.equal(episodes.rewards, real.float())
     assert torch.equal(episodes.returns, episodes.lengths.float())
@@ -90,22 +90,24 @@ def test_episodes_follow_the_game_step_by_step(episodes):
 
 
 def test_play_is_repeatable_and_seeds_matter(episodes):
-    again = lesson.play(coin(3), 12, seed=3)
+    again = lesson.collect_episodes(coin(3), 12, seed=3)
     assert torch.equal(again.states, episodes.states)
-    other = lesson.play(coin(3), 12, seed=4)
+    other = lesson.collect_episodes(coin(3), 12, seed=4)
     assert not torch.equal(other.states, episodes.states)
 
 
 def test_players_are_as_good_as_their_names():
-    good = lesson.play(lesson.linear_policy([0.5, 1, 10, 2]), 10, seed=0)
-    assert (good.returns == lesson.LONGEST).all()
+    good = lesson.collect_episodes(
+        lesson.linear_policy([0.5, 1, 10, 2]), 10, seed=0
+    )
+    assert (good.returns == lesson.MAX_STEPS).all()
     lean = lesson.linear_policy([0, 0, 1, 0.5], lean=0.1, seed=0)
-    assert 50 < lesson.play(lean, 40, seed=0).returns.mean() < 400
+    assert 50 < lesson.collect_episodes(lean, 40, seed=0).returns.mean() < 400
 
 
 def test_a_leaning_player_keeps_its_side():
     lean = lesson.linear_policy([0, 0, 1, 0.5], lean=0.1, seed=0)
-    played = lesson.play(lean, 40, seed=0)
+    played = lesson.collect_episodes(lean, 40, seed=0)
     rows = torch.arange(40)
     ends = played.states[rows, played.lengths - 1, 0]
     assert (ends > 1).any() and (ends < -1).any()  # off both ends
@@ -121,12 +123,12 @@ def test_a_leaning_player_keeps_its_side():
 )
 def test_play_refuses_odd_actions(policy, own_errors):
     with pytest.raises(ValueError, match="policy: expected 3 actions"):
-        lesson.play(policy, 3, seed=0)
+        lesson.collect_episodes(policy, 3, seed=0)
 
 
 def test_play_and_players_refuse():
     with pytest.raises(ValueError, match="count: .* got 0"):
-        lesson.play(coin(), 0, seed=0)
+        lesson.collect_episodes(coin(), 0, seed=0)
     with pytest.raises(ValueError, match="weights: expected 4 .* got 3"):
         lesson.linear_policy([1, 2, 3])
     for noise in (-0.1, 1.1):
@@ -141,18 +143,18 @@ def test_join_and_pick_are_inverse(episodes):
     assert torch.equal(joined.lengths, episodes.lengths)
 
 
-@pytest.mark.parametrize("share, count", [(1e-9, 1), (0.25, 3), (1.0, 12)])
-def test_best_share(episodes, share, count):
-    best = lesson.best_share(episodes, share)
+@pytest.mark.parametrize("fraction, count", [(1e-9, 1), (0.25, 3), (1.0, 12)])
+def test_top_fraction(episodes, fraction, count):
+    best = lesson.top_fraction(episodes, fraction)
     assert len(best) == count
     rest = episodes.returns.sort(descending=True).values[count:]
     assert not len(rest) or best.returns.min() >= rest.max()
 
 
-@pytest.mark.parametrize("share", [0, -1, 1.5])
-def test_best_share_refuses(episodes, share):
-    with pytest.raises(ValueError, match="share: "):
-        lesson.best_share(episodes, share)
+@pytest.mark.parametrize("fraction", [0, -1, 1.5])
+def test_top_fraction_refuses(episodes, fraction):
+    with pytest.raises(ValueError, match="fraction: "):
+        lesson.top_fraction(episodes, fraction)
 
 
 # --- tokens and model -------------------------------------------------------
@@ -180,30 +182,30 @@ def test_a_decision_sees_the_past_its_wish_and_its_state_only(window):
     model = small_model().double()
     returns = window.returns.double().requires_grad_()
     states = window.states.double().requires_grad_()
-    scores, _ = model(returns, states, window.actions, window.times)
+    scores, _ = model(returns, states, window.actions, window.timesteps)
     slopes = torch.autograd.grad(scores[:, 1].sum(), [returns, states])
     for slope in slopes:
         assert slope[:, :2].any() and not slope[:, 2:].any()
     changed = window.actions.clone()
     changed[:, 1:] = 1 - changed[:, 1:]
-    again, _ = model(returns, states, changed, window.times)
+    again, _ = model(returns, states, changed, window.timesteps)
     torch.testing.assert_close(again[:, :2], scores[:, :2])
     assert not torch.allclose(again[:, 2], scores[:, 2])
 
 
 def test_a_clone_does_not_hear(window):
-    for told in (True, False):
-        model = small_model(told=told)
+    for hears in (True, False):
+        model = small_model(return_conditioned=hears)
         one, _ = model(*window[:4])
         two, _ = model(window.returns + 100, *window[1:4])
-        assert torch.allclose(one, two) == (not told)
+        assert torch.allclose(one, two) == (not hears)
 
 
-@pytest.mark.parametrize("kind", lesson.KINDS)
+@pytest.mark.parametrize("kind", lesson.TOKEN_KINDS)
 def test_hidden_kinds_get_no_weight_and_have_no_say(window, kind):
     model = small_model()
     _, weights = model(*window[:4], hide=[kind], need_weights=True)
-    column = lesson.KINDS.index(kind)
+    column = lesson.TOKEN_KINDS.index(kind)
     seen = weights[..., -2, column::3]  # of the last state
     own = kind == "state"
     assert not seen[..., : -1 if own else None].any()
@@ -230,7 +232,7 @@ def test_windows_hold_what_the_episodes_hold(episodes):
     window = lesson.cut_windows(
         episodes, torch.tensor([2]), torch.tensor([3]), 4
     )
-    assert window.times.tolist() == [[3, 4, 5, 6]]
+    assert window.timesteps.tolist() == [[3, 4, 5, 6]]
     assert torch.equal(window.states[0], episodes.states[2, 3:7])
     assert torch.equal(window.actions[0], episodes.actions[2, 3:7])
     togo = episodes.lengths[2] - torch.arange(3, 7)
@@ -247,6 +249,56 @@ def test_window_batches_repeat_and_refuse(episodes):
         lesson.window_batches(episodes.pick(slice(0, 0)), context=4)
 
 
+def test_every_step_is_as_likely_to_be_the_first_of_a_window(episodes):
+    batches = lesson.window_batches(episodes, context=1, size=6000, seed=2)
+    first = batches(0)
+    assert not torch.equal(first.states, batches(1).states)
+    steps = int(episodes.lengths.sum())
+    counts = torch.bincount(first.timesteps[:, 0])
+    expected = (torch.arange(len(counts)) < episodes.lengths[:, None]).sum(0)
+    torch.testing.assert_close(
+        counts / 6000, expected / steps, rtol=0, atol=0.02
+    )
+
+
+def test_action_loss_by_hand_leaves_padding_out(episodes):
+    window = lesson.cut_windows(
+        episodes, torch.tensor([0, 1]), episodes.lengths[:2] - 3, 4
+    )
+    assert window.real.tolist() == [[True] * 3 + [False]] * 2
+    model = small_model()
+    scores, _ = model(*window[:4])
+    losses = [
+        -scores[i, t].log_softmax(dim=0)[window.actions[i, t]]
+        for i in range(2)
+        for t in range(3)
+    ]
+    torch.testing.assert_close(
+        lesson.action_loss(model, window), torch.stack(losses).mean()
+    )
+
+
+def test_dropout_is_the_encoders_and_of_training_only(window):
+    model = small_model(dropout=0.4)
+    parts = [m.p for m in model.modules() if hasattr(m, "p")]
+    assert parts and set(parts) == {0.4}
+    same = [model(*window[:4])[0] for _ in "ab"]
+    torch.testing.assert_close(*same)
+    model.train()
+    assert not torch.equal(*(model(*window[:4])[0] for _ in "ab"))
+
+
+def test_a_model_acts_in_evaluation_mode_and_is_left_as_it_was():
+    model = small_model(dropout=0.4)
+    played = []
+    for training in (False, True):
+        model.train(training)
+        policy = lesson.return_conditioned_policy(model, torch.ones(3) * 90)
+        played.append(lesson.collect_episodes(policy, 3, seed=0))
+        assert model.training is training
+    assert torch.equal(played[0].actions, played[1].actions)
+
+
 def test_every_parameter_learns(window):
     model = small_model().train()
     lesson.action_loss(model, window).backward()
@@ -259,8 +311,7 @@ def test_every_parameter_learns(window):
     [
         ({"returns": torch.zeros(6, 5)}, "returns: expected 1 to 4 steps"),
         ({"states": torch.zeros(6, 4, 3)}, "states: expected shape"),
-        ({"actions": torch.full((6, 4), 2)}, "actions: expected 0 to 1"),
-        ({"times": torch.full((6, 4), 500)}, "times: expected 0 to 499"),
+        ({"timesteps": torch.zeros(5, 4).long()}, "timesteps: expected shape"),
         ({"hide": ["reward"]}, "hide: expected some of"),
         ({"hide": "state"}, "hide: expected some of"),
     ],
@@ -281,7 +332,7 @@ def test_the_model_refuses_no_context():
 
 
 def test_still_to_get():
-    found = lesson.still_to_get(torch.tensor([3.0, 9.0]), torch.ones(2, 5))
+    found = lesson.remaining_return(torch.tensor([3.0, 9.0]), torch.ones(2, 5))
     assert found.tolist() == [[3, 2, 1, 1, 1], [9, 8, 7, 6, 5]]
 
 
@@ -289,7 +340,7 @@ def test_asking_while_playing_is_what_training_saw():
     """Who asks for what an episode had is told that episode's returns."""
     rewards = torch.ones(1, 6)
     torch.testing.assert_close(
-        lesson.still_to_get(torch.tensor([6.0]), rewards),
+        lesson.remaining_return(torch.tensor([6.0]), rewards),
         lesson.returns_to_go(rewards),
     )
 
@@ -298,13 +349,15 @@ def test_a_model_plays_by_what_it_reads():
     """The policy's choice is the model's, on the last steps of the episode."""
     model = small_model()
     wishes = torch.full((5,), 50.0)
-    policy = lesson.asking_policy(model, wishes, greedy=True)
-    played = lesson.play(policy, 5, seed=0)
+    policy = lesson.return_conditioned_policy(model, wishes, greedy=True)
+    played = lesson.collect_episodes(policy, 5, seed=0)
     step = int(played.lengths.min()) - 1
     assert step >= 7
     last = slice(step - 3, step + 1)
     scores, _ = model(
-        lesson.still_to_get(wishes, played.rewards[:, : step + 1])[:, last],
+        lesson.remaining_return(wishes, played.rewards[:, : step + 1])[
+            :, last
+        ],
         played.states[:, last],
         played.actions[:, last],
         torch.arange(step - 3, step + 1).expand(5, -1),
@@ -314,23 +367,25 @@ def test_a_model_plays_by_what_it_reads():
 
 
 @pytest.mark.parametrize(
-    "asked", [torch.tensor([float("nan")]), torch.tensor([float("inf")])]
+    "target", [torch.tensor([float("nan")]), torch.tensor([float("inf")])]
 )
-def test_asking_refuses_what_is_no_return(asked):
-    with pytest.raises(ValueError, match="asked: expected one finite"):
-        lesson.asking_policy(small_model(), asked)
+def test_asking_refuses_what_is_no_return(target):
+    with pytest.raises(ValueError, match="target_return: expected one finite"):
+        lesson.return_conditioned_policy(small_model(), target)
 
 
 def test_asking_refuses_another_number_of_episodes():
-    policy = lesson.asking_policy(small_model(), torch.ones(2))
-    with pytest.raises(ValueError, match="asked: expected 3 returns"):
-        lesson.play(policy, 3, seed=0)
+    policy = lesson.return_conditioned_policy(small_model(), torch.ones(2))
+    with pytest.raises(ValueError, match="target_return: expected 3 returns"):
+        lesson.collect_episodes(policy, 3, seed=0)
 
 
 @pytest.mark.parametrize("wish", [-1e6, 0.0, 1e6])
 def test_extreme_wishes_are_played(wish):
-    policy = lesson.asking_policy(small_model(), torch.tensor([wish]))
-    assert lesson.play(policy, 1, seed=0).returns.item() >= 1
+    policy = lesson.return_conditioned_policy(
+        small_model(), torch.tensor([wish])
+    )
+    assert lesson.collect_episodes(policy, 1, seed=0).returns.item() >= 1
 
 
 def test_attention_by_kind(window):
@@ -347,24 +402,24 @@ def test_attention_by_kind(window):
 # --- views ------------------------------------------------------------------
 
 
-def film(length=5, asked=20.0):
+def film(length=5, target=20.0):
     return views.Film(
-        asked, length, [0.5] * length, [0.1] * length, [1] * length
+        target, length, [0.5] * length, [0.1] * length, [1] * length
     )
 
 
 @settings(max_examples=30)
 @given(st.floats(-3, 3), st.floats(-2, 2))
-def test_the_pole_keeps_its_length(place, angle):
-    x, y = views.pole_top(place, angle)
-    assert ((x - place) ** 2 + y**2) ** 0.5 == pytest.approx(views.POLE)
+def test_the_pole_keeps_its_length(position, angle):
+    x, y = views.pole_top(position, angle)
+    assert ((x - position) ** 2 + y**2) ** 0.5 == pytest.approx(views.POLE)
 
 
 def test_films_are_the_middle_episodes(episodes):
     (found,) = views.films([7], [episodes])
     order = sorted(episodes.returns.tolist())
-    assert found.asked == 7 and found.got == order[5]
-    assert len(found.places) == len(found.actions) == found.got
+    assert found.target == 7 and found.got == order[5]
+    assert len(found.positions) == len(found.actions) == found.got
 
 
 def test_the_player_stays_in_range_and_says_what_it_shows():
@@ -374,7 +429,7 @@ def test_the_player_stays_in_range_and_says_what_it_shows():
         assert player.number in (0, 1) and 0 <= player.step < 500
         shown = views.Film(**player.films[player.number])
         assert player.said == views.sentence(shown, player.step)
-    assert player.said.startswith("Asked for 20, got 5. Step 3: place 0.50")
+    assert player.said.startswith("Asked for 20, got 5. Step 3: position 0.50")
     assert "5.7 degrees, push right" in player.said
     bundle = player._repr_mimebundle_()
     assert bundle["text/plain"] == "two carts stand"
@@ -397,7 +452,7 @@ def test_figures_are_drawn(episodes):
     for figure in (
         views.cart_strips({"one": states[:1], "three": states}, title="t"),
         views.spread_of_returns({"a": episodes}, title="t"),
-        views.asked_curve(
+        views.return_curve(
             [10, 900], {"a": rows, "b": rows}, title="t", best=9
         ),
         views.returns_table({"a": rows[0], "b": rows[1]}, title="t"),

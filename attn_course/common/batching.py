@@ -109,7 +109,7 @@ def bucketed_batches(
             or ``pool`` is below 1.
 
     Source: Morishita et al. (2017), "An empirical study of mini-batch
-    creation strategies for neural machine translation", section 3.
+    creation strategies for neural machine translation".
     """
     if len(order) != len(lengths):
         raise ValueError(

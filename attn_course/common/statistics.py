@@ -186,8 +186,7 @@ def hierarchical_bootstrap(
         ValueError: if ``values`` is not a table, or there are not as many
             ``clusters`` as items.
 
-    Source: Davison and Hinkley (1997), "Bootstrap methods and their
-    application", section 3.8.
+    Source: Owen (2007), "The pigeonhole bootstrap".
     """
     if values.dim() != 2 or not values.numel():
         raise ValueError(

@@ -1,5 +1,5 @@
 // The cart player of lesson 16: choose the return that was asked for, then
-// play the episode or scrub through it. Everything is drawn here, from places
+// play the episode or scrub through it. Everything is drawn here, from positions
 // and angles that Python sent.
 
 const EDGE = 2.4; // metres, as in attn_course.widgets.reinforcement_learning
@@ -9,9 +9,9 @@ const MIDDLE = 360;
 const FLOOR = 190;
 
 // Where the pole's upper end is, in points: as pole_top in Python.
-export function poleTop(place, angle) {
+export function poleTop(position, angle) {
   return [
-    MIDDLE + SCALE * (place + POLE * Math.sin(angle)),
+    MIDDLE + SCALE * (position + POLE * Math.sin(angle)),
     FLOOR - SCALE * POLE * Math.cos(angle),
   ];
 }
@@ -21,8 +21,8 @@ export function sentence(film, step) {
   const degrees = (film.angles[step] * 180) / Math.PI;
   const push = ["left", "right"][film.actions[step]];
   return (
-    `Asked for ${film.asked}, got ${film.got}. Step ${step}: place ` +
-    `${film.places[step].toFixed(2)}, pole at ${degrees.toFixed(1)} degrees, ` +
+    `Asked for ${film.target}, got ${film.got}. Step ${step}: position ` +
+    `${film.positions[step].toFixed(2)}, pole at ${degrees.toFixed(1)} degrees, ` +
     `push ${push}.`
   );
 }
@@ -44,7 +44,7 @@ function render({ model, el }) {
   const films = model.get("films").map((f) =>
     Array.isArray(f)
       ? Object.fromEntries(
-          ["asked", "got", "places", "angles", "actions"].map((k, i) => [k, f[i]]),
+          ["target", "got", "positions", "angles", "actions"].map((k, i) => [k, f[i]]),
         )
       : f,
   );
@@ -96,23 +96,23 @@ function render({ model, el }) {
   function redraw() {
     const film = films[within(model.get("number"), films.length - 1)];
     const step = within(stepNow(), film.got - 1);
-    const place = film.places[step];
-    const x = MIDDLE + SCALE * place;
+    const position = film.positions[step];
+    const x = MIDDLE + SCALE * position;
     cart.setAttribute("x", x - 36);
     cart.setAttribute("y", FLOOR - 15);
-    const [topX, topY] = poleTop(place, film.angles[step]);
+    const [topX, topY] = poleTop(position, film.angles[step]);
     for (const [key, value] of [["x1", x], ["y1", FLOOR], ["x2", topX], ["y2", topY]])
       pole.setAttribute(key, value);
     push.textContent = film.actions[step] ? "→" : "←";
     push.setAttribute("x", x + (film.actions[step] ? -58 : 58));
     push.setAttribute("y", FLOOR + 9);
     lasted.setAttribute("width", bar(film.got) - left);
-    const goal = bar(Math.min(film.asked, 515));
+    const goal = bar(Math.min(film.target, 515));
     wanted.setAttribute("x1", goal);
     wanted.setAttribute("x2", goal);
     now.setAttribute("cx", bar(step));
     ask.input.value = model.get("number");
-    ask.shown.textContent = `${film.asked}`;
+    ask.shown.textContent = `${film.target}`;
     time.input.max = film.got - 1;
     time.input.value = step;
     time.shown.textContent = `${step}`;

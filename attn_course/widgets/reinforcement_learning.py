@@ -15,7 +15,7 @@ from torch import Tensor
 
 from attn_course import plotting
 from attn_course.common.statistics import mean_interval
-from attn_course.reinforcement_learning import KINDS, LONGEST, Episodes
+from attn_course.reinforcement_learning import MAX_STEPS, TOKEN_KINDS, Episodes
 from attn_course.widgets import StillPicture, script
 
 EDGE = 2.4  # metres: beyond it the cart has left the track
@@ -25,24 +25,24 @@ POLE = 1.0  # metres
 # Carts ---------------------------------------------------------------------
 
 
-def pole_top(place: float, angle: float) -> tuple[float, float]:
+def pole_top(position: float, angle: float) -> tuple[float, float]:
     """Return where the pole's upper end is, in metres; 0, 0 is mid-track."""
     leaning = torch.tensor(angle, dtype=torch.float64)
-    return place + POLE * leaning.sin().item(), POLE * leaning.cos().item()
+    return position + POLE * leaning.sin().item(), POLE * leaning.cos().item()
 
 
 def draw_cart(ax: Axes, state: Sequence[float], title: str = "") -> None:
     """Draw one state: track, cart and pole, to scale."""
-    place, _, angle, _ = (float(number) for number in state)
+    position, _, angle, _ = (float(number) for number in state)
     ax.plot([-EDGE, EDGE], [-0.12, -0.12], color="0.6", lw=1)
     for edge in (-EDGE, EDGE):
         ax.plot([edge, edge], [-0.25, 0.05], color="0.6", lw=1)
     ax.add_patch(
-        patches.Rectangle((place - 0.3, -0.12), 0.6, 0.24, color="0.25")
+        patches.Rectangle((position - 0.3, -0.12), 0.6, 0.24, color="0.25")
     )
-    x, y = pole_top(place, angle)
+    x, y = pole_top(position, angle)
     ax.plot(
-        [place, x],
+        [position, x],
         [0, y],
         color=plotting.COLORS[1],
         lw=3,
@@ -90,9 +90,9 @@ def cart_strips(
 def spread_of_returns(parts: Mapping[str, Episodes], *, title: str) -> Figure:
     """Draw the return of every episode as a dot, one row per player."""
     fig, ax = plotting.figure(7.0, 0.9 + 0.5 * len(parts))
-    random = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     for row, (name, part) in enumerate(parts.items()):
-        height = row + 0.5 * (torch.rand(len(part), generator=random) - 0.5)
+        height = row + 0.5 * (torch.rand(len(part), generator=generator) - 0.5)
         ax.plot(
             part.returns,
             height,
@@ -104,13 +104,15 @@ def spread_of_returns(parts: Mapping[str, Episodes], *, title: str) -> Figure:
     names = [f"{name} ({len(part)})" for name, part in parts.items()]
     ax.set_yticks(range(len(parts)), names)
     ax.invert_yaxis()
-    ax.set(xlabel="return of an episode", xlim=(0, LONGEST + 15), title=title)
+    ax.set(
+        xlabel="return of an episode", xlim=(0, MAX_STEPS + 15), title=title
+    )
     return fig
 
 
-def asked_curve(
-    asked: Sequence[float],
-    returns: Mapping[str, Float[Tensor, "asked n"]],
+def return_curve(
+    targets: Sequence[float],
+    returns: Mapping[str, Float[Tensor, "targets n"]],
     *,
     title: str,
     best: float | None = None,
@@ -122,21 +124,21 @@ def asked_curve(
     game ends.
 
     Args:
-        asked: the returns asked for.
-        returns: for each curve's name, what was got: a row for each asked.
+        targets: the returns asked for.
+        returns: for each curve's name, what was got: a row for each target.
         title: the finding.
         best: the highest return in the training data, drawn as a dotted
             line.
     """
     means = {
-        name: (asked, [mean_interval(row)[0] for row in rows])
+        name: (targets, [mean_interval(row).score for row in rows])
         for name, rows in returns.items()
     }
     fig, ax = plotting.figure(7.0, 4.0)
-    most = max(asked)
+    highest = max(targets)
     ax.plot(
-        [0, min(most, LONGEST), most],
-        [0, min(most, LONGEST), min(most, LONGEST)],
+        [0, min(highest, MAX_STEPS), highest],
+        [0, min(highest, MAX_STEPS), min(highest, MAX_STEPS)],
         color="0.8",
         lw=5,
         zorder=0,
@@ -148,10 +150,10 @@ def asked_curve(
         title=title,
         ax=ax,
     )
-    step = 0.012 * most
+    step = 0.012 * highest
     for number, rows in enumerate(returns.values()):
         color = plotting.COLORS[number % len(plotting.COLORS)]
-        for x, row in zip(asked, rows):
+        for x, row in zip(targets, rows):
             _, low, high = mean_interval(row)
             ax.plot([x, x], [low, high], color=color, lw=3, alpha=0.7)
             aside = torch.full((len(row),), x + step * (0.5 + number))
@@ -159,7 +161,7 @@ def asked_curve(
     if best is not None:
         ax.axhline(best, color="0.4", ls=":", lw=1)
         ax.text(
-            most,
+            highest,
             best + 6,
             "the best it ever saw",
             ha="right",
@@ -180,7 +182,7 @@ def returns_table(
         ax.plot([low, high], [row, row], color=color, lw=4, alpha=0.5)
         ax.plot(mean, row, plotting.MARKERS[row % 7], color=color)
         ax.text(
-            LONGEST + 25,
+            MAX_STEPS + 25,
             row,
             f"{mean:5.0f}  [{low:.0f}, {high:.0f}]",
             va="center",
@@ -190,7 +192,7 @@ def returns_table(
     ax.set_yticks(range(len(returns)), list(returns))
     ax.invert_yaxis()
     ax.set(
-        xlim=(0, LONGEST + 10),
+        xlim=(0, MAX_STEPS + 10),
         title=title,
         xlabel="mean return, with 95 % interval",
     )
@@ -203,7 +205,7 @@ def kinds_by_step(weights: Float[Tensor, "steps 3"], *, title: str) -> Figure:
     back = range(len(weights))
     under = torch.zeros(len(weights), dtype=weights.dtype)
     hatches = ("", "//", "..")
-    for number, kind in enumerate(KINDS):
+    for number, kind in enumerate(TOKEN_KINDS):
         ax.bar(
             back,
             weights[:, number],
@@ -234,24 +236,24 @@ def kinds_by_step(weights: Float[Tensor, "steps 3"], *, title: str) -> Figure:
 class Film(NamedTuple):
     """One episode, ready to be shown in the browser."""
 
-    asked: float
+    target: float
     got: int
-    places: list[float]
+    positions: list[float]
     angles: list[float]
     actions: list[int]
 
 
-def films(asked: Sequence[float], played: Sequence[Episodes]) -> list[Film]:
+def films(targets: Sequence[float], played: Sequence[Episodes]) -> list[Film]:
     """Choose from each set of episodes the one with the middle return."""
     chosen = []
-    for wanted, episodes in zip(asked, played, strict=True):
+    for target, episodes in zip(targets, played, strict=True):
         order = episodes.returns.argsort(stable=True)
         row = order[(len(order) - 1) // 2]
         length = int(episodes.lengths[row])
         states = episodes.states[row, :length].double()
         chosen.append(
             Film(
-                float(wanted),
+                float(target),
                 length,
                 [round(x, 3) for x in states[:, 0].tolist()],
                 [round(x, 4) for x in states[:, 2].tolist()],
@@ -290,10 +292,10 @@ class CartPlayer(StillPicture, anywidget.AnyWidget):
         Raises:
             ValueError: if there is no film, or one without a step.
         """
-        if not films or not all(film.places for film in films):
+        if not films or not all(film.positions for film in films):
             raise ValueError(
                 "films: expected one or more, each with a step, got "
-                f"{[len(film.places) for film in films]}"
+                f"{[len(film.positions) for film in films]}"
             )
         number = min(max(number, 0), len(films) - 1)
         super().__init__(
@@ -309,7 +311,7 @@ class CartPlayer(StillPicture, anywidget.AnyWidget):
 
     @traitlets.validate("step")
     def _step_in_range(self, proposal: dict) -> int:
-        return min(max(proposal["value"], 0), LONGEST - 1)
+        return min(max(proposal["value"], 0), MAX_STEPS - 1)
 
     @traitlets.observe("number", "step")
     def _say(self, _: dict) -> None:
@@ -322,9 +324,9 @@ class CartPlayer(StillPicture, anywidget.AnyWidget):
         strips = {}
         for film in (films[i] for i in few.tolist()):
             zeros = torch.zeros(film.got)
-            strips[f"asked {film.asked:g}"] = torch.stack(
+            strips[f"asked {film.target:g}"] = torch.stack(
                 [
-                    torch.tensor(film.places),
+                    torch.tensor(film.positions),
                     zeros,
                     torch.tensor(film.angles),
                     zeros,
@@ -340,6 +342,6 @@ def sentence(film: Film, step: int) -> str:
     degrees = film.angles[step] * 180 / torch.pi
     push = ("left", "right")[film.actions[step]]
     return (
-        f"Asked for {film.asked:g}, got {film.got}. Step {step}: place "
-        f"{film.places[step]:.2f}, pole at {degrees:.1f} degrees, push {push}."
+        f"Asked for {film.target:g}, got {film.got}. Step {step}: position "
+        f"{film.positions[step]:.2f}, pole at {degrees:.1f} degrees, push {push}."
     )

@@ -18,7 +18,9 @@ import torch
 
 from attn_course import checks, plotting, session, training
 from attn_course import reinforcement_learning as rl
+from attn_course.common.measuring import count_parameters
 from attn_course.common.statistics import mean_interval
+from attn_course.scaled_dot_product import causal_mask
 from attn_course.widgets import reinforcement_learning as views
 
 SEED = 0
@@ -27,15 +29,15 @@ session.start(SEED)
 # %% [markdown]
 # ## A pole on a cart
 #
-# CartPole (Barto, Sutton and Anderson, 1983) gives four numbers: place and
-# speed of the cart, angle and turning of the pole. Push left (0) or right (1).
-# Every step that is survived gives a **reward** of 1. A pole beyond 12 degrees
-# or a cart off the track ends the episode; so do 500 steps. The sum of the
-# rewards is the **return**.
+# CartPole (Barto, Sutton and Anderson, 1983) gives four numbers: position and
+# velocity of the cart, angle and angular velocity of the pole. Push left (0) or
+# right (1). Every step that is survived gives a **reward** of 1. A pole beyond
+# 12 degrees or a cart off the track ends the episode; so do 500 steps. The sum
+# of the rewards is the **return**.
 
 # %%
 coin = rl.linear_policy([0, 0, 0, 0], noise=1.0, seed=5)
-one = rl.play(coin, 1, seed=5)
+one = rl.collect_episodes(coin, 1, seed=5)
 plotting.show(
     views.cart_strips({"a coin": one.states[0, : int(one.lengths[0])]},
                       title="Whoever tosses a coin does not last long"),
@@ -47,9 +49,10 @@ plotting.show(
 # ## Three players
 #
 # Nobody learns by trying here. Somebody else has played, and we have the
-# records: that is *offline* reinforcement learning. Three kinds of players,
-# made by hand, push right where a weighted sum of the four numbers is above
-# zero:
+# records: that is *offline* reinforcement learning. A *policy* is a rule from
+# what one sees to what one does; the one that made the records is called the
+# *behaviour policy*. Ours is a mixture of three players, made by hand, that push
+# right where a weighted sum of the four numbers is above zero:
 #
 # - **random**: a coin (weights of 0, only noise);
 # - **mediocre**: balances the pole, forgets the cart, and leans a little to one
@@ -67,7 +70,7 @@ parts = {}
 for number, (name, (count, weights, how)) in enumerate(PLAYERS.items(), 1):
     seed = 100 * SEED + number
     policy = rl.linear_policy(weights, seed=seed, **how)
-    parts[name] = rl.play(policy, count, seed=seed, label=name)
+    parts[name] = rl.collect_episodes(policy, count, seed=seed, label=name)
 
 # %% [markdown]
 # All carts of a player run side by side, in one *vectorised* environment: 300
@@ -95,8 +98,9 @@ assert 100 < returns["mediocre"].mean() < 250
 # ## What is still to come
 #
 # The idea of Chen et al. (2021): write beside every step how much reward was
-# *still to come*, the **return-to-go**. Later one writes down what one wants,
-# and lets the model continue.
+# *still to come*, the **return-to-go**. Later one writes down the *target
+# return*, what one wants, and lets the model continue. That is *return
+# conditioning*.
 #
 # Four rewards: 1, 0, 2, 1. **Predict** the four returns-to-go. By hand:
 
@@ -134,8 +138,6 @@ print("matrix = loop")
 # because the episodes are over.
 
 # %%
-from attn_course.scaled_dot_product import causal_mask
-
 assert torch.equal(triangle.bool(), causal_mask(4).T)
 torch.testing.assert_close(rl.returns_to_go(r), by_matrix)
 print("function = matrix")
@@ -174,7 +176,7 @@ print("function = stack and reshape = loop")
 
 # %% [markdown]
 # The mask is causal. So the token of state 1 sees R0 s0 a0 R1 s1: all that
-# one knows when one has to act, and the wish. Its own action comes after it.
+# one knows when one has to act, and the target. Its own action comes after it.
 # The output is read there: two scores, left and right, as lesson 06 read the
 # next letter.
 
@@ -188,16 +190,16 @@ for row in (1, 4):
 # %% [markdown]
 # ## The model
 #
-# Each kind has its own way into `dim` numbers; a learned *clock* says how long
-# the episode has run. Then lesson 06's encoder with a causal mask. The rival,
+# Each kind has its own way into `dim` numbers. A learned *timestep embedding*,
+# one vector for each step since the episode began, is added to all three tokens
+# of the step. Then lesson 06's encoder with a causal mask. The baseline,
 # **behaviour cloning**, is the same network with as many parameters, whose
 # return tokens are empty.
 
 # %%
 session.set_seed(SEED)
 model = rl.DecisionTransformer()
-numbers = sum(p.numel() for p in model.parameters())
-print(numbers, "parameters; reads", model.context, "steps,",
+print(count_parameters(model), "parameters; reads", model.context, "steps,",
       3 * model.context, "tokens")
 window = rl.window_batches(parts["good"], context=10)(0)
 scores, _ = model(*window[:4])
@@ -211,7 +213,7 @@ print("scores", tuple(scores.shape), "for windows, steps, actions")
 # %%
 changed = window.actions.clone()
 changed[:, 4:] = 1 - changed[:, 4:]
-again, _ = model(window.returns, window.states, changed, window.times)
+again, _ = model(window.returns, window.states, changed, window.timesteps)
 torch.testing.assert_close(again[:, :5], scores[:, :5])
 moved = (again - scores).abs().amax(dim=(0, 2))  # (steps,)
 print("steps 0 to 4 stay:", bool((moved[:5] < 1e-4).all()))
@@ -228,7 +230,7 @@ print("step 5 changes:   ", bool(moved[5] > 1e-3))
 def train(episodes, steps=1000, size=64, **options):
     session.set_seed(SEED)
     model = rl.DecisionTransformer(**options)
-    label = "told the return" if model.told else "cloning"
+    label = "told the return" if model.return_conditioned else "cloning"
     training.fit(
         model, rl.action_loss,
         rl.window_batches(episodes, context=model.context, size=size,
@@ -248,46 +250,50 @@ model = train(everything)
 # %% [markdown]
 # ## Asking
 #
-# To play, write the return you want as the first token. After each step the
+# To play, write the target return as the first token. After each step the
 # reward received is taken off; below 1 it never goes. Ask for 5:
 
 # %%
-wish, got = torch.tensor([5.0]), torch.ones(1, 7)
-print(rl.still_to_get(wish, got)[0].tolist())
+target, rewards = torch.tensor([5.0]), torch.ones(1, 7)
+print(rl.remaining_return(target, rewards)[0].tolist())
 
 # %% [markdown]
-# Twenty episodes for each wish, all at once. The action is *drawn* by its
+# Twenty episodes for each target, all at once. The action is *drawn* by its
 # probability. **Predict** the curve: on the diagonal? And at 300 and 400, which
 # hardly any episode had? And at 700, which the game does not give?
 
 # %%
-ASKED = [25, 50, 100, 150, 200, 300, 400, 500, 700]
+TARGETS = [25, 50, 100, 150, 200, 300, 400, 500, 700]
 
 
-def ask(model, asked, count=20, **options):
-    wishes = torch.tensor(asked).float().repeat_interleave(count)
-    policy = rl.asking_policy(model, wishes, seed=SEED + 7, **options)
-    played = rl.play(policy, len(wishes), seed=5000 + SEED, label="asked")
-    rows = torch.arange(len(wishes)).split(count)  # of each wish
-    return [played.pick(some) for some in rows]
+def ask(model, targets, count=20, **options):
+    each = torch.tensor(targets).float().repeat_interleave(count)
+    policy = rl.return_conditioned_policy(
+        model, each, seed=SEED + 7, **options
+    )
+    played = rl.collect_episodes(
+        policy, len(each), seed=5000 + SEED, label="asked"
+    )
+    parts = torch.arange(len(each)).split(count)  # rows of each target
+    return [played.pick(rows) for rows in parts]
 
 
 def got(played):
     return torch.stack([part.returns for part in played])
 
 # %%
-played = ask(model, ASKED)
+played = ask(model, TARGETS)
 curve = got(played)
 plotting.show(
-    views.asked_curve(ASKED, {"told, drawn": curve},
-                      title="It gives what one asks for, nearly"),
+    views.return_curve(TARGETS, {"told, drawn": curve},
+                       title="It gives what one asks for, nearly"),
     alt="Return got against return asked, 20 episodes for each of nine "
-    "wishes, with intervals: the curve stays near the diagonal, and is flat "
+    "targets, with intervals: the curve stays near the diagonal, and is flat "
     "at the top, where the game ends.",
 )
 
 # %%
-mean = dict(zip(ASKED, curve.mean(dim=1).tolist()))
+mean = dict(zip(TARGETS, curve.mean(dim=1).tolist()))
 print("asked  25, got below 60:  ", mean[25] < 60)
 print("asked 150, got 100 to 230:", 100 < mean[150] < 230)
 print("asked 500, got above 380: ", mean[500] > 380)
@@ -303,13 +309,13 @@ assert session.quick() or steered
 # %% [markdown]
 # ## Watch it
 #
-# Choose a wish, press Play, or scrub through the steps. Each is the middle one
+# Choose a target, press Play, or scrub through the steps. Each is the middle one
 # of its twenty. **Find** what a cart does that was asked for 150: how does it
 # end? And one that was asked for 25? (The next text has the answer.)
 
 # %%
 views.CartPlayer(
-    views.films(ASKED, played), number=3,
+    views.films(TARGETS, played), number=3,
     alt="Four strips of five still pictures, of carts asked for 25, 100, 300 "
     "and 700: the first loses the pole soon, the next two end later and "
     "later, the last keeps the pole upright to the end of the game.",
@@ -323,7 +329,7 @@ views.CartPlayer(
 # %% [markdown]
 # ## Against cloning
 #
-# Is being told worth anything? Three rivals on the same game:
+# Is being told worth anything? Three baselines on the same game:
 #
 # - **cloning, all**: the same network, not told;
 # - **cloning, best tenth**: not told, but trained on the tenth of the episodes
@@ -334,15 +340,15 @@ views.CartPlayer(
 # **Predict** the order. About 40 seconds.
 
 # %%
-tenth = rl.best_share(everything, 0.1)
-rivals = {
+tenth = rl.top_fraction(everything, 0.1)
+models = {
     "told": model,
-    "cloning, all": train(everything, told=False),
-    "cloning, best tenth": train(tenth, told=False),
+    "cloning, all": train(everything, return_conditioned=False),
+    "cloning, best tenth": train(tenth, return_conditioned=False),
     "told, one step": train(everything, size=640, context=1),
 }
-full = {name: got(ask(rival, [500], count=60))[0]
-        for name, rival in rivals.items()}
+full = {name: got(ask(one, [500], count=60))[0]
+        for name, one in models.items()}
 
 # %% [markdown]
 # The tenth is 46 episodes, only 15 of them good: there are no more.
@@ -368,32 +374,35 @@ for name, least in LEAST.items():
 # The best tenth is much better, but two thirds of its episodes are mediocre.
 
 # %% [markdown]
-# **The rival with one step** keeps up: in CartPole state, clock and wish say
+# **The model of one step** keeps up: in CartPole state, timestep and target say
 # enough. In our first draft it got half as much, and we thought that looking
 # back had won; but with 64 windows a batch it had read a tenth of the decisions.
-# Give rivals equal data. In Atari games looking back did help (Chen et al.,
-# 2021, section 5.3); they guess that it shows which policy plays.
+# Give all arms equal data. Emmons et al. (2022) found the same for *RvS*, as they
+# call reinforcement learning via supervised learning: a network of two layers,
+# told the outcome and no history, was competitive with Transformers in every
+# suite of tasks that they tried. In Atari games looking back did help (Chen et
+# al., 2021, section 5.3).
 
 # %% [markdown]
 # **Be fair.** That is so because *we* made good episodes rare. With 40 good of
 # 340 the best tenth holds good ones only, and when we tried that, its clone
 # got 500, just as the told model did. So would a clone of the best 3 % here.
 # But one has to know that number, and a clone plays at one level. Chen et al.
-# (2021, section 5.1) found too that the best share, well chosen, can keep up.
+# (2021, section 5.1) found too that the best fraction, well chosen, can keep up.
 
 # %% [markdown]
 # ## Drawn or greedy?
 #
 # We drew actions by probability. Taking the likelier one always is *greedy*.
-# **Predict:** what changes for a wish of 50, which only a coin-tosser had?
+# **Predict:** what changes for a target of 50, which only a coin-tosser had?
 
 # %%
 FEW = [25, 50, 100, 200, 500]
-both = {"drawn": curve[[ASKED.index(wish) for wish in FEW]],
+both = {"drawn": curve[[TARGETS.index(target) for target in FEW]],
         "greedy": got(ask(model, FEW, greedy=True))}
 plotting.show(
-    views.asked_curve(FEW, both, title="Drawn and greedy: both steer"),
-    alt="Return got against return asked for five wishes, drawn and greedy: "
+    views.return_curve(FEW, both, title="Drawn and greedy: both steer"),
+    alt="Return got against return asked for five targets, drawn and greedy: "
     "both curves rise along the diagonal.",
 )
 
@@ -406,7 +415,7 @@ assert session.quick() or (ends[0] < 100 and ends[1] > 380)
 # %% [markdown]
 # A coin cannot be imitated greedily: it has no likelier action, and what the
 # model takes for one is chance. Greedy play is cleaner than its teachers, and
-# at small wishes often lasts longer than it should.
+# at small targets often lasts longer than it should.
 
 # %% [markdown]
 # ## What does it look at?
@@ -415,14 +424,14 @@ assert session.quick() or (ends[0] < 100 and ends[1] > 380)
 # how many steps back and by kind, averaged over heads and episodes:
 
 # %%
-part = played[ASKED.index(150)]
+part = played[TARGETS.index(150)]
 rows = part.lengths.topk(10).indices  # the ten longest
 assert session.quick() or part.lengths[rows].min() > 30
 starts = torch.full_like(rows, 30 - model.context + 1)
 window = rl.cut_windows(part, rows, starts, model.context)
-wish = 150.0 - window.times  # what it was told
+target = 150.0 - window.timesteps  # what it was told
 with torch.no_grad():
-    _, weights = model(wish, *window[1:4], need_weights=True)
+    _, weights = model(target, *window[1:4], need_weights=True)
 kinds = rl.attention_by_kind(weights)
 plotting.show(
     views.kinds_by_step(kinds, title="It looks back over all ten steps"),
@@ -440,8 +449,8 @@ assert session.quick() or behind > 0.5
 # Nearly flat: it takes an average over the last ten steps. Why look back at
 # all, if the state says everything about cart and pole? It does not say **who
 # plays**: the mediocre player's lean is hidden, and a glance at one state does
-# not show it. For a wish of 500 that does not matter, as the table above says:
-# only good players had 500, and the rival with one step keeps up.
+# not show it. For a target of 500 that does not matter, as the table above says:
+# only good players had 500, and the model of one step keeps up.
 #
 # Weights alone prove little (lesson 08). So hide a kind of token from all
 # others while playing. **Predict** which kind is missed most, and which not
@@ -449,15 +458,15 @@ assert session.quick() or behind > 0.5
 
 # %%
 ENDS = [25, 500]
-hidden = {"nothing": curve[[ASKED.index(wish) for wish in ENDS]]}
-for kind in rl.KINDS:
+hidden = {"nothing": curve[[TARGETS.index(target) for target in ENDS]]}
+for kind in rl.TOKEN_KINDS:
     hidden[kind] = got(ask(model, ENDS, hide=[kind]))
-table = {f"{kind} hidden, asked {wish}": row
-         for kind, rows in hidden.items() for wish, row in zip(ENDS, rows)}
+table = {f"{kind} hidden, asked {target}": row
+         for kind, rows in hidden.items() for target, row in zip(ENDS, rows)}
 plotting.show(
-    views.returns_table(table, title="Without the return nobody hears a wish"),
-    alt="Mean return with intervals for wishes 25 and 500, with nothing, the "
-    "returns, the states or the actions hidden. Without returns both wishes "
+    views.returns_table(table, title="Without returns no target is heard"),
+    alt="Mean return with intervals for targets 25 and 500, with nothing, the "
+    "returns, the states or the actions hidden. Without returns both targets "
     "get about the same.",
 )
 
@@ -471,41 +480,42 @@ assert session.quick() or (
     min(reach["nothing"], reach["action"]) > 300 and reach["return"] < 150)
 
 # %% [markdown]
-# Returns carry the wish. Actions are not missed: where a cart went shows what
+# Returns carry the target. Actions are not missed: where a cart went shows what
 # was pushed. What hidden *states* cost (the deciding token still sees its own)
 # the table shows for this run. Be careful with it: with five other seeds, the two
-# wishes came less than half as far apart in four, and in one nothing was lost.
+# targets came less than half as far apart in four, and in one nothing was lost.
 
 # %% [markdown]
 # ## Asking for what nobody had
 #
-# Train again, **without** the good player. **Predict:** what do you get when
-# you ask for 500, or for 1,000? About 10 seconds.
+# Train again, **without** the good player: 500 is then *out of distribution*,
+# beyond anything in the data. **Predict:** what do you get when you ask for 500,
+# or for 1,000? About 10 seconds.
 
 # %%
 without = rl.Episodes.join([parts["random"], parts["mediocre"]])
 poor = train(without, steps=500)
-WISHES = [25, 100, 150, 200, 300, 500, 1000]
-poor_curve = got(ask(poor, WISHES))
-most = without.returns.max().item()
+BEYOND = [25, 100, 150, 200, 300, 500, 1000]
+poor_curve = got(ask(poor, BEYOND))
+best = without.returns.max().item()
 plotting.show(
-    views.asked_curve(WISHES, {"no good player seen": poor_curve}, best=most,
-                      title=f"The best it ever saw was {most:.0f}"),
+    views.return_curve(BEYOND, {"no good player seen": poor_curve}, best=best,
+                       title=f"The best it ever saw was {best:.0f}"),
     alt="Return got against return asked by a model that saw no good player: "
-    "near the diagonal for small wishes, far below it for 500 and 1,000.",
+    "near the diagonal for small targets, far below it for 500 and 1,000.",
 )
 
 # %%
-low = dict(zip(WISHES, poor_curve.mean(dim=1).tolist()))
-print("no episode reached 500:     ", most < 500)
+low = dict(zip(BEYOND, poor_curve.mean(dim=1).tolist()))
+print("no episode reached 500:     ", best < 500)
 print("asked   25, got below 60:   ", low[25] < 60)
 far = (low[500] + low[1000]) / 2
 print("asked 500 or 1000, got below 450 on average:", far < 450)
-assert session.quick() or most < 500 and low[25] < 60 and far < 450
+assert session.quick() or best < 500 and low[25] < 60 and far < 450
 
 # %% [markdown]
 # There it fails. It steers where it has examples, a little beyond them, and
-# no further: a wish is no teacher. A return-to-go of 1,000 is a number that
+# no further: a target is no teacher. A return-to-go of 1,000 is a number that
 # it never saw, and what an unseen number does is anybody's guess. Brandfonbrener
 # et al. (2022) say when such conditioning can work: the wanted return must
 # occur in the data, and the game must be nearly deterministic.
@@ -517,7 +527,7 @@ assert session.quick() or most < 500 and low[25] < 60 and far < 450
 #   causal mask. The return is written before the action.
 # - One network plays at many levels; one number chooses.
 # - It beats cloning where few episodes are good. A clone of a well-chosen best
-#   share can do as well, at one level.
+#   fraction can do as well, at one level.
 # - Weights say where it looks, not what it needs: hide tokens and see.
 # - Asked for more than the data hold, it **fails**: it does not invent.
 
@@ -651,24 +661,26 @@ checks.reinforcement_learning.weave(my_tokens)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Make two policies with `rl.asking_policy`, asked for 500 and for 160. The
-# second has 10 left at step 150. Play with a function that calls the one or the
-# other.
+# Make two policies with `rl.return_conditioned_policy`, asked for 500 and for
+# 160. The second has 10 left at step 150. Play with a function that calls the
+# one or the other.
 #
 # </details>
 
 # %% tags=["solution"]
 # Solution
-long = rl.asking_policy(model, torch.full((20,), 500.0), seed=SEED)
-short = rl.asking_policy(model, torch.full((20,), 160.0), seed=SEED + 1)
+long, short = (
+    rl.return_conditioned_policy(model, torch.full((20,), x), seed=seed)
+    for x, seed in ((500.0, SEED), (160.0, SEED + 1))
+)
 
 
 def change(so_far, rows, step):
     return (long if step < 150 else short)(so_far, rows, step)
 
 
-ended = rl.play(change, 20, seed=900 + SEED, label="changed")
-mean, lower, upper = mean_interval(ended.returns)
+ended = rl.collect_episodes(change, 20, seed=900 + SEED, label="changed")
+mean = mean_interval(ended.returns).score
 plotting.show(
     views.returns_table({"told to end at 150": ended.returns},
                         title="Changing one's mind"),
@@ -681,8 +693,8 @@ assert session.quick() or mean > 165
 # <details><summary>Answer</summary>
 #
 # It obeys, but late: the figure has the number. From a cart that stands upright
-# in the middle at step 150 hardly any episode ends in ten steps. The wish and
-# the state do not fit, and what it does is nearer to what the data hold for
+# in the middle at step 150 hardly any episode ends in ten steps. The target
+# and the state do not fit, and what it does is nearer to what the data hold for
 # such states. It is the same limit as above, in the other direction.
 #
 # </details>
@@ -694,7 +706,7 @@ assert session.quick() or mean > 165
 #
 # ### Question 1: why does the return-to-go stand before the action?
 #
-# <details><summary>A. So that the decision can see the wish</summary>
+# <details><summary>A. So that the decision can see the target</summary>
 #
 # Yes. The mask is causal: what comes after the state token does not exist for
 # it.
@@ -702,12 +714,12 @@ assert session.quick() or mean > 165
 # </details>
 # <details><summary>B. Because rewards come before actions in the game</summary>
 #
-# No. A reward follows its action; the return-to-go is a wish, or hindsight.
+# No. A reward follows its action; the return-to-go is a target, or hindsight.
 #
 # </details>
 # <details><summary>C. Any order would do</summary>
 #
-# No. Behind the state, the wish would be hidden from this step's decision.
+# No. Behind the state, the target would be hidden from this step's decision.
 #
 # </details>
 
@@ -736,7 +748,7 @@ assert session.quick() or mean > 165
 #
 # <details><summary>A. A decision transformer, asked for much</summary>
 #
-# Perhaps later. There is a simpler rival that must be beaten first.
+# Perhaps later. There is a simpler baseline that must be beaten first.
 #
 # </details>
 # <details><summary>B. Cloning the best half</summary>
