@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from transformers import audio_utils
 
 from attn_course import speech_attention as lesson
-from attn_course.additive_attention import BOS, EOS, PAD, shift_right
+from attn_course.common.seq2seq import sequence_loss, shift_right
 from attn_course.common.text import Vocabulary
+from attn_course.common.tokens import BOS, EOS, PAD, UNK
 from attn_course.data import speech
 from attn_course.widgets import speech_attention as views
 
@@ -41,17 +42,17 @@ def sound(wave, rate=8_000, kind="WAV", **options):
 
 def features(count=3, dtype=torch.float32, device="cpu"):
     lengths = torch.tensor([29, 17, 40, 23][:count], device=device)
-    x = torch.rand(count, int(lengths.max()), lesson.BANDS, device=device)
+    x = torch.rand(count, int(lengths.max()), lesson.N_MELS, device=device)
     real = torch.arange(x.shape[1], device=device) < lengths[:, None]
     return (x * real[..., None]).to(dtype), lengths
 
 
 def vocabulary():
-    return Vocabulary.from_texts(TEXTS, min_freq=1)
+    return Vocabulary(TEXTS, least=1)
 
 
 def model(kind="Transformer", **options):
-    return lesson.KINDS[kind](len(vocabulary()), 16, **options)
+    return lesson.SPEECH_MODELS[kind](len(vocabulary()), 16, **options)
 
 
 # --- reading recordings -----------------------------------------------------
@@ -82,7 +83,7 @@ FORMATS = [
 @pytest.mark.parametrize("channels", [1, 2])
 def test_all_formats_give_the_same_features(kind, subtype, rate, channels):
     wave = np.stack([tone(rate=rate)] * channels, axis=1)
-    found = lesson.read_wave(sound(wave, rate, kind, subtype=subtype))
+    found = lesson.load_audio(sound(wave, rate, kind, subtype=subtype))
     expected = torch.from_numpy(tone()).float()
     assert found.dtype == torch.float32
     assert abs(len(found) - len(expected)) <= 1
@@ -96,27 +97,27 @@ def test_all_formats_give_the_same_features(kind, subtype, rate, channels):
 
 def test_channels_are_averaged():
     wave = np.stack([tone(), np.zeros_like(tone())], axis=1)
-    found = lesson.read_wave(sound(wave, subtype="FLOAT"))
+    found = lesson.load_audio(sound(wave, subtype="FLOAT"))
     torch.testing.assert_close(found, torch.from_numpy(tone() / 2).float())
 
 
 def test_resampling_takes_away_what_the_new_rate_cannot_hold():
-    high = lesson.read_wave(sound(tone(rate=48_000, hertz=6_000), 48_000))
-    kept = lesson.read_wave(sound(tone(rate=48_000, hertz=1_000), 48_000))
+    high = lesson.load_audio(sound(tone(rate=48_000, hertz=6_000), 48_000))
+    kept = lesson.load_audio(sound(tone(rate=48_000, hertz=1_000), 48_000))
     assert high.abs().max() < 0.02 < 0.35 < kept.abs().max()
 
 
 @pytest.mark.parametrize("rate", [11_025, 22_050, 44_101, 96_000, 192_000])
 def test_any_rate_keeps_the_time(rate):
-    found = lesson.read_wave(sound(tone(rate=rate), rate, subtype="FLOAT"))
+    found = lesson.load_audio(sound(tone(rate=rate), rate, subtype="FLOAT"))
     assert len(found) == pytest.approx(0.6 * 8_000, abs=1)
 
 
 def test_a_path_is_read_as_its_bytes_are(tmp_path):
     path = tmp_path / "my voice.wav"
     path.write_bytes(sound(tone()))
-    found = lesson.read_wave(path)
-    torch.testing.assert_close(found, lesson.read_wave(path.read_bytes()))
+    found = lesson.load_audio(path)
+    torch.testing.assert_close(found, lesson.load_audio(path.read_bytes()))
 
 
 BAD = {
@@ -139,14 +140,14 @@ BAD = {
 def test_bad_recordings_are_refused_with_a_reason(name):
     content, words = BAD[name]
     with pytest.raises(ValueError, match=f"source: expected .*({words})"):
-        lesson.read_wave(content)
+        lesson.load_audio(content)
 
 
 def test_a_cut_off_recording_is_read_or_refused_but_never_crashes():
     whole = sound(tone())
     for end in range(0, len(whole), 97):
         try:
-            found = lesson.read_wave(whole[:end])
+            found = lesson.load_audio(whole[:end])
         except ValueError as error:
             assert "source: expected" in str(error)
         else:
@@ -155,7 +156,7 @@ def test_a_cut_off_recording_is_read_or_refused_but_never_crashes():
 
 def test_a_path_that_is_not_there():
     with pytest.raises(FileNotFoundError):
-        lesson.read_wave("nowhere.wav")
+        lesson.load_audio("nowhere.wav")
 
 
 # --- features ---------------------------------------------------------------
@@ -163,11 +164,11 @@ def test_a_path_that_is_not_there():
 
 def test_frames_are_slices():
     wave = torch.arange(1_000.0)
-    found = lesson.frames(wave)
+    found = lesson.frame(wave)
     assert found.shape == (1 + (1_000 - 256) // 128, 256)
     for number, frame in enumerate(found):
         assert torch.equal(frame, wave[number * 128 : number * 128 + 256])
-    short = lesson.frames(torch.ones(10))
+    short = lesson.frame(torch.ones(10))
     assert short.shape == (1, 256) and short.sum() == 10
 
 
@@ -180,7 +181,7 @@ def test_mel_filters_equal_the_librarys():
         sampling_rate=8_000,
         mel_scale="htk",
     )
-    ours = lesson.mel_filters()
+    ours = lesson.mel_filterbank()
     torch.testing.assert_close(ours, torch.from_numpy(theirs.T).float())
     assert (ours.sum(dim=1) > 0).all()
 
@@ -194,14 +195,14 @@ def test_log_mel_equals_the_librarys():
         hop_length=128,
         power=2.0,
         center=False,
-        mel_filters=lesson.mel_filters().double().numpy().T,
-        log_mel="dB",
+        mel_filterbank=lesson.mel_filterbank().double().numpy().T,
+        log_mel_spectrogram="dB",
         min_value=1e-10,
         mel_floor=1e-10,
     ).T
-    expected = 1 + (decibels - decibels.max()) / lesson.DECIBELS
+    expected = 1 + (decibels - decibels.max()) / lesson.TOP_DB
     torch.testing.assert_close(
-        lesson.log_mel(wave),
+        lesson.log_mel_spectrogram(wave),
         torch.from_numpy(expected).float().clamp(min=0),
         rtol=1e-3,
         atol=1e-3,
@@ -212,30 +213,30 @@ def test_log_mel_equals_the_librarys():
 def test_a_louder_recording_has_the_same_features(factor, seed):
     torch.manual_seed(seed)
     wave = torch.randn(2_000)
-    found = lesson.log_mel(factor * wave)
-    torch.testing.assert_close(found, lesson.log_mel(wave), rtol=0, atol=1e-4)
+    found = lesson.log_mel_spectrogram(factor * wave)
+    torch.testing.assert_close(found, lesson.log_mel_spectrogram(wave), rtol=0, atol=1e-4)
     assert found.max() == 1 and found.min() >= 0
 
 
 def test_a_tone_lies_in_its_band():
     wave = torch.from_numpy(tone(hertz=1_000)).float()
-    band = lesson.log_mel(wave).mean(dim=0).argmax()
-    assert lesson.mel_filters()[band].argmax() == 1_000 / 8_000 * 256
+    band = lesson.log_mel_spectrogram(wave).mean(dim=0).argmax()
+    assert lesson.mel_filterbank()[band].argmax() == 1_000 / 8_000 * 256
 
 
 def test_silence_has_no_features():
-    assert not lesson.log_mel(torch.zeros(1_000)).any()
+    assert not lesson.log_mel_spectrogram(torch.zeros(1_000)).any()
 
 
 def test_features_refuse_bad_input(own_errors):
     with pytest.raises(ValueError, match="wave: expected one row"):
-        lesson.log_mel(torch.zeros(0))
+        lesson.log_mel_spectrogram(torch.zeros(0))
     with pytest.raises(ValueError, match=r"wave: .*\(2, 500\)"):
-        lesson.frames(torch.zeros(2, 500))
+        lesson.frame(torch.zeros(2, 500))
     with pytest.raises(ValueError, match="bands: expected 1 or more, got 0"):
-        lesson.mel_filters(0)
+        lesson.mel_filterbank(0)
     with pytest.raises(ValueError, match="low: expected .* high = 100"):
-        lesson.mel_filters(4, 200.0, 100.0)
+        lesson.mel_filterbank(4, 200.0, 100.0)
 
 
 # --- augmentation -----------------------------------------------------------
@@ -257,7 +258,7 @@ def change(x, lengths, seed=0, **options):
 
 def test_level_bands_has_mean_0_over_what_is_real(device):
     x, lengths = features(device=device)
-    level = lesson.level_bands(x, lengths)
+    level = lesson.mean_normalize(x, lengths)
     for one, before, length in zip(level, x, lengths.tolist()):
         expected = before[:length] - before[:length].mean(dim=0)
         torch.testing.assert_close(one[:length], expected)
@@ -266,9 +267,9 @@ def test_level_bands_has_mean_0_over_what_is_real(device):
 
 def test_another_microphone_and_longer_padding_change_no_level():
     x, lengths = features()
-    expected = lesson.level_bands(x, lengths)
-    other = F.pad(x + torch.randn(lesson.BANDS), (0, 0, 0, 5), value=9.0)
-    found = lesson.level_bands(other, lengths)
+    expected = lesson.mean_normalize(x, lengths)
+    other = F.pad(x + torch.randn(lesson.N_MELS), (0, 0, 0, 5), value=9.0)
+    found = lesson.mean_normalize(other, lengths)
     torch.testing.assert_close(found[:, : x.shape[1]], expected)
     assert not found[:, x.shape[1] :].any()
 
@@ -347,12 +348,12 @@ def test_targets_and_back():
 @given(st.lists(WORDS, min_size=1, max_size=4))
 def test_texts_survive_the_way_there_and_back(rows):
     texts = [" ".join(row) for row in rows]
-    words = Vocabulary.from_texts(["one two three the"], min_freq=1)
+    words = Vocabulary(["one two three the"], least=1)
     assert lesson.to_texts(words, lesson.make_targets(words, texts)) == texts
 
 
 def test_batches_hold_every_recording_once_and_repeat():
-    parts = [torch.full((5 + n, lesson.BANDS), n / 20) for n in range(12)]
+    parts = [torch.full((5 + n, lesson.N_MELS), n / 20) for n in range(12)]
     targets = torch.tensor([[n + 4, EOS] for n in range(12)])
     batches = lesson.speech_batches(
         parts, targets, 4, change=None, join=False, seed=3
@@ -373,7 +374,7 @@ def test_batches_hold_every_recording_once_and_repeat():
 
 
 def test_joined_rows_hold_the_same_recordings_one_after_the_other():
-    parts = [torch.full((5 + n, lesson.BANDS), n / 20) for n in range(12)]
+    parts = [torch.full((5 + n, lesson.N_MELS), n / 20) for n in range(12)]
     targets = torch.tensor([[n + 4, EOS] for n in range(12)])
     batches = lesson.speech_batches(parts, targets, 4, change=None)
     sizes = set()
@@ -394,7 +395,7 @@ def test_joined_rows_hold_the_same_recordings_one_after_the_other():
 
 
 def test_batches_refuse_what_does_not_fit():
-    parts, targets = [torch.rand(9, lesson.BANDS)] * 3, torch.ones(3, 2).long()
+    parts, targets = [torch.rand(9, lesson.N_MELS)] * 3, torch.ones(3, 2).long()
     with pytest.raises(ValueError, match="size: expected at most 3"):
         lesson.speech_batches(parts, targets, 4)
     with pytest.raises(ValueError, match="targets: expected 2 rows, got 3"):
@@ -405,9 +406,9 @@ def test_batches_refuse_what_does_not_fit():
 
 
 def test_collapse():
-    assert lesson.collapse([0, 5, 5, 0, 5, 7]) == [5, 5, 7]
-    assert lesson.collapse([]) == lesson.collapse([0, 0]) == []
-    assert lesson.collapse([3, 3, 9], blank=9) == [3]
+    assert lesson.ctc_collapse([0, 5, 5, 0, 5, 7]) == [5, 5, 7]
+    assert lesson.ctc_collapse([]) == lesson.ctc_collapse([0, 0]) == []
+    assert lesson.ctc_collapse([3, 3, 9], blank=9) == [3]
 
 
 @settings(max_examples=20)
@@ -420,7 +421,7 @@ def test_three_ways_to_one_ctc_probability(count, target, seed):
     torch.manual_seed(seed)
     ours = torch.randn(count, 3, dtype=torch.float64).requires_grad_()
     chances = ours.softmax(dim=-1)
-    paths = lesson.ctc_by_paths(chances, target)
+    paths = lesson.ctc_brute_force(chances, target)
     forward = lesson.ctc_forward(chances, target)
     torch.testing.assert_close(forward, paths)
     theirs = ours.detach().clone().requires_grad_()
@@ -464,14 +465,14 @@ def test_ctc_loss_counts_what_is_too_short_as_0():
 def test_ctc_greedy_ignores_padding():
     best = torch.tensor([[5, 5, 0, 5, 6], [4, 0, 0, 6, 6]])
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
-    found = lesson.ctc_greedy(F.one_hot(best, 8).float(), mask)
+    found = lesson.ctc_greedy_decode(F.one_hot(best, 8).float(), mask)
     assert found.tolist() == [[5, 5, 6, EOS], [4, EOS, PAD, PAD]]
 
 
 # --- models -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", lesson.KINDS)
+@pytest.mark.parametrize("kind", lesson.SPEECH_MODELS)
 def test_padding_changes_nothing(kind, device):
     net = model(kind).to(device).eval()
     x, lengths = features(device=device)
@@ -487,7 +488,7 @@ def test_padding_changes_nothing(kind, device):
         )
 
 
-@pytest.mark.parametrize("kind", lesson.KINDS)
+@pytest.mark.parametrize("kind", lesson.SPEECH_MODELS)
 def test_every_parameter_learns(kind, device):
     net = model(kind).to(device)
     targets = lesson.make_targets(vocabulary(), TEXTS).to(device)
@@ -524,14 +525,14 @@ def test_the_share_of_ctc_mixes_two_losses(kind):
     torch.testing.assert_close(found[0.5], (found[0.0] + found[1.0]) / 2)
 
 
-@pytest.mark.parametrize("kind", lesson.KINDS)
+@pytest.mark.parametrize("kind", lesson.SPEECH_MODELS)
 def test_a_model_can_learn_three_recordings_by_heart(kind):
     parts = [log for log in features()[0]]
     words = vocabulary()
     targets = lesson.make_targets(words, TEXTS)
     net = model(kind, dropout=0.0)
     batches = lesson.speech_batches(parts, targets, 3, change=None, join=False)
-    history = lesson.train(net, batches, steps=250, lr=5e-3)
+    history = lesson.train_speech(net, batches, steps=250, lr=5e-3)
     assert history.losses[-1] < history.losses[0] / 3
     assert not net.training
     assert lesson.transcribe(net, words, parts) == TEXTS
@@ -543,7 +544,7 @@ def test_a_model_can_learn_three_recordings_by_heart(kind):
 
 def test_stem_refuses_bands_that_do_not_fit():
     with pytest.raises(ValueError, match="bands: expected a multiple of 4"):
-        lesson.Stem(8, bands=30)
+        lesson.ConvSubsampling(8, bands=30)
 
 
 # --- errors -----------------------------------------------------------------
@@ -624,10 +625,10 @@ def test_errors_refuse_what_does_not_fit():
 
 def test_a_diagonal_is_forward_and_inside():
     weights = torch.eye(4)
-    starts = [n * lesson.TOKEN_SECONDS for n in range(4)]
-    end = 4 * lesson.TOKEN_SECONDS
-    assert lesson.forward_share(weights) == 1
-    assert lesson.forward_share(weights.flip(0)) == 0
+    starts = [n * lesson.ENCODER_FRAME_SECONDS for n in range(4)]
+    end = 4 * lesson.ENCODER_FRAME_SECONDS
+    assert lesson.monotonicity(weights) == 1
+    assert lesson.monotonicity(weights.flip(0)) == 0
     assert lesson.weight_inside(weights, starts, end) == 1
     assert lesson.weight_inside(weights.roll(1, 0), starts, end) == 0
     even = torch.full((4, 4), 0.25)
@@ -635,7 +636,7 @@ def test_a_diagonal_is_forward_and_inside():
     torch.testing.assert_close(
         lesson.centres(weights), torch.tensor([0.032, 0.096, 0.16, 0.224])
     )
-    assert math.isnan(lesson.forward_share(weights[:1]))
+    assert math.isnan(lesson.monotonicity(weights[:1]))
     with pytest.raises(ValueError, match="starts: expected 4, .*got 1"):
         lesson.weight_inside(weights, [0.0], end)
 
@@ -643,7 +644,7 @@ def test_a_diagonal_is_forward_and_inside():
 @pytest.mark.parametrize("kind", ["listen, attend, spell", "Transformer"])
 def test_align_gives_a_row_per_word(kind):
     net, words = model(kind), vocabulary()
-    sound_features = torch.rand(50, lesson.BANDS)
+    sound_features = torch.rand(50, lesson.N_MELS)
     said, weights = lesson.align(net, words, sound_features, "one two two")
     assert said == ["one", "two", "two"] and weights.shape == (3, 13)
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(3))
@@ -655,12 +656,12 @@ def test_align_gives_a_row_per_word(kind):
 
 def test_align_refuses_a_model_that_does_not_attend():
     with pytest.raises(ValueError, match="model: .*attends, got CTCModel"):
-        lesson.align(model("CTC"), vocabulary(), torch.rand(50, lesson.BANDS))
+        lesson.align(model("CTC"), vocabulary(), torch.rand(50, lesson.N_MELS))
 
 
 def test_teacher_forcing_and_greedy_agree():
     net, words = model("Transformer").eval(), vocabulary()
-    x = torch.rand(1, 50, lesson.BANDS)
+    x = torch.rand(1, 50, lesson.N_MELS)
     memory = net.encode(x, torch.tensor([50]))
     written = net.write(memory)
     logits = net.decode(memory, shift_right(written))[0]
@@ -683,7 +684,7 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "speech.safetensors"
 
 
-@pytest.mark.parametrize("kind", lesson.KINDS)
+@pytest.mark.parametrize("kind", lesson.SPEECH_MODELS)
 def test_a_kept_model_comes_back_whole(kind, cache):
     kept = lesson.Recogniser(model(kind).eval(), vocabulary(), kind)
     lesson.save(kept)
@@ -691,7 +692,7 @@ def test_a_kept_model_comes_back_whole(kind, cache):
     found = lesson.load()
     assert found.kind == kind and not found.model.training
     assert found.vocabulary.words == kept.vocabulary.words
-    assert found.vocabulary.token_to_id == kept.vocabulary.token_to_id
+    assert found.vocabulary.number == kept.vocabulary.number
     wave = torch.from_numpy(tone()).float()
     assert found(wave) == kept(wave)
     state = kept.model.state_dict()
@@ -789,7 +790,7 @@ def test_the_program_writes_a_line_per_file(cache, tiny, tmp_path):
     done = run([names[1], bad, names[2]], cache)
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
-        f"{names[2]}: {tiny(lesson.read_wave(names[2]))}"
+        f"{names[2]}: {tiny(lesson.load_audio(names[2]))}"
     ]
     assert f"{bad}: source: expected a sound file" in done.stderr
     assert names[1] in done.stderr and "Traceback" not in done.stderr
@@ -859,15 +860,15 @@ def test_scrubbing_moves_the_attention():
 
 def test_figures_have_what_they_say():
     wave = torch.from_numpy(tone()).float()
-    figure = views.spectrogram(lesson.log_mel(wave), starts=[0.1], words=["a"])
+    figure = views.spectrogram(lesson.log_mel_spectrogram(wave), starts=[0.1], words=["a"])
     assert figure.axes[0].get_xlabel() == "time, s"
     heard = views.player(wave, "a < b")._repr_html_()
     assert "<audio controls" in heard and "a &lt; b" in heard
     content = heard.split("base64,")[1].split('"')[0]
-    found = lesson.read_wave(base64.b64decode(content))
+    found = lesson.load_audio(base64.b64decode(content))
     torch.testing.assert_close(found, wave, rtol=0, atol=1e-4)
 
 
 def test_all_kinds_are_known_by_name():
-    names = [cls.__name__ for cls in lesson.KINDS.values()]
+    names = [cls.__name__ for cls in lesson.SPEECH_MODELS.values()]
     assert names == ["CTCModel", "Listener", "SpeechTransformer"]

@@ -7,16 +7,16 @@ from attn_course.checks.engine import Case, Mistake, check, check_value
 SPOKEN = "turn on the radio".split()
 
 
-def tokens(answer):
-    """Exercise 1: how many tokens the models hear in two seconds."""
+def encoder_frames(answer):
+    """Exercise 1: how many encoder frames two seconds become."""
     return check_value(
         answer,
         31.0,
         tolerance=0.01,
-        praise="1 + (16000 - 256) // 128 = 124 frames, and one token of every "
-        "four",
+        praise="1 + (16000 - 256) // 128 = 124 frames, and one encoder frame of "
+        "every four",
         mistakes=[
-            (124, "those are the frames: one token holds four"),
+            (124, "those are the frames: one encoder frame holds four"),
             (125, "a window must fit whole: the last starts at 16,000 - 256"),
             (123, "those are frames, and the first one is forgotten"),
             (
@@ -29,7 +29,7 @@ def tokens(answer):
             (62.5, "windows overlap, one every 128 samples; then halve twice"),
             (15.625, "windows overlap: one starts every 128 samples"),
             (16_000, "those are the samples"),
-            (2_976, "those are numbers, 24 bands by 124 frames: count tokens"),
+            (2_976, "those are features, 24 bands by 124 frames: count frames"),
             (15, "that is one second: two were asked for"),
             (16, "that is one second: two were asked for"),
         ],
@@ -38,8 +38,8 @@ def tokens(answer):
 
 def _oracle_collapse(path):
     kept = []
-    for place, symbol in enumerate(path):
-        if symbol != 0 and (place == 0 or path[place - 1] != symbol):
+    for i, symbol in enumerate(path):
+        if symbol != 0 and (i == 0 or path[i - 1] != symbol):
             kept.append(symbol)
     return kept
 
@@ -52,7 +52,7 @@ def _join(path):
     return [s for i, s in enumerate(path) if i == 0 or path[i - 1] != s]
 
 
-def collapse(answer):
+def ctc_collapse(answer):
     """Exercise 2: what a CTC path says."""
     return check(
         answer,
@@ -71,7 +71,7 @@ def collapse(answer):
                 "blanks are dropped first, so that a word said twice becomes "
                 "one: join repeats first",
             ),
-            Mistake(_drop, "repeats are kept: one word lasts several tokens"),
+            Mistake(_drop, "repeats are kept: one word lasts several frames"),
             Mistake(_join, "the blanks are still in it: drop the zeros"),
             Mistake(
                 lambda path: list(dict.fromkeys(_drop(path))),
@@ -108,7 +108,7 @@ def collapse(answer):
     )
 
 
-def _oracle_distance(found, expected):
+def _oracle_distance(hypothesis, reference):
     """The recursion itself, with a memory."""
     memory = {}
 
@@ -116,7 +116,7 @@ def _oracle_distance(found, expected):
         if (i, j) not in memory:
             if i == 0 or j == 0:
                 memory[i, j] = i + j
-            elif expected[i - 1] == found[j - 1]:
+            elif reference[i - 1] == hypothesis[j - 1]:
                 memory[i, j] = least(i - 1, j - 1)
             else:
                 memory[i, j] = 1 + min(
@@ -124,28 +124,28 @@ def _oracle_distance(found, expected):
                 )
         return memory[i, j]
 
-    return least(len(expected), len(found))
+    return least(len(reference), len(hypothesis))
 
 
-def _table(found, expected, replace=1, add=1, lose=1, first=True):
+def _table(hypothesis, reference, substitute=1, insert=1, delete=1, first=True):
     """An edit distance with other prices, or an empty first row."""
-    above = [j * add * first for j in range(len(found) + 1)]
-    for i, said in enumerate(expected, 1):
-        row = [i * lose * first]
-        for j, wrote in enumerate(found, 1):
+    above = [j * insert * first for j in range(len(hypothesis) + 1)]
+    for i, said in enumerate(reference, 1):
+        row = [i * delete * first]
+        for j, wrote in enumerate(hypothesis, 1):
             row.append(
                 min(
-                    above[j - 1] + replace * (said != wrote),
-                    above[j] + lose,
-                    row[-1] + add,
+                    above[j - 1] + substitute * (said != wrote),
+                    above[j] + delete,
+                    row[-1] + insert,
                 )
             )
         above = row
     return above[-1]
 
 
-def _place_by_place(found, expected):
-    return sum(a != b for a, b in zip(found, expected))
+def _by_position(hypothesis, reference):
+    return sum(a != b for a, b in zip(hypothesis, reference))
 
 
 def word_errors(answer):
@@ -154,9 +154,9 @@ def word_errors(answer):
         answer,
         oracle=_oracle_distance,
         cases=[
-            Case((["turn", "the", "radio"], SPOKEN), "one word lost"),
-            Case((["turn", "on", "a", "radio"], SPOKEN), "one word replaced"),
-            Case((["please", *SPOKEN], SPOKEN), "one word added in front"),
+            Case((["turn", "the", "radio"], SPOKEN), "one word deleted"),
+            Case((["turn", "on", "a", "radio"], SPOKEN), "one word substituted"),
+            Case((["please", *SPOKEN], SPOKEN), "one word inserted in front"),
             Case((["the", "radio", "turn"], SPOKEN), "words in another order"),
             Case(([], SPOKEN), "nothing written"),
             Case((["one", "two"], []), "nothing said"),
@@ -168,17 +168,17 @@ def word_errors(answer):
         ],
         mistakes=[
             Mistake(
-                lambda a, b: _place_by_place(a, b) + abs(len(a) - len(b)),
-                "it compares place by place: after a lost word all others "
+                lambda a, b: _by_position(a, b) + abs(len(a) - len(b)),
+                "it compares position by position: after a deletion all others "
                 "seem wrong; fill the table of the lesson",
             ),
             Mistake(
-                _place_by_place,
-                "it compares place by place, and forgets what is left over",
+                _by_position,
+                "it compares position by position, and forgets what is left over",
             ),
             Mistake(
-                lambda a, b: _table(a, b, replace=2),
-                "a replaced word counts 1, not one lost and one added",
+                lambda a, b: _table(a, b, substitute=2),
+                "a substitution counts 1, not one deletion and one insertion",
             ),
             Mistake(
                 lambda a, b: _table(a, b, first=False),
@@ -192,7 +192,7 @@ def word_errors(answer):
             Mistake(
                 lambda a, b: sum(w not in a for w in b),
                 "it counts the words that are missing anywhere: the order "
-                "matters, and so do added words",
+                "matters, and so do insertions",
             ),
             Mistake(
                 lambda a, b: (
@@ -214,10 +214,10 @@ def word_errors(answer):
                 "it counts characters: compare whole words",
             ),
             Mistake(
-                lambda a, b: _table(a, b, add=0), "an added word costs 1 too"
+                lambda a, b: _table(a, b, insert=0), "an insertion costs 1 too"
             ),
             Mistake(
-                lambda a, b: _table(a, b, lose=0), "a lost word costs 1 too"
+                lambda a, b: _table(a, b, delete=0), "a deletion costs 1 too"
             ),
         ],
         praise="the edit distance; divided by the number of true words it is "
@@ -228,11 +228,11 @@ def word_errors(answer):
 def _weights(words, length, seed):
     generator = torch.Generator().manual_seed(seed)
     shape = (words, length)
-    numbers = torch.randn(shape, generator=generator, dtype=torch.float64)
-    return (2 * numbers).softmax(-1)
+    scores = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return (2 * scores).softmax(-1)
 
 
-def _oracle_forward(weights):
+def _oracle_monotonicity(weights):
     centres = [
         sum(j * weight for j, weight in enumerate(row)) / sum(row)
         for row in weights.tolist()
@@ -241,8 +241,8 @@ def _oracle_forward(weights):
     return sum(later) / len(later)
 
 
-def _rows(numbers):
-    return torch.tensor(numbers, dtype=torch.float64)
+def _rows(weights):
+    return torch.tensor(weights, dtype=torch.float64)
 
 
 def _share(steps):
@@ -253,19 +253,19 @@ def _centres(weights):
     return weights @ torch.arange(weights.shape[1]).to(weights)
 
 
-def forward_share(answer):
-    """Exercise 4: the share of steps that move forward."""
+def monotonicity(answer):
+    """Exercise 4: the share of steps that move forward in time."""
     ahead = _rows(
         [[0.8, 0.1, 0.1, 0.0], [0.4, 0.2, 0.1, 0.3], [0.5, 0.1, 0.1, 0.3]]
     )
     return check(
         answer,
-        oracle=_oracle_forward,
+        oracle=_oracle_monotonicity,
         gradients=False,
         cases=[
-            Case((ahead,), "three words over four tokens"),
-            Case((_weights(6, 9, 1),), "six words over nine tokens"),
-            Case((_weights(9, 5, 2),), "nine words over five tokens"),
+            Case((ahead,), "three words over four frames"),
+            Case((_weights(6, 9, 1),), "six words over nine frames"),
+            Case((_weights(9, 5, 2),), "nine words over five frames"),
             Case(
                 (_rows([[0.6, 0.2, 0.2, 0], [0.6, 0, 0, 0.4]]),),
                 "a mean that moves where the middle does not",
@@ -278,13 +278,13 @@ def forward_share(answer):
             Mistake(
                 lambda w: _share(w.argmax(-1).diff() > 0),
                 "it looks at the largest weight alone: take the centre, the "
-                "mean place under the weights",
+                "mean position under the weights",
             ),
             Mistake(
                 lambda w: _share(
                     (w.cumsum(1) >= 0.5).double().argmax(1).diff() > 0
                 ),
-                "that is the median place: take the mean place",
+                "that is the median position: take the mean position",
             ),
             Mistake(
                 lambda w: _share(_centres(w).diff() >= 0),
@@ -319,7 +319,7 @@ def forward_share(answer):
             Mistake(
                 lambda w: _share(w.mean(-1).diff() > 0),
                 "the mean of a row's weights is the same for every row: "
-                "multiply each weight by its place",
+                "multiply each weight by its position",
             ),
             Mistake(
                 lambda w: _share(w.amax(-1).diff() > 0),

@@ -12,19 +12,22 @@ from attn_course import plotting
 from attn_course.common.text import Vocabulary
 from attn_course.data.speech import Recording
 from attn_course.speech_attention import (
-    BANDS,
-    HOP,
+    ENCODER_FRAME_SECONDS,
+    HOP_LENGTH,
+    N_FFT,
+    N_MELS,
     RATE,
-    TOKEN_SECONDS,
+    STRIDE,
+    TOP_DB,
     Recogniser,
     align,
     centres,
-    frames,
-    log_mel,
-    read_wave,
+    frame,
+    load_audio,
+    log_mel_spectrogram,
 )
 
-FRAME_SECONDS = HOP / RATE
+FRAME_SECONDS = HOP_LENGTH / RATE  # 0.016
 
 
 def player(wave: Tensor, text: str):
@@ -42,11 +45,11 @@ def player(wave: Tensor, text: str):
     stream = io.BytesIO()
     soundfile.write(stream, wave.cpu().numpy(), RATE, "PCM_16", format="WAV")
     content = base64.b64encode(stream.getvalue()).decode("ascii")
-    said = html.escape(text)
+    escaped = html.escape(text)
     return HTML(
-        f'<audio controls aria-label="{said}" '
+        f'<audio controls aria-label="{escaped}" '
         f'src="data:audio/wav;base64,{content}"></audio>'
-        f"<p>It says: <em>{said}</em></p>"
+        f"<p>It says: <em>{escaped}</em></p>"
     )
 
 
@@ -57,7 +60,8 @@ def feature_steps(wave: Tensor) -> Figure:
     time = torch.arange(len(wave)) / RATE
     axes[0].plot(time.numpy(), wave.numpy(), lw=0.5)
     axes[0].set(xlim=(0, seconds), ylabel="wave", title="wave")
-    power = torch.fft.rfft(frames(wave) * torch.hann_window(256)).abs() ** 2
+    windowed = frame(wave) * torch.hann_window(N_FFT)
+    power = torch.fft.rfft(windowed).abs() ** 2
     decibels = 10 * torch.log10(power.clamp(min=1e-10))
     end = len(power) * FRAME_SECONDS
     axes[1].imshow(
@@ -66,21 +70,21 @@ def feature_steps(wave: Tensor) -> Figure:
         origin="lower",
         aspect="auto",
         extent=(0, end, 0, RATE / 2000),
-        vmin=float(decibels.max()) - 50,
+        vmin=float(decibels.max()) - TOP_DB,
     )
     axes[1].set(ylabel="kHz", title="power, in decibels: 129 frequencies")
-    _heard(axes[2], log_mel(wave))
-    axes[2].set(title=f"log-mel: {BANDS} bands, from 0 to 1", xlabel="time, s")
+    _draw_features(axes[2], log_mel_spectrogram(wave))
+    axes[2].set(title=f"log-mel: {N_MELS} bands, from 0 to 1", xlabel="time, s")
     return figure
 
 
-def _heard(ax: Axes, features: Tensor) -> None:
+def _draw_features(ax: Axes, features: Tensor) -> None:
     ax.imshow(
         features.T.cpu().numpy(),
         plotting.WEIGHTS_MAP,
         origin="lower",
         aspect="auto",
-        extent=(0, len(features) * FRAME_SECONDS, 0, BANDS),
+        extent=(0, len(features) * FRAME_SECONDS, 0, N_MELS),
         vmin=0,
         vmax=1,
     )
@@ -110,7 +114,7 @@ def spectrogram(
 ) -> Figure:
     """Draw features over time, with the words' true starts if given."""
     figure, ax = plotting.figure(7.0, 2.4)
-    _heard(ax, features)
+    _draw_features(ax, features)
     _mark(ax, starts, words)
     ax.set_xlabel("time, s")
     return figure
@@ -130,7 +134,7 @@ def listening(
     Args:
         features: of the recording.
         words: the rows.
-        weights: ``(words, tokens)``.
+        weights: ``(words, encoder frames)``.
         starts: true times at which words start, marked in both.
         bright: the row that is named; by default none.
         title: above everything.
@@ -138,9 +142,9 @@ def listening(
     figure, (above, below) = plotting.figure(
         7.2, 2.6 + 0.24 * min(30, max(2, len(words))), 2
     )
-    _heard(above, features)
+    _draw_features(above, features)
     _mark(above, starts, [])
-    end = weights.shape[1] * TOKEN_SECONDS
+    end = weights.shape[1] * ENCODER_FRAME_SECONDS
     count = max(1, len(words))
     if len(words):
         below.imshow(
@@ -167,9 +171,9 @@ def listening(
             edgecolor=plotting.COLORS[1],
             lw=2,
         )
-        heat = weights[bright].repeat_interleave(4)[: len(features)].cpu()
+        heat = weights[bright].repeat_interleave(STRIDE)[: len(features)].cpu()
         at = torch.arange(len(heat)) * FRAME_SECONDS
-        above.plot(at.numpy(), BANDS * heat.numpy(), color="white", lw=1.5)
+        above.plot(at.numpy(), N_MELS * heat.numpy(), color="white", lw=1.5)
     for ax in (above, below):
         ax.set_xlim(0, max(end, len(features) * FRAME_SECONDS))
     below.set_yticks(range(len(words)), words)
@@ -189,11 +193,11 @@ def scrub_explorer(
     from attn_course.widgets import explore
 
     last = len(recordings) - 1
-    most = max(len(one.text.split()) for one in recordings)
+    max_words = max(len(one.text.split()) for one in recordings)
 
     def look(recording: int, word: int):
         one = recordings[recording]
-        features = log_mel(one.wave)
+        features = log_mel_spectrogram(one.wave)
         words, weights = align(model, vocabulary, features, one.text)
         return one, features, words, weights, min(word, len(words)) - 1
 
@@ -217,7 +221,7 @@ def scrub_explorer(
         draw,
         alt,
         recording=slider(0, 0, last, description="recording"),
-        word=slider(1, 1, most, description="word"),
+        word=slider(1, 1, max_words, description="word"),
     )
     one = recordings[0]
     view.still.alt = (
@@ -236,8 +240,8 @@ def recording_explorer(recogniser: Recogniser):
 
     def hear(file: tuple):
         one = file[-1]
-        wave = read_wave(bytes(one["content"]))
-        features = log_mel(wave)
+        wave = load_audio(bytes(one["content"]))
+        features = log_mel_spectrogram(wave)
         words, weights = align(
             recogniser.model, recogniser.vocabulary, features
         )
@@ -245,7 +249,7 @@ def recording_explorer(recogniser: Recogniser):
 
     def draw(file: tuple) -> Figure:
         if not file:
-            return listening(torch.zeros(62, BANDS), [], torch.zeros(0, 16))
+            return listening(torch.zeros(62, N_MELS), [], torch.zeros(0, 16))
         _, _, features, words, weights = hear(file)
         return listening(features, words, weights)
 
@@ -256,8 +260,8 @@ def recording_explorer(recogniser: Recogniser):
                 "seconds, in English, of digits or short commands."
             )
         name, seconds, _, words, _ = hear(file)
-        said = " ".join(words) or "nothing that it knows"
-        return f"{name}, {seconds:.1f} seconds. It heard: {said}."
+        heard = " ".join(words) or "nothing that it knows"
+        return f"{name}, {seconds:.1f} seconds. It heard: {heard}."
 
     upload = ipywidgets.FileUpload(
         accept=".wav,audio/*",

@@ -1,15 +1,15 @@
 # %% [markdown]
 # # Can attention listen?
 #
-# A second of speech is 8,000 numbers, and no mark says where a word begins. A
-# decoder with attention can find out; so can a rival, CTC, whose attention
-# stays inside the encoder.
+# A second of speech is 8,000 numbers, and none of them says where a word
+# begins. A decoder with attention can find out; so can another method, CTC,
+# whose attention stays inside the encoder.
 #
 # **You will be able to**
 # - turn a recording into log-mel features, step by step;
 # - explain CTC by counting paths, and train with it;
-# - train a listener with attention, and measure it on voices it never heard,
-#   one of them real;
+# - train a listener with attention, and measure it on *unseen speakers*:
+#   voices it never heard, one of them real;
 # - see where it listens, and when that goes wrong.
 #
 # **Minutes:** 120, of which the exercises take 58. **Needs:** lessons 05 and
@@ -79,7 +79,7 @@ wave = digits[3].wave
 by_hand = torch.stack(
     [wave[at : at + 256] for at in range(0, len(wave) - 255, 128)]
 )  # (frames, 256)
-assert torch.equal(by_hand, hearing.frames(wave))
+assert torch.equal(by_hand, hearing.frame(wave))
 print(len(wave), "samples become", tuple(by_hand.shape))
 
 # %% [markdown]
@@ -87,8 +87,8 @@ print(len(wave), "samples become", tuple(by_hand.shape))
 #
 # A frame that is cut off hard has an edge, and an edge sounds like all
 # frequencies at once. A **window** fades both ends to 0. Then the Fourier
-# transform tells the strength of 129 frequencies from 0 to 4,000 Hz: here it is
-# as what it is, a matrix product with waves.
+# transform tells the strength of 129 frequencies from 0 to 4,000 Hz: here it
+# is as what it is, a matrix product with waves.
 
 # %%
 windowed = by_hand * torch.hann_window(256)
@@ -110,8 +110,8 @@ print("power:", tuple(power.shape))
 # the power.
 
 # %%
-print(hearing.mel(torch.tensor([200.0, 300.0, 3200.0, 3300.0])))
-triangles = hearing.mel_filters()  # (24, 129)
+print(hearing.hz_to_mel(torch.tensor([200.0, 300.0, 3200.0, 3300.0])))
+triangles = hearing.mel_filterbank()  # (24, 129)
 figure, ax = plotting.figure(6.4, 2.2)
 ax.plot(torch.arange(129) * 31.25, triangles[::2].T)
 ax.set(xlabel="Hz", ylabel="weight", title="Every second mel filter")
@@ -136,23 +136,24 @@ print("our filters = the library's:", True)
 # ## Logarithm
 #
 # Loudness is heard in ratios, so take decibels, $10 \log_{10}$. The loudest
-# number of a recording becomes 1, what is 50 decibels weaker or less
+# feature of a recording becomes 1, what is 50 decibels weaker or less
 # becomes 0.
 
 # %%
 decibels = 10 * torch.log10((power @ triangles.T).clamp(min=1e-10))
 features = (1 + (decibels - decibels.max()) / 50).clamp(min=0)
 torch.testing.assert_close(
-    features, hearing.log_mel(wave), rtol=1e-3, atol=1e-3
+    features, hearing.log_mel_spectrogram(wave), rtol=1e-3, atol=1e-3
 )
-print("by hand = log_mel:", tuple(features.shape))
+print("by hand = log_mel_spectrogram:", tuple(features.shape))
 
 # %% [markdown]
 # **Predict:** what happens to the features if the recording is ten times as
 # loud?
 
 # %%
-change = (hearing.log_mel(10 * wave) - hearing.log_mel(wave)).abs().max()
+louder = hearing.log_mel_spectrogram(10 * wave)
+change = (louder - hearing.log_mel_spectrogram(wave)).abs().max()
 print("they change by more than 0.001:", bool(change > 1e-3))
 plotting.show(
     views.feature_steps(wave),
@@ -163,12 +164,12 @@ plotting.show(
 
 # %% [markdown]
 # Panel two is striped: evenly spaced multiples of the voice's **pitch**. In
-# the mel bands only the lowest two or three are left as stripes. Above them the
-# broad bright band is a resonance of the mouth, a **formant**. Where the formants
-# are makes a vowel, so little is lost with the pitch.
+# the mel bands only the lowest two or three are left as stripes. Above them
+# the broad bright band is a resonance of the mouth, a **formant**. Where the
+# formants are makes a vowel, so little is lost with the pitch.
 
 # %% [markdown]
-# ## Level the bands
+# ## Mean normalisation
 #
 # A microphone makes some bands louder, in every frame alike: in decibels it
 # *adds* one number to a whole band. **Predict:** what is left of it if each
@@ -177,109 +178,115 @@ plotting.show(
 # %%
 microphone = torch.linspace(-0.3, 0.3, 24)  # weak low bands, strong high ones
 both = torch.stack([features, features + microphone])
-levelled = hearing.level_bands(both, torch.tensor([len(features)] * 2))
-torch.testing.assert_close(levelled[0], features - features.mean(dim=0))
+centred = hearing.mean_normalize(both, torch.tensor([len(features)] * 2))
+torch.testing.assert_close(centred[0], features - features.mean(dim=0))
 print(f"before: {(both[1] - both[0]).abs().max():.2f} apart, "
-      f"after: {(levelled[1] - levelled[0]).abs().max():.2f}")
+      f"after: {(centred[1] - centred[0]).abs().max():.2f}")
 
 # %% [markdown]
-# Nothing. (In a real recording nearly nothing: what lay 50 decibels down was cut
-# to 0 before.) All models here begin with that, an old trick (Atal, 1974): then
-# they have little to learn of what a microphone does.
+# Nothing. (In a real recording nearly nothing: what lay 50 decibels down was
+# cut to 0 before.) All models here begin with this *mean normalisation*: then
+# they have little to learn of what a microphone does. It is an old trick
+# (Atal, 1974), known as *cepstral mean normalisation* where it is done on the
+# **cepstrum**, a cosine transform of such features.
 
 # %% [markdown]
-# ## CTC: words without marks
+# ## CTC: words without an alignment
 #
-# The models will make one **token**, a vector, of every four frames (64 ms). A
-# usual recording has 21 tokens and 3 or 4 words, and nobody says where. **CTC**
-# (connectionist temporal classification; Graves et al., 2006) lets each token
-# name a word or a **blank** (here 0). A row of names is a *path*. Join
-# repeats, then drop blanks, and it says something.
+# The models will make one **encoder frame**, a vector, of every four frames
+# (64 ms). A usual recording has 21 of them and 3 or 4 words, and nobody says
+# where. **CTC** (connectionist temporal classification; Graves et al., 2006)
+# lets each encoder frame name a word or a **blank** (here 0). A row of names
+# is a *path*. Join repeats, then drop blanks, and it says something.
 
 # %%
-print(hearing.collapse([0, 5, 5, 0, 5, 7]))
-print(hearing.collapse([0, 5, 5, 5, 5, 7]))
+print(hearing.ctc_collapse([0, 5, 5, 0, 5, 7]))
+print(hearing.ctc_collapse([0, 5, 5, 5, 5, 7]))
 
 # %% [markdown]
-# **Predict:** three tokens, two words 1 and 2. How many of the 27 paths say
-# "1 2"?
+# **Predict:** three encoder frames, two words 1 and 2. How many of the 27
+# paths say "1 2"?
 
 # %%
-chances = torch.tensor(
+probs = torch.tensor(
     [[0.1, 0.8, 0.1], [0.6, 0.2, 0.2], [0.1, 0.1, 0.8]], dtype=torch.float64
-)  # (tokens, [blank, 1, 2])
+)  # (frames, [blank, 1, 2])
 total = 0.0
 for path in torch.cartesian_prod(*[torch.arange(3)] * 3).tolist():
-    if hearing.collapse(path) == [1, 2]:
-        chance = chances[range(3), path].prod().item()
-        total += chance
-        print(path, f"{chance:.3f}")
+    if hearing.ctc_collapse(path) == [1, 2]:
+        prob = probs[range(3), path].prod().item()
+        total += prob
+        print(path, f"{prob:.3f}")
 print(f"together {total:.3f}")
 
 # %% [markdown]
-# CTC's probability of "1 2" is the sum over those five. With 21 tokens there
-# are far too many paths; but they share their beginnings. Walk through the
-# tokens and keep one number per place in `[0, 1, 0, 2, 0]`: stay, step on, or
-# skip a blank between two *different* words.
+# CTC's probability of "1 2" is the sum over those five. With 21 encoder frames
+# there are far too many paths; but they share their beginnings. The *forward
+# algorithm* walks through the frames and keeps one probability per position in
+# `[0, 1, 0, 2, 0]`, that of all paths that stand there now: they stayed,
+# stepped on, or skipped a blank between two *different* words.
 
 # %%
 torch.testing.assert_close(
-    hearing.ctc_forward(chances, [1, 2]).item(), total
+    hearing.ctc_forward(probs, [1, 2]).item(), total
 )
 loss = F.ctc_loss(
-    chances.log()[:, None], torch.tensor([[1, 2]]), torch.tensor([3]),
+    probs.log()[:, None], torch.tensor([[1, 2]]), torch.tensor([3]),
     torch.tensor([2]), reduction="sum",
 )
 torch.testing.assert_close(torch.exp(-loss).item(), total)
-print("all paths = forward walk = torch's ctc_loss")
+print("all paths = forward algorithm = torch's ctc_loss")
 
 # %% [markdown]
-# CTC has a price: given the sound, each token names its word without knowing
-# what the others name. And a gift: its words can only come in the order of
-# time.
+# CTC has a price: given the sound, each encoder frame names its word without
+# knowing what the others name. And a gift: its words can only come in the
+# order of time.
 
 # %% [markdown]
 # ## Three models
 #
-# All begin with a **stem**. Two convolutions make one token of four frames (64
-# ms), two more let each token hear 0.3 s to either side, more than a word. The
-# last two cut a token's numbers into four groups (the listener's into two), each
-# read by itself.
+# All begin with **convolutional subsampling**. Two convolutions make one
+# encoder frame of four frames, two more let each hear 0.3 s to either side,
+# more than a word. The last two cut an encoder frame's features into four
+# groups (the listener's into two), each read by itself.
 #
-# - *CTC*: three layers of lesson 06's encoder, one output per token.
+# - *CTC*: three layers of lesson 06's encoder, one output per encoder frame.
 # - *Listen, attend, spell* (Chan et al., 2016): a recurrent layer in both
 #   directions, and lesson 05's decoder with additive attention.
-# - *Transformer* (Dong et al., 2018): two layers of lesson 06's encoder, one of
-#   its decoder.
+# - *Transformer* (Dong et al., 2018): two layers of lesson 06's encoder, one
+#   of its decoder.
 
 # %%
 taught = recordings["train"] + recordings["other"]
 train_texts = [one.text for one in taught]
 vocabulary = Vocabulary.from_texts(train_texts, min_freq=1)
-for kind, Model in hearing.KINDS.items():
+for kind, Model in hearing.SPEECH_MODELS.items():
     model = Model(len(vocabulary))
     count = sum(p.numel() for p in model.parameters())
     print(f"{kind:22} {count:,} parameters")
 
 # %% [markdown]
-# Each writes whole words. With 60 words that is easier than letters, and the
-# attention has one row per word. The price: a word that is not among the 60
-# can never be written.
+# Each writes whole words, by *greedy decoding*: the likeliest at each step.
+# With 60 words that is easier than letters, and the attention has one row per
+# word. The price: a word that is not among the 60 can never be written.
 #
-# The two decoders get help: 0.3 of their loss is CTC on the encoder's tokens
-# (Kim, Hori and Watanabe, 2017), so that attention finds something to attend to.
-# It also leaves a second reader in each model, whom we shall ask too.
+# The two decoders get help: 0.3 of their loss is CTC on the encoder frames
+# (Kim, Hori and Watanabe, 2017), so that attention finds something to attend
+# to. It also leaves a second reader in each model, whom we shall ask too.
 
 # %% [markdown]
 # ## Other voices, other rooms
 #
 # A program speaks clearly, always in the same silence. To prepare for people,
-# change each recording anew each time: longer or shorter, other formants,
-# another microphone, noise, a telephone's narrow band. All of it on the
-# features, where it costs little.
+# change each recording anew each time, on its features, where it costs little:
+# *data augmentation*. Time is stretched. Bands are warped, as if by a longer
+# or shorter throat: *vocal tract length perturbation* (Jaitly and Hinton,
+# 2013). Another microphone, noise, a telephone's narrow band follow.
+# (*SpecAugment*, Park et al., 2019, hides random bands and stretches of time;
+# here the telephone alone hides any.)
 
 # %%
-one = hearing.log_mel(commands[0].wave)
+one = hearing.log_mel_spectrogram(commands[0].wave)
 generator = torch.Generator().manual_seed(5)
 changed, lengths = hearing.augment(
     one.expand(3, -1, -1), torch.tensor([len(one)] * 3), generator
@@ -300,31 +307,33 @@ plotting.show(
 # ## How wrong?
 #
 # The **word error rate** counts the fewest changes that make what was said
-# into what was written: words *replaced*, *added*, *lost*; divided by the
-# number of words said. (Over letters: the **character error rate**.) Fill a
-# table: each cell from its left, upper and diagonal neighbour.
+# into what was written: *substitutions* (another word), *insertions* (one too
+# many), *deletions* (one lost); divided by the number of words said. (Over
+# letters: the **character error rate**.) Fill a table: each cell from its
+# left, upper and diagonal neighbour.
 
 # %%
-def table_of(found, expected):
-    d = np.zeros((len(expected) + 1, len(found) + 1), dtype=int)
-    d[:, 0], d[0] = range(len(expected) + 1), range(len(found) + 1)
-    for i, said in enumerate(expected, 1):
-        for j, wrote in enumerate(found, 1):
+def table_of(hypothesis, reference):
+    d = np.zeros((len(reference) + 1, len(hypothesis) + 1), dtype=int)
+    d[:, 0], d[0] = range(len(reference) + 1), range(len(hypothesis) + 1)
+    for i, said in enumerate(reference, 1):
+        for j, wrote in enumerate(hypothesis, 1):
             d[i, j] = min(d[i - 1, j - 1] + (said != wrote),
                           d[i - 1, j] + 1, d[i, j - 1] + 1)
     return d
 
 
-said, wrote = "turn on the light".split(), "turn the the light on".split()
-print(table_of(wrote, said))
-print(hearing.edit_counts(wrote, said))
+reference = "turn on the light".split()
+hypothesis = "turn the the light on".split()
+print(table_of(hypothesis, reference))
+print(hearing.edit_counts(hypothesis, reference))
 
 # %% [markdown]
 # Two changes for four words: 50 %. **Predict:** can the rate be above 100 %?
 
 # %%
-found = hearing.edit_counts("go on and on and on".split(), ["gone"])
-print(found.total, "changes for 1 word")
+edits = hearing.edit_counts("go on and on and on".split(), ["gone"])
+print(edits.total, "changes for 1 word")
 
 # %% [markdown]
 # ## The recipe
@@ -334,37 +343,37 @@ print(found.total, "changes for 1 word")
 # learns that nothing ever follows a command. AdamW, learning rate up to 0.002,
 # then down along a cosine.
 #
-# Stem and learning rate were chosen by the *validation* voices. The number of
-# bands, their levelling, the other programs' voices, the joined rows and the
-# strength of the changes were set after looks at the human digits: there the
-# numbers below are too good.
+# Convolutions and learning rate were chosen by the *validation* voices. The
+# number of bands, mean normalisation, the other programs' voices, the joined
+# rows and the strength of the augmentation were set after looks at the human
+# digits: there the error rates below are too good.
 
 # %%
-ready = [hearing.log_mel(one.wave).to(device) for one in taught]
+ready = [hearing.log_mel_spectrogram(one.wave).to(device) for one in taught]
 targets = hearing.make_targets(vocabulary, train_texts).to(device)
 SHORT, LONG = 1000, hearing.STEPS
 
 # %%
-def plan(kind, steps, change=None, note=""):
+def plan(kind, steps, transform=None, note=""):
     """Make a model, and the job that trains it."""
     steps = steps // 40 if session.quick() else steps
     session.set_seed(0)
-    model = hearing.KINDS[kind](len(vocabulary)).to(device)
-    batches = hearing.speech_batches(ready, targets, change=change)
-    return model, lambda: hearing.train(model, batches, steps=steps,
+    model = hearing.SPEECH_MODELS[kind](len(vocabulary)).to(device)
+    batches = hearing.speech_batches(ready, targets, transform=transform)
+    return model, lambda: hearing.train_speech(model, batches, steps=steps,
                                         label=kind + note)
 
 
 # %% [markdown]
-# Each kind of model sees the recordings as they are, nearly five times. Then the
-# Transformer again, more than twice as long, without and with changed
+# Each kind of model sees the recordings as they are, nearly five times. Then
+# the Transformer again, more than twice as long, without and with changed
 # recordings. **Predict:** who leads on voices never heard? And on a real one?
 #
 # Two at a time, each on one core, the longest first: three and a half minutes
 # in all.
 
 # %%
-plans = {kind: plan(kind, SHORT) for kind in hearing.KINDS}
+plans = {kind: plan(kind, SHORT) for kind in hearing.SPEECH_MODELS}
 plans["Transformer, long"] = plan("Transformer", LONG, note=", long")
 plans["long, with changes"] = plan("Transformer", LONG, hearing.augment,
                                    ", long, changed")
@@ -375,12 +384,12 @@ model = models["long, with changes"]
 # %% [markdown]
 # ## Voices never heard, and a real one
 #
-# For the real voice, its ten digits and 100 sequences of one to five of them, with
-# pauses of up to 0.2 s. For the intervals, recordings of one voice stand or fall
-# together (Bisani and Ney, 2004), so whole voices are drawn; and the 80 held-out
-# voices are ten *timbres* in eight accents each, so whole timbres. The voices
-# are new, the sentences partly not: four in ten test texts stand in the training
-# set too.
+# For the real voice, its ten digits and 100 sequences of one to five of them,
+# with pauses of up to 0.2 s. For the intervals, recordings of one voice stand
+# or fall together (Bisani and Ney, 2004), so whole voices are drawn; and the
+# 80 held-out voices are ten *timbres* in eight accents each, so whole timbres.
+# The voices are new, the sentences partly not: four in ten test texts stand in
+# the training set too.
 
 # %%
 dice = random.Random(0)
@@ -391,8 +400,8 @@ sequences = digits + [
 ]
 tested = recordings["test"][:: 4 if session.quick() else 1]
 sets = {"held-out voices": tested, "a real voice": sequences}
-heard = {
-    name: [hearing.log_mel(one.wave).to(device) for one in part]
+mels = {
+    name: [hearing.log_mel_spectrogram(one.wave).to(device) for one in part]
     for name, part in sets.items()
 }
 
@@ -402,25 +411,27 @@ heard = {
 # in training.
 
 # %%
-said = {name: [one.text for one in part] for name, part in sets.items()}
-ways = {kind: (model, "write") for kind, model in models.items()}
-ways["its CTC part"] = models["long, with changes"], "write_by_ctc"
-written = {
-    (name, way): hearing.transcribe(model, vocabulary, heard[name], by=by)
-    for name in sets for way, (model, by) in ways.items()
+references = {name: [one.text for one in part] for name, part in sets.items()}
+ways = {kind: (model, "greedy_decode") for kind, model in models.items()}
+ways["its CTC part"] = models["long, with changes"], "ctc_greedy_decode"
+hypotheses = {
+    (name, way): hearing.transcribe(model, vocabulary, mels[name],
+                                    method=method)
+    for name in sets for way, (model, method) in ways.items()
 }
 
 # %%
-def judge(way, name, unit):
+def error_rate(way, name, unit):
     voices = [one.voice.split("+")[-1] for one in sets[name]]  # timbres
-    counts = hearing.error_counts(written[name, way], said[name], unit)
+    counts = hearing.error_counts(hypotheses[name, way], references[name],
+                                  unit)
     one_voice = len(set(voices)) == 1  # then draw recordings
     return hearing.error_interval(*counts, None if one_voice else voices)
 
 # %%
 panels = {
     f"{name}, {unit} errors in %": {
-        way: judge(way, name, unit) for way in ways
+        way: error_rate(way, name, unit) for way in ways
     }
     for name in sets for unit in ("word", "character")
 }
@@ -456,32 +467,33 @@ assert session.quick() or (
 # the real voice the listener leads, 28.8 against 43.8 and 56.5. One seed, one
 # person: a hint, no more.
 #
-# Two aims were set: 5 % on held-out voices, 20 % on the real digits. The CTC
-# part of the last model met both: 3.6 and 7.7 %. Its decoder met only the
+# Two targets were set: 5 % on held-out voices, 20 % on the real digits. The
+# CTC part of the last model met both: 3.6 and 7.7 %. Its decoder met only the
 # second: 5.6 and 11.7 %. The changes matter: without them the same model made
 # 54.5 % on the real voice (and 4.5 on held-out voices).
 
 # %% [markdown]
 # On the real voice runs differ most: with three seeds the CTC part made 7.7,
-# 12.4 and 26.4 %: the third misses the aim. (So the cell above asks for less.)
+# 12.4 and 26.4 %: the third misses the target. (So the cell above asks for
+# less.)
 #
-# And the help of CTC in the loss? In a trial without it the listener made fewer
-# errors on held-out voices, 7.0 % in place of 9.9, the Transformer more, 9.8 in
-# place of 8.8. Here it is worth its cost for the second reader.
+# And the help of CTC in the loss? In a trial without it the listener made
+# fewer errors on held-out voices, 7.0 % instead of 9.9, the Transformer more,
+# 9.8 instead of 8.8. Here it is worth its cost for the second reader.
 
 # %% [markdown]
 # ## Where does it listen?
 #
 # The decoder's weights for each word, over time. The true words are given, one
-# after the other (teacher forcing, lesson 05), so that each row has a word to be
-# compared with. Dashed: where the word truly starts, as the speaking program
-# said. The model never saw these times.
-# **Predict:** what will the picture look like?
+# after the other (teacher forcing, lesson 05), so that each row has a word to
+# be compared with. Dashed: where the word truly starts, as the speaking
+# program said. The model never saw these times. **Predict:** what will the
+# picture look like?
 
 # %%
 long_ones = [one for one in recordings["test"] if len(one.starts) == 5]
 one = long_ones[3]
-mel = hearing.log_mel(one.wave).to(device)
+mel = hearing.log_mel_spectrogram(one.wave).to(device)
 words, weights = hearing.align(model, vocabulary, mel, one.text)
 plotting.show(
     views.listening(mel, words, weights, starts=one.starts,
@@ -494,15 +506,16 @@ plotting.show(
 # %% [markdown]
 # ## A number for it
 #
-# Two measures. The **centre** of a row is the mean time under its weights: what
-# share of steps moves it *forward*? And how much weight lies *inside* the word's
-# own time? As a rival, the same rows in a random order.
+# Two measures. The **centre** of a row is the mean time under its weights; the
+# share of steps that move it forward is the row's *monotonicity*. And how much
+# weight lies *inside* the word's own time? As a baseline, the same rows in a
+# random order.
 
 # %%
 by_hand = weights @ (torch.arange(weights.shape[1]).to(weights) + 0.5) * 0.064
 torch.testing.assert_close(by_hand, hearing.centres(weights))
-forward = (by_hand.diff() > 0).double().mean().item()
-assert forward == hearing.forward_share(weights)
+monotonicity = (by_hand.diff() > 0).double().mean().item()
+assert monotonicity == hearing.monotonicity(weights)
 
 # %%
 def measure(model, scramble=False):
@@ -510,12 +523,12 @@ def measure(model, scramble=False):
     shares = []
     spoken = [one for one in tested if len(one.starts) >= 3]
     for one in spoken[::2]:
-        mel = hearing.log_mel(one.wave).to(device)
+        mel = hearing.log_mel_spectrogram(one.wave).to(device)
         words, rows = hearing.align(model, vocabulary, mel, one.text)
         if scramble:
             rows = rows[torch.randperm(len(rows))]
         seconds = len(one.wave) / speech.SAMPLE_RATE
-        shares.append([hearing.forward_share(rows),
+        shares.append([hearing.monotonicity(rows),
                        hearing.weight_inside(rows, one.starts, seconds)])
     return torch.tensor(shares).mean(dim=0).tolist()
 
@@ -541,18 +554,18 @@ print("scrambled at most 0.6:", scrambled[0] <= 0.6)
 assert session.quick() or (ahead[0] >= 0.9 and scrambled[0] <= 0.6)
 
 # %% [markdown]
-# Nobody told the decoder to walk forward (though CTC in its encoder's loss knows
-# the order). The long Transformer does so in 98 of 100 steps, the listener,
-# trained less, in 83. But nothing *holds* it there. (And a state need not be about
-# its own time: the encoder has mixed neighbours, so weights can be early or late
-# and still right.)
+# Nobody told the decoder to walk forward (though CTC in its encoder's loss
+# knows the order). The long Transformer does so in 98 of 100 steps, the
+# listener, trained less, in 83. But nothing *holds* it there. (And a state
+# need not be about its own time: the encoder has mixed neighbours, so weights
+# can be early or late and still right.)
 
 # %% [markdown]
 # ## Scrub through it
 #
 # Choose a recording and a word: the white curve over the features is that
 # word's attention. **Find** a word whose attention lies late, and one that
-# looks at two places.
+# looks at two moments.
 
 # %%
 views.scrub_explorer(model.cpu(), vocabulary, long_ones[:12])
@@ -561,9 +574,9 @@ views.scrub_explorer(model.cpu(), vocabulary, long_ones[:12])
 # ## What goes wrong: long recordings
 #
 # A row in training held four recordings at most; rows of four had 15 words on
-# average, 22 at most in 1,000 batches. Join test recordings into ones of at least
-# 6, 12, 24 and 48 words, and take thirty of each, spread over the ten timbres.
-# **Predict:** which way of reading breaks?
+# average, 22 at most in 1,000 batches. Join test recordings into ones of at
+# least 6, 12, 24 and 48 words, and take thirty of each, spread over the ten
+# timbres. **Predict:** which way of reading breaks?
 
 # %%
 def join_up(parts, words):
@@ -596,27 +609,24 @@ compared = ("CTC", "listen, attend, spell", "long, with changes",
             "its CTC part")
 
 # %%
-mels = {words: [hearing.log_mel(one.wave).to(device) for one in part]
-        for words, part in joined.items()}
-
-
-def edits(model, by, part, mels):
-    """Rates of words replaced, added and lost, in per cent."""
-    texts = hearing.transcribe(model, vocabulary, mels, by=by)
+def edit_rates(model, method, part):
+    """Rates of substitutions, insertions and deletions, in per cent."""
+    mels = [hearing.log_mel_spectrogram(one.wave).to(device) for one in part]
+    texts = hearing.transcribe(model, vocabulary, mels, method=method)
     counts = [hearing.edit_counts(text.split(), one.text.split())
               for text, one in zip(texts, part)]
-    said = sum(len(one.text.split()) for one in part)
-    return [100 * sum(kind) / said for kind in zip(*counts)]
+    total = sum(len(one.text.split()) for one in part)
+    return [100 * sum(kind) / total for kind in zip(*counts)]
 
 
 rates = {
-    way: [edits(*ways[way], joined[words], mels[words]) for words in joined]
+    way: [edit_rates(*ways[way], part) for part in joined.values()]
     for way in compared
 }
 
 # %%
-curves = {name: (list(joined), [sum(kinds) for kinds in found])
-          for name, found in rates.items()}
+curves = {way: (list(joined), [sum(kinds) for kinds in edits])
+          for way, edits in rates.items()}
 figure = plotting.curves(
     curves, xlabel="words in a recording, at least", logx=True,
     ylabel="word errors, %", title="Long recordings break the decoders",
@@ -633,31 +643,32 @@ plotting.show(
 # (A decoder here may write 60 words at most: in a recording of 48 it can add
 # about ten, no more.)
 #
-# What kind of errors? *Lost* is a skip (or an end too soon), *added* often a
-# repeat.
+# What kind of errors? A deletion is a skip (or an end too soon), an insertion
+# often a repeat.
 
 # %%
 plotting.show(
     tables.sheet(
-        ["24 words and more", "replaced, %", "added, %", "lost, %"],
-        [[name, *(f"{rate:.0f}" for rate in found[3])]
-         for name, found in rates.items()],
+        ["24 words and more", "substitutions, %", "insertions, %",
+         "deletions, %"],
+        [[way, *(f"{rate:.0f}" for rate in edits[3])]
+         for way, edits in rates.items()],
     ),
-    alt="Table of words replaced, added and lost in recordings of 24 words "
-    "and more, for the four ways of reading.",
+    alt="Table of substitutions, insertions and deletions in recordings of 24 "
+    "words and more, for the four ways of reading.",
 )
-decoder, by_ctc = (sum(rates[name][3]) for name in [*rates][2:])
+decoder, by_ctc = (sum(rates[way][3]) for way in [*rates][2:])
 print("the decoder makes at least 1.5 times its CTC part's errors:",
       decoder >= 1.5 * by_ctc)
 assert session.quick() or decoder >= 1.5 * by_ctc
 
 # %% [markdown]
-# The Transformer's decoder keeps its place by what it wrote last and by
-# positions. Six words and more filled a quarter of the training's rows, 24 none.
-# Most errors are lost words: a decoder jumps over a stretch or ends too soon.
-# CTC names each token where it stands: there is no place to lose. (Its errors
-# rise too, far less: so long a row was rare in training, and at 48 words the
-# last positions were never seen.)
+# The Transformer's decoder knows where it is by what it wrote last and by
+# positions. Six words and more filled a quarter of the training's rows, 24
+# none. Most errors are deletions: a decoder jumps over a stretch or ends too
+# soon. CTC names each encoder frame where it stands: it cannot lose its way.
+# (Its errors rise too, far less: so long a row was rare in training, and at 48
+# words the last positions were never seen.)
 #
 # In practice one cuts long recordings, lets CTC score beside the decoder
 # (Watanabe et al., 2017), or makes attention remember where it was (Chorowski
@@ -688,13 +699,13 @@ views.recording_explorer(recogniser)
 # ## Summary
 #
 # - **Log-mel features**: frames, window, spectrum, mel bands, logarithm.
-# - **CTC** sums over all paths that say the words. Each token speaks for
-#   itself; order comes for free.
-# - **Attention** reads the tokens word by word; it learned to walk forward in
-#   time, but nothing holds it there: long recordings break it.
-# - On voices of the same program errors are rare, and CTC gets there first. A real
-#   person is harder: levelled bands, other programs' voices and changed
-#   recordings narrow that gap and do not close it.
+# - **CTC** sums over all paths that say the words. Each encoder frame speaks
+#   for itself; order comes for free.
+# - **Attention** reads the encoder frames word by word; it learned to walk
+#   forward in time, but nothing holds it there: long recordings break it.
+# - On voices of the same program errors are rare, and CTC gets there first. A
+#   real person is harder: mean normalisation, other programs' voices and
+#   augmentation narrow that gap and do not close it.
 
 # %% [markdown]
 # ## Exercises
@@ -703,16 +714,16 @@ views.recording_explorer(recogniser)
 # and a folded solution; exercise 5 is open: write your own cells.
 
 # %% [markdown]
-# ### Exercise 1: count tokens (3 min, easy)
+# ### Exercise 1: count encoder frames (3 min, easy)
 #
 # A recording of exactly 2 seconds at 8,000 samples a second. Windows of 256
-# samples, one every 128, and only whole ones count; then four frames become one
-# token. How many tokens?
+# samples, one every 128, and only whole ones count; then four frames become
+# one encoder frame. How many encoder frames?
 
 # %%
-tokens = ...
+encoder_frames = ...
 
-checks.speech_attention.tokens(tokens)
+checks.speech_attention.encoder_frames(encoder_frames)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -723,22 +734,22 @@ checks.speech_attention.tokens(tokens)
 
 # %% tags=["solution"]
 # Solution
-tokens = (1 + (16_000 - 256) // 128) // 4
-print(tokens)
-checks.speech_attention.tokens(tokens)
+encoder_frames = (1 + (16_000 - 256) // 128) // 4
+print(encoder_frames)
+checks.speech_attention.encoder_frames(encoder_frames)
 
 # %% [markdown]
 # ### Exercise 2: what a path says (10 min, easy)
 #
-# Write `collapse`: given a list of ids, 0 the blank, return the list of words
-# that it says.
+# Write `ctc_collapse`: given a list of ids, 0 the blank, return the list of
+# words that it says.
 
 # %%
-def my_collapse(path):
+def my_ctc_collapse(path):
     ...
 
 
-checks.speech_attention.collapse(my_collapse)
+checks.speech_attention.ctc_collapse(my_ctc_collapse)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -750,24 +761,24 @@ checks.speech_attention.collapse(my_collapse)
 
 # %% tags=["solution"]
 # Solution
-def my_collapse(path):
+def my_ctc_collapse(path):
     return [
         symbol for before, symbol in zip([0, *path], path)
         if symbol != 0 and symbol != before
     ]
 
 
-checks.speech_attention.collapse(my_collapse)
+checks.speech_attention.ctc_collapse(my_ctc_collapse)
 
 # %% [markdown]
 # ### Exercise 3: count word errors (15 min, medium)
 #
-# Write `word_errors(found, expected)` for two lists of words: the fewest
-# changes (replace, add, lose; 1 each). One row of the table at a time is
-# enough.
+# Write `word_errors(hypothesis, reference)` for two lists of words, written
+# and said: the fewest substitutions, insertions and deletions, 1 each. One row
+# of the table at a time is enough.
 
 # %%
-def my_word_errors(found, expected):
+def my_word_errors(hypothesis, reference):
     ...
 
 
@@ -776,18 +787,18 @@ checks.speech_attention.word_errors(my_word_errors)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# The first row is `0, 1, 2, ...`: to write j words where none were said takes j
-# changes.
+# The first row is `0, 1, 2, ...`: to write j words where none were said takes
+# j changes.
 #
 # </details>
 
 # %% tags=["solution"]
 # Solution
-def my_word_errors(found, expected):
-    row = list(range(len(found) + 1))
-    for i, said in enumerate(expected, 1):
+def my_word_errors(hypothesis, reference):
+    row = list(range(len(hypothesis) + 1))
+    for i, said in enumerate(reference, 1):
         above, row = row, [i]
-        for j, wrote in enumerate(found, 1):
+        for j, wrote in enumerate(hypothesis, 1):
             row.append(min(above[j - 1] + (said != wrote),
                            above[j] + 1, row[-1] + 1))
     return row[-1]
@@ -798,16 +809,16 @@ checks.speech_attention.word_errors(my_word_errors)
 # %% [markdown]
 # ### Exercise 4: how monotonic? (10 min, medium)
 #
-# `weights` is `(words, tokens)`, float64, two words or more. Return the share
-# of steps, from one word to the next, in which the centre (the mean place under
-# the row's weights) moves forward, as a number from 0 to 1.
+# `weights` is `(words, encoder frames)`, float64, two words or more. Return
+# the share of steps, from one word to the next, in which the centre (the mean
+# position under the row's weights) moves forward, from 0 to 1.
 
 # %%
-def my_forward_share(weights):
+def my_monotonicity(weights):
     ...
 
 
-checks.speech_attention.forward_share(my_forward_share)
+checks.speech_attention.monotonicity(my_monotonicity)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -819,50 +830,51 @@ checks.speech_attention.forward_share(my_forward_share)
 
 # %% tags=["solution"]
 # Solution
-def my_forward_share(weights):
+def my_monotonicity(weights):
     centre = weights @ torch.arange(weights.shape[1]).to(weights)
     return (centre.diff() > 0).double().mean().item()
 
 
-checks.speech_attention.forward_share(my_forward_share)
+checks.speech_attention.monotonicity(my_monotonicity)
 
 # %% [markdown]
 # ### Exercise 5: change this and explain (20 min, hard)
 #
 # Add white noise of growing strength to 60 test waves and draw the word error
-# rate against it, for the long Transformer trained with and without
-# changed recordings. Which is better without noise, which with much? Was that
-# noise in the training? Explain in three sentences, then open the folded answer.
+# rate against it, for the long Transformer trained with and without changed
+# recordings. Which is better without noise, which with much? Was that noise in
+# the training? Explain in three sentences, then open the folded answer.
 
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
 # `wave + level * wave.std() * torch.randn_like(wave)` for levels from 0 to 1;
-# then `hearing.log_mel`, `hearing.transcribe`, `hearing.error_counts`.
+# then `hearing.log_mel_spectrogram`, `hearing.transcribe`,
+# `hearing.error_counts`.
 #
 # </details>
 
 # %% tags=["solution"]
 # Solution
-some = recordings["test"][::4][:60]
+sample = recordings["test"][::4][:60]
 
 
 def noisy_errors(model, level):
     torch.manual_seed(0)
     mels = []
-    for one in some:
+    for one in sample:
         noise = level * one.wave.std() * torch.randn_like(one.wave)
-        mels.append(hearing.log_mel(one.wave + noise).to(device))
+        mels.append(hearing.log_mel_spectrogram(one.wave + noise).to(device))
     texts = hearing.transcribe(model.to(device), vocabulary, mels)
-    errors, said = hearing.error_counts(texts, [one.text for one in some])
-    return 100 * (errors.sum() / said.sum()).item()
+    errors, words = hearing.error_counts(texts, [one.text for one in sample])
+    return 100 * (errors.sum() / words.sum()).item()
 
 # %% tags=["solution"]
 # Solution
 levels = (0, 0.1, 0.2, 0.4, 0.8)
-rivals = {"with changes": model, "without": models["Transformer, long"]}
-noisy = {name: (levels, [noisy_errors(rival, level) for level in levels])
-         for name, rival in rivals.items()}
+trained = {"with changes": model, "without": models["Transformer, long"]}
+noisy = {name: (levels, [noisy_errors(model, level) for level in levels])
+         for name, model in trained.items()}
 plotting.show(
     plotting.curves(noisy, xlabel="noise, in deviations of the wave",
                     ylabel="word errors, %",
@@ -874,12 +886,12 @@ plotting.show(
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Without noise the model trained without changes is ahead, by about three words
-# of 219, too few to be sure; from 0.1 on the other is better, and its lead grows.
-# The first one's features for quiet were mostly 0, and now they never are. The
-# other has heard noise of many levels, laid over the features with the statistics of
-# white noise. So this is close to what it was trained on; a door that slams, or
-# another voice, would be a harder and fairer test.
+# Without noise the model trained without changes is ahead, by about three
+# words of 219, too few to be sure; from 0.1 on the other is better, and its
+# lead grows. The first one's features for quiet were mostly 0, and now they
+# never are. The other has heard noise of many levels, laid over the features
+# with the statistics of white noise. So this is close to what it was trained
+# on; a door that slams, or another voice, would be a harder and fairer test.
 #
 # </details>
 
@@ -888,7 +900,7 @@ plotting.show(
 #
 # Choose an answer, then open it: each says why it is right or not.
 #
-# ### Question 1: a CTC model is to write "six six" over four tokens. Which path does it?
+# ### Question 1: a CTC model is to write "six six" over four encoder frames. Which path does it?
 #
 # <details><summary>A. six six six six</summary>
 #
@@ -936,20 +948,20 @@ plotting.show(
 # <details><summary>B. Nothing holds attention to the order of time</summary>
 #
 # Yes. Each step may look anywhere. It learned to walk forward on shorter
-# recordings; on longer ones it can lose its place.
+# recordings; on longer ones it can lose its way.
 #
 # </details>
-# <details><summary>C. Attention cannot look further than a few tokens</summary>
+# <details><summary>C. Attention cannot look further than a few encoder frames</summary>
 #
-# No. Any token can be attended to; that is just the trouble.
+# No. Any of them can be attended to; that is just the trouble.
 #
 # </details>
 
 # %% [markdown]
 # ## Next
 #
-# You have seen recurrence, convolution and attention at one task. When is which
-# the right tool? Lesson 12 asks.
+# You have seen recurrence, convolution and attention at one task. When is
+# which the right tool? Lesson 12 asks.
 #
 # To read: Graves et al. (2006), sections 3 and 4; Chan et al. (2016), sections
 # 3 and 4; Hannun (2017), "Sequence modeling with CTC" (Distill).

@@ -54,21 +54,21 @@ def in_place(path):
     return path
 
 
-def grid_distance(found, expected):
-    grid = np.zeros((len(expected) + 1, len(found) + 1), dtype=int)
-    grid[:, 0] = range(len(expected) + 1)
-    grid[0] = range(len(found) + 1)
-    for i in range(1, len(expected) + 1):
-        for j in range(1, len(found) + 1):
+def grid_distance(hypothesis, reference):
+    grid = np.zeros((len(reference) + 1, len(hypothesis) + 1), dtype=int)
+    grid[:, 0] = range(len(reference) + 1)
+    grid[0] = range(len(hypothesis) + 1)
+    for i in range(1, len(reference) + 1):
+        for j in range(1, len(hypothesis) + 1):
             grid[i, j] = min(
-                grid[i - 1, j - 1] + (expected[i - 1] != found[j - 1]),
+                grid[i - 1, j - 1] + (reference[i - 1] != hypothesis[j - 1]),
                 grid[i - 1, j] + 1,
                 grid[i, j - 1] + 1,
             )
     return int(grid[-1, -1])
 
 
-def recursive_distance(found, expected):
+def recursive_distance(hypothesis, reference):
     @functools.cache
     def least(a, b):
         if not a or not b:
@@ -77,31 +77,31 @@ def recursive_distance(found, expected):
             return least(a[1:], b[1:])
         return 1 + min(least(a[1:], b), least(a, b[1:]), least(a[1:], b[1:]))
 
-    return least(tuple(found), tuple(expected))
+    return least(tuple(hypothesis), tuple(reference))
 
 
-def zero_borders(found, expected):
-    grid = np.zeros((len(expected) + 1, len(found) + 1), dtype=int)
-    for i in range(1, len(expected) + 1):
-        for j in range(1, len(found) + 1):
+def zero_borders(hypothesis, reference):
+    grid = np.zeros((len(reference) + 1, len(hypothesis) + 1), dtype=int)
+    for i in range(1, len(reference) + 1):
+        for j in range(1, len(hypothesis) + 1):
             grid[i, j] = min(
-                grid[i - 1, j - 1] + (expected[i - 1] != found[j - 1]),
+                grid[i - 1, j - 1] + (reference[i - 1] != hypothesis[j - 1]),
                 grid[i - 1, j] + 1,
                 grid[i, j - 1] + 1,
             )
     return int(grid[-1, -1])
 
 
-def no_replacing(found, expected):
-    """One lost and one added: the longest common subsequence."""
-    row = [0] * (len(found) + 1)
-    for said in expected:
+def no_substitutions(hypothesis, reference):
+    """One deletion and one insertion: the longest common subsequence."""
+    row = [0] * (len(hypothesis) + 1)
+    for said in reference:
         above, row = row, [0]
-        for j, wrote in enumerate(found):
+        for j, wrote in enumerate(hypothesis):
             row.append(
                 above[j] + 1 if said == wrote else max(above[j + 1], row[-1])
             )
-    return len(found) + len(expected) - 2 * row[-1]
+    return len(hypothesis) + len(reference) - 2 * row[-1]
 
 
 def centre_of(weights):
@@ -138,8 +138,8 @@ def share(steps):
 
 
 WRONG = {
-    "tokens": [
-        (124, "one token holds four"),
+    "encoder_frames": [
+        (124, "one encoder frame holds four"),
         (125, "fit whole"),
         (123, "first one is forgotten"),
         (31.25, "fit whole"),
@@ -148,12 +148,12 @@ WRONG = {
         (15.5, "three times"),
         (62.5, "overlap"),
         (16_000, "samples"),
-        (24 * 124, "count tokens"),
+        (24 * 124, "count frames"),
         (15, "one second"),
         (2, "not it"),
         ("31", "expected numbers"),
     ],
-    "collapse": [
+    "ctc_collapse": [
         (drop_first, "join repeats first"),
         (last_kept, "join repeats first"),
         (lambda path: [s for s in path if s], "repeats are kept"),
@@ -171,10 +171,10 @@ WRONG = {
     "word_errors": [
         (
             lambda a, b: sum(x != y for x, y in itertools.zip_longest(a, b)),
-            "place by place",
+            "position by position",
         ),
         (lambda a, b: sum(x != y for x, y in zip(a, b)), "left over"),
-        (no_replacing, "not one lost and one added"),
+        (no_substitutions, "not one deletion and one insertion"),
         (zero_borders, "first row and column"),
         (lambda a, b: len(set(a) ^ set(b)), "sets forget"),
         (lambda a, b: len([w for w in b if w not in a]), "missing anywhere"),
@@ -185,9 +185,9 @@ WRONG = {
         (lambda a, b: 1, "same answer whatever the input"),
         (lambda a, b: a - b, "TypeError"),
     ],
-    "forward_share": [
+    "monotonicity": [
         (lambda w: share(w.argmax(1).diff() > 0), "largest weight alone"),
-        (lambda w: share(median_of(w).diff() > 0), "median place"),
+        (lambda w: share(median_of(w).diff() > 0), "median position"),
         (lambda w: share(centre_of(w).diff() >= 0), "stands still"),
         (lambda w: share(centre_of(w).diff() < 0), "go back"),
         (lambda w: float((centre_of(w).diff() > 0).sum()), "divide by all"),
@@ -205,8 +205,8 @@ WRONG = {
     ],
 }
 RIGHT = {
-    "tokens": [31, (1 + (16_000 - 256) // 128) // 4, torch.tensor(31.0)],
-    "collapse": [group_collapse, loop_collapse, torch_collapse],
+    "encoder_frames": [31, (1 + (16_000 - 256) // 128) // 4, torch.tensor(31.0)],
+    "ctc_collapse": [group_collapse, loop_collapse, torch_collapse],
     "word_errors": [grid_distance, recursive_distance],
-    "forward_share": [loop_forward, tensor_forward, seconds_forward],
+    "monotonicity": [loop_forward, tensor_forward, seconds_forward],
 }

@@ -1,0 +1,194 @@
+"""A trained model to keep, and the program that transcribes files with it."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from attn_course.common.text import Vocabulary
+from attn_course.data import speech
+from attn_course.speech_attention.audio import load_audio, log_mel_spectrogram
+from attn_course.speech_attention.batches import make_targets, speech_batches
+from attn_course.speech_attention.models import SPEECH_MODELS
+from attn_course.speech_attention.training import train_speech, transcribe
+
+STEPS = 2_400  # batches of training, for a model to keep
+VERSION = "4"  # of a kept model: changes with what its numbers mean
+
+
+class Recogniser(NamedTuple):
+    """A trained model and its words."""
+
+    model: nn.Module
+    vocabulary: Vocabulary
+    kind: str
+
+    def __call__(self, wave: Float[Tensor, " samples"]) -> str:
+        """Write down what is said in one recording."""
+        device = next(self.model.parameters()).device
+        features = log_mel_spectrogram(wave.to(device))
+        return transcribe(self.model, self.vocabulary, [features])[0]
+
+
+def cache_file() -> Path:
+    """Say where the trained model is kept.
+
+    ``speech.safetensors`` in the folder that the environment variable
+    ``ATTN_CACHE`` names, else in ``attn_course`` in the user's cache folder.
+    """
+    if os.environ.get("ATTN_CACHE"):
+        return Path(os.environ["ATTN_CACHE"]) / "speech.safetensors"
+    home = Path.home()
+    usual = {
+        "win32": os.environ.get("LOCALAPPDATA", home / "AppData/Local"),
+        "darwin": home / "Library/Caches",
+    }.get(sys.platform, os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return Path(usual) / "attn_course" / "speech.safetensors"
+
+
+def save(recogniser: Recogniser, path: Path | None = None) -> None:
+    """Keep a trained model; whoever reads meanwhile finds the old one whole."""
+    from safetensors.torch import save as to_bytes
+
+    path = path or cache_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = {
+        "version": VERSION,
+        "kind": recogniser.kind,
+        "dim": str(recogniser.model.ctc_head.in_features),
+        "words": json.dumps(recogniser.vocabulary.words),
+    }
+    tensors = {
+        name: tensor.contiguous().cpu()
+        for name, tensor in recogniser.model.state_dict().items()
+    }
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(to_bytes(tensors, about))
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path | None = None) -> Recogniser:
+    """Read the trained model back.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if the file is damaged or of another version.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = path or cache_file()
+    if not path.is_file():
+        raise FileNotFoundError(f"path: expected a trained model at {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        if about.get("version") != VERSION:
+            raise ValueError("another version")
+        vocabulary = Vocabulary(json.loads(about["words"]))
+        make_model = SPEECH_MODELS[about["kind"]]
+        model = make_model(len(vocabulary), int(about["dim"]))
+        model.load_state_dict(tensors)
+    except (
+        SafetensorError,
+        OSError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ValueError(
+            f"path: expected a trained model at {path}, found a damaged file "
+            f"or one of another version ({type(error).__name__})"
+        ) from None
+    return Recogniser(model.eval(), vocabulary, about["kind"])
+
+
+def train_recogniser(
+    steps: int = STEPS,
+    kind: str = "Transformer",
+    *,
+    dim: int = 128,
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Recogniser:
+    """Train the lesson's model on the embedded voices, and say how far it is.
+
+    Args:
+        steps: batches of 16 recordings.
+        kind: one of ``SPEECH_MODELS``.
+        dim: size of each encoder frame.
+        seed: of weights and batches.
+        tell: called with a line now and then.
+    """
+    recordings = speech.load("train") + speech.load("other")
+    texts = [one.text for one in recordings]
+    vocabulary = Vocabulary.from_texts(texts, min_freq=1)
+    batches = speech_batches(
+        [log_mel_spectrogram(one.wave) for one in recordings],
+        make_targets(vocabulary, texts),
+        seed=seed,
+    )
+
+    def with_progress(step: int):
+        if step % max(1, steps // 20) == 0:
+            tell(f"training: step {step} of {steps}")
+        return batches(step)
+
+    torch.manual_seed(seed)
+    model = SPEECH_MODELS[kind](len(vocabulary), dim)
+    train_speech(model, with_progress, steps=steps)
+    return Recogniser(model, vocabulary, kind)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print a transcript per file; return 1 if one could not be read."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("use: python -m attn_course.speech_attention FILE.wav ...")
+        print(
+            f"It knows {len(speech_words())} English words: digits and "
+            "short commands."
+        )
+        return 0 if arguments else 2
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    try:
+        recogniser = load()
+    except (FileNotFoundError, ValueError) as error:
+        if isinstance(error, ValueError):
+            tell(f"{error}; training anew")
+        tell(
+            "no trained model yet: training one takes one to three minutes, "
+            "once"
+        )
+        recogniser = train_recogniser(tell=tell)
+        save(recogniser)
+        tell(f"kept at {cache_file()}")
+    failed = 0
+    for name in arguments:
+        try:
+            print(f"{name}: {recogniser(load_audio(name))}")
+        except (OSError, ValueError) as error:
+            failed += 1
+            tell(f"{name}: {error}")
+    return int(failed > 0)
+
+
+def speech_words() -> list[str]:
+    """Return the words that the training recordings hold."""
+    texts = [one.text for one in speech.load("train")]
+    return sorted(Vocabulary.from_texts(texts, min_freq=1).words)
