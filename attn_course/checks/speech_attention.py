@@ -29,7 +29,10 @@ def encoder_frames(answer):
             (62.5, "windows overlap, one every 128 samples; then halve twice"),
             (15.625, "windows overlap: one starts every 128 samples"),
             (16_000, "those are the samples"),
-            (2_976, "those are features, 24 bands by 124 frames: count frames"),
+            (
+                2_976,
+                "those are features, 24 bands by 124 frames: count frames",
+            ),
             (15, "that is one second: two were asked for"),
             (16, "that is one second: two were asked for"),
         ],
@@ -127,7 +130,9 @@ def _oracle_distance(hypothesis, reference):
     return least(len(reference), len(hypothesis))
 
 
-def _table(hypothesis, reference, substitute=1, insert=1, delete=1, first=True):
+def _table(
+    hypothesis, reference, substitute=1, insert=1, delete=1, first=True
+):
     """An edit distance with other prices, or an empty first row."""
     above = [j * insert * first for j in range(len(hypothesis) + 1)]
     for i, said in enumerate(reference, 1):
@@ -155,7 +160,9 @@ def word_errors(answer):
         oracle=_oracle_distance,
         cases=[
             Case((["turn", "the", "radio"], SPOKEN), "one word deleted"),
-            Case((["turn", "on", "a", "radio"], SPOKEN), "one word substituted"),
+            Case(
+                (["turn", "on", "a", "radio"], SPOKEN), "one word substituted"
+            ),
             Case((["please", *SPOKEN], SPOKEN), "one word inserted in front"),
             Case((["the", "radio", "turn"], SPOKEN), "words in another order"),
             Case(([], SPOKEN), "nothing written"),

@@ -66,9 +66,7 @@ def monotonicity(weights: Float[Tensor, "words s"]) -> float:
 
 
 def weight_inside(
-    weights: Float[Tensor, "words s"],
-    starts: Sequence[float],
-    seconds: float,
+    weights: Float[Tensor, "words s"], starts: Sequence[float], seconds: float
 ) -> float:
     """Return the mean share of weight inside each word's own time.
 

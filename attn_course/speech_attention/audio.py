@@ -27,9 +27,7 @@ TOP_DB = 50.0  # how far below the loudest a feature may lie
 MAX_SECONDS = 20.0  # of a learner's recording
 
 
-def load_audio(
-    source: bytes | str | os.PathLike,
-) -> Float[Tensor, " samples"]:
+def load_audio(source: bytes | str | os.PathLike) -> Float[Tensor, " samples"]:
     """Read a recording of any rate and format, as one channel at ``RATE``.
 
     Channels are averaged; another rate is resampled, with a filter that takes

@@ -61,12 +61,12 @@ def speech_batches(
     lengths = torch.tensor([len(one) for one in features])
     words = (targets != PAD).sum(dim=1) - 1  # in each text, without EOS
 
-    def plan(generator: torch.Generator, epoch: int) -> Tensor:
+    def plan(generator: torch.Generator, epoch: int) -> list[Tensor]:
         noise = 1 + 0.1 * torch.rand(len(lengths), generator=generator)
         # Rotated, so that it is not always the longest that fall out.
         order = (lengths * noise).argsort().roll(epoch)
         order = order[: per_epoch * size].view(per_epoch, size)
-        return order[torch.randperm(per_epoch, generator=generator)]
+        return list(order[torch.randperm(per_epoch, generator=generator)])
 
     rows_of = epoch_batches(plan, seed=seed)
 

@@ -6,7 +6,6 @@
 
 import itertools
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import rnn

@@ -74,7 +74,9 @@ def feature_steps(wave: Tensor) -> Figure:
     )
     axes[1].set(ylabel="kHz", title="power, in decibels: 129 frequencies")
     _draw_features(axes[2], log_mel_spectrogram(wave))
-    axes[2].set(title=f"log-mel: {N_MELS} bands, from 0 to 1", xlabel="time, s")
+    axes[2].set(
+        title=f"log-mel: {N_MELS} bands, from 0 to 1", xlabel="time, s"
+    )
     return figure
 
 

@@ -205,7 +205,11 @@ WRONG = {
     ],
 }
 RIGHT = {
-    "encoder_frames": [31, (1 + (16_000 - 256) // 128) // 4, torch.tensor(31.0)],
+    "encoder_frames": [
+        31,
+        (1 + (16_000 - 256) // 128) // 4,
+        torch.tensor(31.0),
+    ],
     "ctc_collapse": [group_collapse, loop_collapse, torch_collapse],
     "word_errors": [grid_distance, recursive_distance],
     "monotonicity": [loop_forward, tensor_forward, seconds_forward],
