@@ -23,7 +23,8 @@ from attn_course.common.seq2seq import shift_right
 from attn_course.common.text import Vocabulary
 from attn_course.common.tokens import BOS, EOS, PAD, UNK
 from attn_course.data import speech
-from attn_course.speech_attention import command
+from attn_course.multi_head_attention import MultiHeadAttention
+from attn_course.speech_attention import command, training
 from attn_course.widgets import speech_attention as views
 
 TEXTS = ["one two", "two", "three one two"]
@@ -196,7 +197,7 @@ def test_log_mel_equals_the_librarys():
         hop_length=128,
         power=2.0,
         center=False,
-        mel_filterbank=lesson.mel_filterbank().double().numpy().T,
+        mel_filters=lesson.mel_filterbank().double().numpy().T,
         log_mel="dB",
         min_value=1e-10,
         mel_floor=1e-10,
@@ -397,6 +398,83 @@ def test_joined_rows_hold_the_same_recordings_one_after_the_other():
     assert sizes == {1, 2, 4}
 
 
+def rows_of(batches, step):
+    """Say which recordings a batch of ``ten`` holds, in order."""
+    return (batches(step)[2][:, 0] - 4).tolist()
+
+
+def ten(**options):
+    parts = [torch.full((20 + n, lesson.N_MELS), n / 20) for n in range(10)]
+    targets = torch.tensor([[n + 4, EOS] for n in range(10)])
+    options = {"transform": None, "join": False, **options}
+    return lesson.speech_batches(parts, targets, 3, **options)
+
+
+def test_each_epoch_has_an_order_of_its_own_that_the_seed_repeats():
+    def epoch(seed, number):
+        batches = ten(seed=seed)
+        return [rows_of(batches, 3 * number + i) for i in range(3)]
+
+    assert epoch(0, 0) == epoch(0, 0) and epoch(0, 7) == epoch(0, 7)
+    assert epoch(0, 0) != epoch(1, 0)
+    orders = [epoch(0, number) for number in range(8)]
+    assert len({str(order) for order in orders}) == 8
+    # The shortest do not come first, nor are a batch's own rows sorted.
+    first = [sum(order[0]) for order in orders]
+    last = [sum(order[-1]) for order in orders]
+    assert not all(a < b for a, b in zip(first, last, strict=True))
+    assert any(row != sorted(row) for order in orders for row in order)
+    # Ten do not fill four batches of three: one falls out, not always one.
+    missing = {*range(10)}
+    for order in orders:
+        held = {number for row in order for number in row}
+        assert len(held) == 9
+        missing &= {*range(10)} - held
+    assert not missing
+
+
+def test_a_batch_holds_recordings_of_nearly_one_length():
+    parts = [torch.ones(10 + 5 * n, lesson.N_MELS) for n in range(64)]
+    targets = torch.tensor([[4, EOS]] * 64)
+    batches = lesson.speech_batches(
+        parts, targets, 8, transform=None, join=False
+    )
+    ranges = [
+        int(lengths.max() - lengths.min())
+        for lengths in (batches(step)[1] for step in range(8, 16))
+    ]
+    # Of 315 frames: one batch of an epoch has the longest and the shortest.
+    assert sorted(ranges)[-2] < 110
+
+
+def test_half_of_the_batches_join_recordings_and_half_of_those_four():
+    batches = ten(join=True)
+    counts = [len(batches(step)[0]) for step in range(400)]
+    assert 0.43 < counts.count(3) / 400 < 0.57  # one in a row
+    assert 0.19 < counts.count(2) / 400 < 0.31  # two, the last alone
+    assert 0.19 < counts.count(1) / 400 < 0.31  # four, which all three fill
+
+
+def test_training_sees_each_recording_changed_anew_and_reading_as_it_is():
+    plain, changed = ten(), ten(transform=lesson.augment)
+    by_default = lesson.speech_batches(
+        [torch.rand(30, lesson.N_MELS)], torch.tensor([[4, EOS]]), 1
+    )
+    first, second = by_default(0)[0], by_default(1)[0]
+    assert first.shape != second.shape or not first.equal(second)
+    x, lengths, targets = plain(5)
+    generator = torch.Generator().manual_seed(5)
+    torch.randperm(3, generator=generator)  # which draws the order of rows
+    expected = lesson.augment(x, lengths, generator)
+    for one, wanted in zip(changed(5), (*expected, targets), strict=True):
+        assert torch.equal(one, wanted)
+    # Whoever transcribes hears the features as they are.
+    net, words = model("CTC").eval(), vocabulary()
+    parts = [x[i, :length] for i, length in enumerate(lengths)]
+    expected = words.decode(net.greedy_decode(net.encode(x, lengths)))
+    assert lesson.transcribe(net, words, parts) == expected
+
+
 def test_batches_refuse_what_does_not_fit():
     parts, targets = (
         [torch.rand(9, lesson.N_MELS)] * 3,
@@ -536,6 +614,122 @@ def test_the_weight_of_ctc_mixes_two_losses(kind):
     logits = net.ctc_head(memory.states)
     by_ctc = lesson.ctc_loss(logits, memory.mask, targets)
     torch.testing.assert_close(losses[1.0], by_ctc)
+
+
+@pytest.mark.parametrize("kind", ["listen, attend, spell", "Transformer"])
+def test_the_decoders_loss_has_smooth_labels(kind):
+    x, lengths = features()
+    targets = lesson.make_targets(vocabulary(), TEXTS)
+    net = model(kind, ctc_weight=0.0)
+    with torch.no_grad():
+        memory = net.encode(x, lengths)
+        logits = net.decode(memory, shift_right(targets))[0]
+        found = net.loss(x, lengths, targets)
+    log_probs = logits.log_softmax(dim=-1)
+    classes = len(vocabulary())
+    losses = []
+    for row, target in zip(log_probs, targets, strict=True):
+        for scores, token in zip(row, target.tolist(), strict=True):
+            if token != PAD:
+                smooth = torch.full((classes,), 0.1 / classes)
+                smooth[token] += 0.9
+                losses.append(-(smooth * scores).sum())
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+
+
+def share_of_zeros(module, position=0):
+    """Note how much of a module's input is 0, each time it is called."""
+    shares = []
+    module.register_forward_pre_hook(
+        lambda _, given: shares.append((given[position] == 0).double().mean())
+    )
+    return shares
+
+
+@pytest.mark.parametrize("kind", lesson.SPEECH_MODELS)
+def test_dropout_drops_its_share_in_training_alone(kind):
+    net = lesson.SPEECH_MODELS[kind](len(vocabulary()), 32, dropout=0.3)
+    x, lengths = features()
+    # All of one length: a padded recurrent network packs its rows.
+    x, lengths = x[2:].expand(40, -1, -1), lengths[2:].expand(40)
+    targets = lesson.make_targets(vocabulary(), TEXTS[2:] * 40)
+    inputs = {"encoder": net.encoder.layers}
+    if kind == "Transformer":
+        inputs["decoder"] = net.decoder
+    elif kind != "CTC":
+        del inputs["encoder"]  # packed: see below
+        inputs.update(decoder=net.decoder, readout=net.readout)
+        packed = []
+        net.encoder.layers.register_forward_pre_hook(
+            lambda _, given: packed.append((given[0].data == 0).double())
+        )
+    shares = {name: share_of_zeros(part) for name, part in inputs.items()}
+    net.loss(x, lengths, targets)
+    if kind == "listen, attend, spell":
+        shares["encoder"] = [packed[-1].mean()]
+    for name, (share,) in shares.items():
+        assert share == pytest.approx(0.3, abs=0.03), name
+    with torch.no_grad():
+        net.eval().loss(x, lengths, targets)
+    if kind == "listen, attend, spell":
+        shares["encoder"].append(packed[-1].mean())
+    for name, (_, share) in shares.items():
+        assert share == 0, name
+
+
+def test_dropout_reaches_every_layer():
+    net = model("Transformer", dropout=0.3)
+    inside = [*net.encoder.layers.modules(), *net.decoder.modules()]
+    probs = [m.p for m in inside if isinstance(m, torch.nn.Dropout)]
+    attention = [
+        m.dropout for m in inside if isinstance(m, MultiHeadAttention)
+    ]
+    assert set(probs) == set(attention) == {0.3} and len(attention) == 4
+    listener = model("listen, attend, spell", layers=2, dropout=0.3)
+    assert listener.encoder.layers.dropout == 0.3
+
+
+def test_the_recipe(monkeypatch):
+    seen = {}
+
+    def fit(model, loss, batches, **options):
+        seen.update(options, loss=loss(model, batches(0)))
+        return training.History("made by hand")
+
+    monkeypatch.setattr(training, "fit", fit)
+    net = model("CTC").eval()
+    x, lengths = features()
+    batch = x, lengths, lesson.make_targets(vocabulary(), TEXTS)
+    made = lesson.train_speech(net, lambda _: batch, steps=70, eval_every=9)
+    assert made.label == "made by hand"
+    assert (seen["steps"], seen["warmup"], seen["eval_every"]) == (70, 7, 9)
+    assert torch.equal(seen["loss"], net.loss(*batch))
+    (group,) = seen["optimizer"].param_groups
+    assert isinstance(seen["optimizer"], torch.optim.AdamW)
+    assert group["lr"] == 2e-3 and group["betas"] == (0.9, 0.98)
+    assert group["weight_decay"] == 0.01
+    assert len(group["params"]) == len([*net.parameters()])
+
+
+@pytest.mark.parametrize("kind", ["listen, attend, spell", "Transformer"])
+def test_an_interrupt_leaves_each_part_in_its_mode(kind, monkeypatch):
+    net, words = model(kind, dropout=0.5), vocabulary()
+    net.encoder.eval()  # frozen
+    parts = [torch.rand(50, lesson.N_MELS)]
+    expected = lesson.transcribe(net, words, parts)
+    assert lesson.transcribe(net, words, parts) == expected  # nothing dropped
+    assert net.training and not net.encoder.training
+
+    def interrupt(*_):
+        assert not net.training
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(net, "encode", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        lesson.transcribe(net, words, parts)
+    with pytest.raises(KeyboardInterrupt):
+        lesson.align(net, words, parts[0])
+    assert net.training and not net.encoder.training
 
 
 @pytest.mark.parametrize("kind", lesson.SPEECH_MODELS)
