@@ -9,7 +9,6 @@ same tokens, ``Memory``, loss and ``greedy``.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils import rnn
 
 from attn_course.common.arguments import check_mask
+from attn_course.common.seq2seq import Memory
 from attn_course.scaled_dot_product import (
     masked_softmax,
     scaled_dot_product_attention,
@@ -224,14 +224,6 @@ class LuongAttention(nn.Module):
         if self.w is not None:
             key = F.linear(key, self.w)  # (*batch, k, query_dim)
         return scaled_dot_product_attention(query, key, value, mask, scale=1)
-
-
-class Memory(NamedTuple):
-    """What an encoder leaves for the decoder."""
-
-    states: Float[Tensor, "batch s dim"]  # one row per source token
-    mask: Bool[Tensor, "batch s"]  # True = real token
-    summary: Float[Tensor, "batch dim"] | None  # the whole source in one row
 
 
 class EncoderDecoder(nn.Module):
