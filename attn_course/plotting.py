@@ -244,6 +244,106 @@ def curves(
     return ax.figure
 
 
+def interval_rows(
+    rows: Mapping[str, tuple[float, float, float]],
+    *,
+    xlabel: str,
+    title: str,
+    line: float | None = None,
+    digits: int = 3,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw a number with its interval for each name, and write both beside.
+
+    Args:
+        rows: for each name the number and the two bounds.
+        xlabel: what the number is.
+        title: the finding.
+        line: a number to compare with, drawn dotted.
+        digits: how many to write after the point.
+        ax: where to draw; by default a new figure.
+    """
+    if ax is None:
+        _, ax = figure(7.2, 0.75 + 0.36 * len(rows))
+    for row, (middle, low, high) in enumerate(rows.values()):
+        color = COLORS[row % len(COLORS)]
+        marker = MARKERS[row % len(MARKERS)]
+        ax.plot([low, high], [row, row], color=color, lw=3)
+        ax.plot(middle, row, marker, color="black")
+        texts = [_rounded(x, digits) for x in (middle, low, high)]
+        label = f"{texts[0]}  [{texts[1]}, {texts[2]}]"
+        ax.text(
+            1.02,
+            row,
+            label,
+            va="center",
+            fontsize=8,
+            transform=ax.get_yaxis_transform(),
+        )
+    if line is not None:
+        ax.axvline(line, color="#888888", lw=1, ls=":")
+    ax.locator_params(axis="x", nbins=6)
+    ax.set(
+        yticks=range(len(rows)),
+        yticklabels=list(rows),
+        ylim=(len(rows) - 0.4, -0.6),
+        xlabel=xlabel,
+        title=title,
+    )
+    return ax.figure
+
+
+def interval_panels(
+    panels: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    *,
+    title: str = "",
+    line: float | None = None,
+    digits: int = 1,
+) -> Figure:
+    """Draw numbers with their intervals, a panel for each label.
+
+    Args:
+        panels: ``{label: rows}``, for :func:`interval_rows`; the same names
+            in each.
+        title: the finding, above all.
+        line: a number to compare with, drawn dotted.
+        digits: how many to write after the point.
+    """
+    count = len(next(iter(panels.values())))
+    fig, axes = figure(4.4 * len(panels), 1.0 + 0.36 * count, cols=len(panels))
+    axes = np.atleast_1d(axes)
+    if title:
+        fig.suptitle(title, x=0.01, ha="left", fontsize=11)
+    for ax, (label, rows) in zip(axes, panels.items()):
+        interval_rows(
+            rows, xlabel=label, title="", line=line, digits=digits, ax=ax
+        )
+    for ax in axes[1:]:
+        ax.set_yticklabels([])
+    return fig
+
+
+def sheet(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Figure:
+    """Draw a small table of numbers as a figure, the first column left."""
+    fig, ax = figure(7.6, 0.3 * (len(rows) + 1))
+    ax.axis("off")
+    drawn = ax.table(
+        [*rows],
+        colLabels=[*header],
+        bbox=[0, 0, 1, 1],
+        edges="horizontal",
+        cellLoc="right",
+        colLoc="right",
+    )
+    drawn.auto_set_font_size(False)
+    drawn.set_fontsize(9)
+    drawn.auto_set_column_width(range(len(header)))
+    for (_, column), cell in drawn.get_celld().items():
+        if column == 0:
+            cell.set_text_props(ha="left")
+    return fig
+
+
 def _array(numbers) -> np.ndarray:
     """Bring a tensor, from any device, or a sequence to numpy."""
     if hasattr(numbers, "detach"):
@@ -260,3 +360,8 @@ def _labels(name: str, labels, count: int) -> list[str]:
             f"{name}: expected {count} labels, got {len(labels)}: {labels}"
         )
     return labels
+
+
+def _rounded(number: float, digits: int) -> str:
+    """Write a number with ``digits`` after the point, and never as -0."""
+    return f"{round(number, digits) + 0.0:.{digits}f}"

@@ -80,3 +80,39 @@ def test_show_leaves_no_figure_open(capsys):
     plotting.show(plotting.weights_heatmap(WEIGHTS), "a small heat map")
     assert plt.get_fignums() == []
     assert "a small heat map" in capsys.readouterr().out
+
+
+def test_intervals_write_their_numbers_and_never_minus_zero():
+    rows = {"a": (-0.0002, -0.0014, 0.0004), "b": (0.5, 0.25, 0.75)}
+    figure = plotting.interval_rows(rows, xlabel="lead", title="t", line=0)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["0.000  [-0.001, 0.000]", "0.500  [0.250, 0.750]"]
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == (
+        ["a", "b"]
+    )
+    plotting.picture(figure, "two numbers and their intervals")
+
+
+def test_panels_of_intervals_share_their_names(recwarn):
+    rows = {"a": (1, 0.5, 2), "b": (3, -2, 4)}
+    for panels in ({"BLEU": rows}, {"BLEU": rows, "chrF": rows}):
+        figure = plotting.interval_panels(panels, title="Found")
+        assert figure.get_suptitle() == "Found"
+        assert [ax.get_xlabel() for ax in figure.axes] == list(panels)
+        assert figure.axes[0].texts[1].get_text() == "3.0  [-2.0, 4.0]"
+        low, high = figure.axes[0].get_xlim()
+        assert low < -2 and high > 4  # nothing ends at the edge
+        plotting.picture(figure, "three words here")
+    assert not recwarn.list
+
+
+def test_a_sheet_has_a_cell_for_each_text(recwarn):
+    rows = [["RNN", "1"], ["other", "2"]]
+    figure = plotting.sheet(["model", "score"], rows)
+    (table,) = figure.axes[0].tables
+    cells = {
+        at: c.get_text().get_text() for at, c in table.get_celld().items()
+    }
+    assert cells[0, 1] == "score" and cells[2, 0] == "other"
+    plotting.picture(figure, "three words here")
+    assert not recwarn.list

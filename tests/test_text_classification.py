@@ -464,6 +464,14 @@ def test_a_question_asks_without_dropout():
             assert torch.equal(first, second)
 
 
+@pytest.mark.parametrize("options", ALL)
+def test_the_forward_pass_reads_no_number_back_to_the_host(options):
+    """On the meta device there is none to read."""
+    model = lesson.TextClassifier(20, 3, dim=8, **options).to("meta").train()
+    tokens = torch.zeros(4, 6, dtype=torch.int64, device="meta")
+    assert model(tokens).shape == (4, 3)
+
+
 def test_batches_show_every_text_once_an_epoch():
     labels = torch.arange(12)
     tokens = torch.arange(12)[:, None] + 4 + torch.zeros(12, 3).long()
@@ -808,11 +816,7 @@ def test_tables_write_their_numbers():
     assert views.deletion_curves(drops, title="t").axes[0].get_title() == ""
 
 
-def test_numbers_are_never_minus_zero_and_panels_have_a_title():
-    figure = views.interval_rows(
-        {"a": (-0.0002, -0.0014, 0.0004)}, xlabel="lead", title="t"
-    )
-    assert figure.axes[0].texts[0].get_text() == "0.000  [-0.001, 0.000]"
+def test_panels_have_a_title():
     numbers = {"a": torch.arange(9.0), "b": torch.arange(9.0) - 4}
     figure = views.side_by_side({"one": numbers, "two": numbers}, title="Far")
     assert figure.get_suptitle() == "Far"

@@ -17,7 +17,6 @@ from attn_course import data, training
 from attn_course import translation as lesson
 from attn_course.additive_attention import EncoderDecoder, greedy
 from attn_course.common.seq2seq import Memory, sequence_loss, shift_right
-from attn_course.common.statistics import Interval
 from attn_course.common.tokens import BOS, EOS, PAD, UNK
 from attn_course.data import sentences
 from attn_course.transformer import Transformer
@@ -794,17 +793,6 @@ def test_desk_needs_a_translator():
         views.desk({}, "Save")
 
 
-def test_tables_and_intervals(recwarn):
-    from attn_course import plotting
-
-    seen = {"a": Interval(1, 0.5, 2), "b": Interval(3, -2, 4)}
-    for panels in ({"BLEU": seen}, {"BLEU": seen, "chrF": seen}):
-        figure = views.intervals(panels, title="Found")
-        assert len(figure.axes) == len(panels)
-        assert figure.axes[0].get_xlim()[0] < -2  # nothing ends at the edge
-        plotting.picture(figure, "three words here")
-    figure = views.sheet(["model", "score"], [["RNN", "1"], ["other", "2"]])
-    plotting.picture(figure, "three words here")
+def test_a_table_of_texts_hides_nothing():
     html = views.table(["a"], [["<b>"]]).data
     assert "&lt;b&gt;" in html and "<b>" not in html
-    assert not recwarn.list

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from attn_course import plotting
 from attn_course.recommendation import Recommendation, Result, change
 from attn_course.widgets import StillPicture
-from attn_course.widgets.text_classification import interval_rows
 
 # Pictures ------------------------------------------------------------------
 
@@ -28,7 +27,7 @@ def result_table(
         (axes[0], f"HR@{k}", {n: r.hit_rate() for n, r in results.items()}),
         (axes[1], f"NDCG@{k}", {n: r.ndcg() for n, r in results.items()}),
     ):
-        interval_rows(rows, xlabel=label, title="", ax=ax)
+        plotting.interval_rows(rows, xlabel=label, title="", ax=ax)
         ax.set_xlim(left=0)
     axes[1].set_yticklabels([])
     axes[0].set_title(title)

@@ -140,60 +140,6 @@ def _draw_line(
         x += wide + 1
 
 
-def interval_rows(
-    rows: Mapping[str, tuple[float, float, float]],
-    *,
-    xlabel: str,
-    title: str,
-    line: float | None = None,
-    digits: int = 3,
-    ax: Axes | None = None,
-) -> Figure:
-    """Draw a number with its interval for each name, and write both beside.
-
-    Args:
-        rows: for each name the number and the two bounds.
-        xlabel: what the number is.
-        title: the finding.
-        line: a number to compare with, drawn dotted.
-        digits: how many to write after the point.
-        ax: where to draw; by default a new figure.
-    """
-    if ax is None:
-        _, ax = plotting.figure(7.2, 0.75 + 0.36 * len(rows))
-    for row, (middle, low, high) in enumerate(rows.values()):
-        color = plotting.COLORS[row % len(plotting.COLORS)]
-        marker = plotting.MARKERS[row % len(plotting.MARKERS)]
-        ax.plot([low, high], [row, row], color=color, lw=3)
-        ax.plot(middle, row, marker, color="black")
-        texts = [_rounded(x, digits) for x in (middle, low, high)]
-        label = f"{texts[0]}  [{texts[1]}, {texts[2]}]"
-        ax.text(
-            1.02,
-            row,
-            label,
-            va="center",
-            fontsize=8,
-            transform=ax.get_yaxis_transform(),
-        )
-    if line is not None:
-        ax.axvline(line, color="#888888", lw=1, ls=":")
-    ax.locator_params(axis="x", nbins=6)
-    ax.set(
-        yticks=range(len(rows)),
-        yticklabels=list(rows),
-        ylim=(len(rows) - 0.4, -0.6),
-        xlabel=xlabel,
-        title=title,
-    )
-    return ax.figure
-
-
-def _rounded(number: float, digits: int) -> str:
-    """Write a number with ``digits`` after the point, and never as -0."""
-    return f"{round(number, digits) + 0.0:.{digits}f}"
-
-
 def accuracy_table(right: Mapping[str, object], *, title: str) -> Figure:
     """Draw accuracies with 95 % intervals, from which texts were right."""
     rows = {
@@ -202,7 +148,7 @@ def accuracy_table(right: Mapping[str, object], *, title: str) -> Figure:
     }
     count = len(next(iter(right.values())))
     label = f"accuracy on {count:,} test texts, 95 % interval"
-    return interval_rows(rows, xlabel=label, title=title)
+    return plotting.interval_rows(rows, xlabel=label, title=title)
 
 
 def difference_table(
@@ -215,7 +161,7 @@ def difference_table(
         if name != against
     }
     label = f"accuracy minus that of {against}, same texts, 95 % interval"
-    return interval_rows(rows, xlabel=label, title=title, line=0)
+    return plotting.interval_rows(rows, xlabel=label, title=title, line=0)
 
 
 def panels(
@@ -234,15 +180,11 @@ def side_by_side(
     numbers: Mapping[str, Mapping[str, object]], *, title: str = ""
 ) -> Figure:
     """Draw means with intervals, for each label a panel, names shared."""
-    figure, axes = plotting.figure(8.8, 2.8, cols=len(numbers))
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    for ax, (label, rows) in zip(axes, numbers.items()):
-        means = {name: mean_interval(x) for name, x in rows.items()}
-        interval_rows(means, xlabel=label, title="", line=0, digits=2, ax=ax)
-    for ax in axes[1:]:
-        ax.set_yticklabels([])
-    return figure
+    panels = {
+        label: {name: mean_interval(x) for name, x in rows.items()}
+        for label, rows in numbers.items()
+    }
+    return plotting.interval_panels(panels, title=title, line=0, digits=2)
 
 
 def deletion_curves(

@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import ipywidgets
 import matplotlib
-from matplotlib.figure import Figure
 
 from attn_course import plotting
-from attn_course.common.statistics import Interval
 from attn_course.translation import TranslationWithAttention, Translator
 from attn_course.widgets import Explorer
 
@@ -241,64 +239,3 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]):
     ]
     body = "".join(f"<tr>{row}</tr>" for row in cells)
     return HTML(f"<table>{body}</table>")
-
-
-def intervals(
-    panels: Mapping[str, Mapping[str, Interval]], *, title: str
-) -> Figure:
-    """Draw scores with their intervals, and write them beside; a panel each.
-
-    Args:
-        panels: ``{metric: {system: interval}}``, the same systems in each.
-        title: the finding.
-    """
-    names = list(next(iter(panels.values())))
-    fig, axes = plotting.figure(8.0, 0.9 + 0.36 * len(names), cols=len(panels))
-    axes = [axes] if len(panels) == 1 else list(axes)
-    for number, (ax, (metric, scores)) in enumerate(zip(axes, panels.items())):
-        for row, name in enumerate(names):
-            score = scores[name]
-            ax.plot(
-                [score.low, score.high], [row, row], color="black", zorder=1
-            )
-            ax.plot(score.score, row, "o", color=plotting.COLORS[0])
-            ax.annotate(
-                str(score),
-                (score.high, row),
-                (5, 0),
-                va="center",
-                fontsize=8,
-                textcoords="offset points",
-            )
-        low = min(0.0, *(x.low for x in scores.values()))
-        high = max(x.high for x in scores.values())
-        left = low - 0.05 * (high - low) if low < 0 else low
-        ax.set_xlim(left, low + 1.5 * (high - low))
-        ax.set_yticks(range(len(names)), names if number == 0 else [])
-        ax.invert_yaxis()
-        if low < 0:
-            ax.axvline(0, color="black", linestyle=":")
-        ax.set_xlabel(metric)
-    fig.suptitle(title, x=0.01, ha="left", fontsize=11)
-    return fig
-
-
-def sheet(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Figure:
-    """Draw a small table of numbers as a figure, the first column left."""
-    fig, ax = plotting.figure(7.6, 0.3 * (len(rows) + 1))
-    ax.axis("off")
-    drawn = ax.table(
-        [*rows],
-        colLabels=[*header],
-        bbox=[0, 0, 1, 1],
-        edges="horizontal",
-        cellLoc="right",
-        colLoc="right",
-    )
-    drawn.auto_set_font_size(False)
-    drawn.set_fontsize(9)
-    drawn.auto_set_column_width(range(len(header)))
-    for (_, column), cell in drawn.get_celld().items():
-        if column == 0:
-            cell.set_text_props(ha="left")
-    return fig

@@ -494,7 +494,7 @@ panels = {
 
 # %%
 plotting.show(
-    views.intervals(panels, title="Of the models, the Transformer leads"),
+    plotting.interval_panels(panels, title="Of the models, the Transformer leads"),
     alt="BLEU and chrF with 95 % intervals of eight systems: copy, memory, "
     "and RNN, RNN with attention and Transformer, each greedy and by beam. "
     "Of the models, the RNN without attention is lowest, the Transformer "
@@ -511,7 +511,7 @@ rows = [
     for name in makers
 ]
 plotting.show(
-    views.sheet(["model", "parameters", "steps", "training", *(
+    plotting.sheet(["model", "parameters", "steps", "training", *(
         f"BLEU, {search}" for search in BEAM_SIZES)], rows),
     alt="Table of the three models: parameters, steps, processor seconds of "
     "training, BLEU greedy and with a beam, with intervals.",
@@ -549,7 +549,8 @@ leads = {
 
 # %%
 plotting.show(
-    views.intervals(leads, title="Leads, with their own intervals"),
+    plotting.interval_panels(
+        leads, title="Leads, with their own intervals", line=0),
     alt="Differences in BLEU and chrF with 95 % intervals and a line at zero: "
     "attention over none and Transformer over the RNN with attention lie "
     "above zero.",
@@ -635,7 +636,7 @@ errors = {name: count(name) for name in shown}
 rows = [[name, *(str(errors[name][error]) for error in lesson.ERROR_TYPES)]
         for name in shown]
 plotting.show(
-    views.sheet(["of 1,000", "{1} lost or new", "stutters", "too short",
+    plotting.sheet(["of 1,000", "{1} lost or new", "stutters", "too short",
                  "too long", "English left"], rows),
     alt="Table: how many of 1,000 translations of copy, memory and the three "
     "models lose or invent a placeholder, stutter, are much too short or "

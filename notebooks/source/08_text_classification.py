@@ -498,7 +498,7 @@ for task in tasks:
 # %%
 rows = {task: lead_of(task, "attention pooling", "mean pooling")
         for task in tasks}
-figure = views.interval_rows(
+figure = plotting.interval_rows(
     rows, line=0, xlabel="attention minus mean pooling, 95 % interval",
     title="The query is worth about one text in a hundred",
 )

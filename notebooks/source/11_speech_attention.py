@@ -28,7 +28,6 @@ from attn_course import speech_attention as hearing
 from attn_course.common.text import Vocabulary
 from attn_course.data import speech
 from attn_course.widgets import speech_attention as views
-from attn_course.widgets import translation as tables
 
 session.start(0)
 device = session.device()
@@ -438,7 +437,7 @@ panels = {
 for name in sets:
     two = {key: panels[key] for key in panels if key.startswith(name)}
     plotting.show(
-        tables.intervals(two, title=f"Errors on {name}"),
+        plotting.interval_panels(two, title=f"Errors on {name}"),
         alt=f"Chart of word and character error rates on {name}, with 95 "
         "percent intervals: CTC, listen attend spell, Transformer, the "
         "Transformer trained long, long with changed recordings, and the CTC "
@@ -537,7 +536,7 @@ attending = ("listen, attend, spell", "long, with changes")
 measured = {kind: measure(models[kind]) for kind in attending}
 measured["the same, scrambled"] = measure(model, scramble=True)
 plotting.show(
-    tables.sheet(
+    plotting.sheet(
         ["rows from", "steps forward", "weight inside the word"],
         [[name, *(f"{share:.2f}" for share in shares)]
          for name, shares in measured.items()],
@@ -648,7 +647,7 @@ plotting.show(
 
 # %%
 plotting.show(
-    tables.sheet(
+    plotting.sheet(
         ["24 words and more", "substitutions, %", "insertions, %",
          "deletions, %"],
         [[way, *(f"{rate:.0f}" for rate in edits[3])]

@@ -34,7 +34,6 @@ from attn_course.common.statistics import (
 from attn_course.common.text import Vocabulary
 from attn_course.data import probes, snippets
 from attn_course.widgets import interpreting_attention as views
-from attn_course.widgets import text_classification as text_views
 
 session.start(0)
 device = session.device()
@@ -300,7 +299,7 @@ for name, part in (("grammar settles it", right[:, None]),
 
 # %%
 plotting.show(
-    text_views.interval_rows(
+    plotting.interval_rows(
         rows, line=0.5, xlabel="share right, 95 % interval",
         title="The pronoun head knows agreement, not meaning"),
     alt="Share of pronouns right for the best head: above 0.8 where grammar "
@@ -476,7 +475,7 @@ rows = {name: mean_interval(torch.stack(rhos))
 
 # %%
 plotting.show(
-    text_views.interval_rows(
+    plotting.interval_rows(
         rows, line=0, xlabel="rank correlation with leaving the word out",
         title="The last layer tells something; rollout and gradient mislead"),
     alt="Rank correlations with the cost of leaving a word out, with "
@@ -795,7 +794,7 @@ for name, classifier in classifiers.items():
 table = {f"{name}: {what}": getattr(seen[name], what)
          for what in ("gradient", "leaving out") for name in CLASSIFIERS}
 plotting.show(
-    text_views.interval_rows(
+    plotting.interval_rows(
         table, line=0, xlabel="rank correlation with the weights",
         title="Context before the pooling loosens the weights from the words"),
     alt="Rank correlation of weights with gradients and with leaving words "
