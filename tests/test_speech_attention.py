@@ -11,6 +11,7 @@ from datetime import datetime
 import jiwer
 import numpy as np
 import pytest
+import safetensors.torch
 import soundfile
 import torch
 from hypothesis import given, settings
@@ -958,6 +959,51 @@ def test_a_damaged_cache_is_trained_anew(
     assert "damaged" in said.err and "training" in said.err
     assert said.out.startswith(f"{tmp_path / 'a.wav'}: ")
     assert lesson.load().kind == "CTC"
+
+
+def test_a_cache_without_metadata_is_damaged(cache, tiny):
+    cache.parent.mkdir(parents=True)
+    safetensors.torch.save_file(tiny.model.state_dict(), cache)
+    with pytest.raises(ValueError, match="path: .*another version"):
+        lesson.load()
+
+
+@pytest.mark.parametrize("reason", ["a file in its place", "disk full"])
+def test_a_transcript_is_not_lost_where_nothing_can_be_kept(
+    reason, cache, tiny, monkeypatch, tmp_path, capsys
+):
+    def fail(*_):
+        raise OSError("disk full")
+
+    if reason == "disk full":
+        monkeypatch.setattr(os, "replace", fail)
+    else:
+        cache.parent.write_text("no folder")
+    monkeypatch.setattr(command, "train_recogniser", lambda **_: tiny)
+    path = tmp_path / "a.wav"
+    path.write_bytes(sound(tone()))
+    assert lesson.main([str(path)]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{path}: {tiny(lesson.load_audio(path))}\n"
+    assert "not kept, so the next call trains anew: " in said.err
+    assert "no trained model yet" in said.err
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_refused_before_any_training(
+    name, cache, monkeypatch, tmp_path, capsys
+):
+    def fail(**_):
+        raise AssertionError("trained for nothing")
+
+    monkeypatch.setattr(command, "train_recogniser", fail)
+    content, _ = BAD[name]
+    (tmp_path / "bad.wav").write_bytes(content)
+    missing, bad = str(tmp_path / "no.wav"), str(tmp_path / "bad.wav")
+    assert lesson.main([missing, bad]) == 1
+    said = capsys.readouterr()
+    assert not said.out and not cache.exists()
+    assert f"{bad}: source: expected" in said.err and missing in said.err
 
 
 def test_training_the_recogniser_says_how_far_it_is():

@@ -166,26 +166,35 @@ def main(arguments: Sequence[str]) -> int:
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    try:
-        recogniser = load()
-    except (FileNotFoundError, ValueError) as error:
-        if isinstance(error, ValueError):
-            tell(f"{error}; training anew")
-        tell(
-            "no trained model yet: training one takes one to three minutes, "
-            "once"
-        )
-        recogniser = train_recogniser(tell=tell)
-        save(recogniser)
-        tell(f"kept at {cache_file()}")
-    failed = 0
+    recordings = []  # all are read first: training for nothing takes minutes
     for name in arguments:
         try:
-            print(f"{name}: {recogniser(load_audio(name))}")
+            recordings.append((name, load_audio(name)))
         except (OSError, ValueError) as error:
-            failed += 1
             tell(f"{name}: {error}")
-    return int(failed > 0)
+    if recordings:
+        recogniser = load_or_train(tell)
+        for name, wave in recordings:
+            print(f"{name}: {recogniser(wave)}", flush=True)
+    return int(len(recordings) < len(arguments))
+
+
+def load_or_train(tell: Callable[[str], None]) -> Recogniser:
+    """Read the kept model; if there is none, train one and try to keep it."""
+    try:
+        return load()
+    except ValueError as error:
+        tell(f"{error}; training anew")
+    except OSError:
+        tell("no trained model yet: training one, once")
+    tell("this takes one to three minutes")
+    recogniser = train_recogniser(tell=tell)
+    try:
+        save(recogniser)
+        tell(f"kept at {cache_file()}")
+    except OSError as error:
+        tell(f"not kept, so the next call trains anew: {error}")
+    return recogniser
 
 
 def speech_words() -> list[str]:
