@@ -131,7 +131,7 @@ def test_checks_of_tensors_work_where_there_are_no_numbers():
     arguments.check_mask(torch.ones(3, 5, dtype=torch.bool).to("meta"), q, k)
 
 
-def test_check_token_ids(own_errors):
+def test_check_tokens(own_errors):
     good = torch.tensor([[0, 4], [1, 2]])
     arguments.check_token_ids("source", good, 5, 2)
     arguments.check_token_ids("source", good[:0].int(), 5)
@@ -141,11 +141,17 @@ def test_check_token_ids(own_errors):
         (good > 1, "got torch.bool"),
         (good[0], r"shape \(2,\)"),
         (torch.zeros(1, 3).long(), r"at most 2 tokens \(max_length\), got 3"),
-        (good + 1, "0 to 4, got 1 to 5"),
-        (good - 1, "0 to 4, got -1 to 3"),
     ):
-        with pytest.raises(ValueError, match=f"^source: .*{words}"):
-            arguments.check_token_ids("source", wrong, 5, 2)
+        for check in (
+            lambda x: arguments.check_token_ids("source", x, 5, 2),
+            lambda x: arguments.check_tokens("source", x, 2),
+        ):
+            with pytest.raises(ValueError, match=f"^source: .*{words}"):
+                check(wrong)
+    for wrong, words in ((good + 1, "1 to 5"), (good - 1, "-1 to 3")):
+        with pytest.raises(ValueError, match=f"0 to 4, got {words}"):
+            arguments.check_token_ids("source", wrong, 5)
+        arguments.check_tokens("source", wrong.to("meta"))  # ids are not read
 
 
 # Evaluation mode -------------------------------------------------------------
@@ -416,6 +422,32 @@ def test_vocabulary_encodes_and_decodes():
 def test_vocabulary_refuses_one_text(own_errors):
     with pytest.raises(ValueError, match=r"write \[text\]"):
         text.Vocabulary(["a"]).encode("a")
+
+
+def test_characters_come_back():
+    tokenizer = text.CharTokenizer(["abc é", "年"])
+    for texts in (["abc é年"], ["", "a"], ["年", "b b", "éé"], [""]):
+        tokens = tokenizer.encode(texts)
+        assert tokenizer.decode(tokens) == texts
+        assert tokens.max() < len(tokenizer) == 10
+    assert "年" in tokenizer and "x" not in tokenizer
+    assert tokenizer.characters == sorted("abc é年")
+
+
+def test_unknown_characters_and_empty_texts():
+    tokenizer = text.CharTokenizer(["ab"])
+    assert tokenizer.encode(["ax", ""]).tolist() == [
+        [4, UNK, EOS],
+        [EOS, 0, 0],
+    ]
+    tokens = torch.tensor([[BOS, 4, UNK, EOS, 5], [99, 0, 0, 0, 0]])
+    assert tokenizer.decode(tokens) == ["a?", "?"]
+
+
+@pytest.mark.parametrize("texts", ["a date", [], [3], ["a", None]])
+def test_char_tokenizer_refuses_what_is_no_text(texts, own_errors):
+    with pytest.raises(ValueError, match="texts: expected"):
+        text.CharTokenizer(["ab"]).encode(texts)
 
 
 # Statistics ------------------------------------------------------------------

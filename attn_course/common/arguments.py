@@ -241,17 +241,14 @@ def check_last_dim(size: int, **inputs: Tensor) -> None:
             )
 
 
-def check_token_ids(
-    name: str, tokens: Tensor, size: int, max_length: int | None = None
+def check_tokens(
+    name: str, tokens: Tensor, max_length: int | None = None
 ) -> None:
-    """Refuse what is no batch of token ids from 0 to ``size - 1``.
-
-    It reads the ids, which a GPU must be waited for: call it where data comes
-    in, not in a forward pass.
+    """Refuse what is no batch of token ids; the ids are not read.
 
     Raises:
-        ValueError: if it is no tensor of integers ``(batch, length)``, a row
-            is longer than ``max_length``, or an id is out of range.
+        ValueError: if it is no tensor of integers ``(batch, length)``, or a
+            row is longer than ``max_length``.
     """
     if not isinstance(tokens, Tensor):
         raise ValueError(
@@ -268,6 +265,20 @@ def check_token_ids(
             f"{name}: expected at most {max_length} tokens (max_length), "
             f"got {tokens.shape[1]}"
         )
+
+
+def check_token_ids(
+    name: str, tokens: Tensor, size: int, max_length: int | None = None
+) -> None:
+    """Refuse what is no batch of token ids from 0 to ``size - 1``.
+
+    It reads the ids, which a GPU must be waited for: call it where data comes
+    in. In a forward pass :func:`check_tokens` will do.
+
+    Raises:
+        ValueError: as :func:`check_tokens` does, or if an id is out of range.
+    """
+    check_tokens(name, tokens, max_length)
     if tokens.numel() and not 0 <= tokens.min() <= tokens.max() < size:
         raise ValueError(
             f"{name}: expected ids from 0 to {size - 1}, got "

@@ -1,4 +1,4 @@
-"""From texts to token ids and back: words, and the vocabulary of a model."""
+"""From texts to token ids and back: by words, or by characters."""
 
 import re
 from collections import Counter
@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from attn_course.common.arguments import check_at_least
+from attn_course.common.arguments import check_at_least, check_texts
 from attn_course.common.batching import pad
-from attn_course.common.tokens import EOS, FIRST_ID, PAD, UNK
+from attn_course.common.tokens import BOS, EOS, FIRST_ID, PAD, UNK
 
 WORD = r"\w+(?:'\w+)*|[!?]"  # words, with an apostrophe inside, and ! and ?
 MAX_LENGTH = 64  # words of a text that are read
@@ -117,3 +117,57 @@ class Vocabulary:
             known = [i - FIRST_ID for i in row if i >= FIRST_ID]
             texts.append(" ".join(self.words[i] for i in known))
         return texts
+
+
+class CharTokenizer:
+    """A vocabulary of single characters, after the four special tokens.
+
+    Args of the constructor:
+        texts: every character in them gets an id, in the order of its code.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        """Collect the characters."""
+        self.characters = sorted(set().union(*texts))
+        self.token_to_id = {
+            character: i
+            for i, character in enumerate(self.characters, FIRST_ID)
+        }
+
+    def __len__(self) -> int:
+        """Count the token ids, the special ones with them."""
+        return FIRST_ID + len(self.characters)
+
+    def __contains__(self, character: str) -> bool:
+        """Say whether the character is known."""
+        return character in self.token_to_id
+
+    def encode(self, texts: Sequence[str]) -> Int[Tensor, "batch length"]:
+        """Return one row of ids per text: its characters, EOS, then padding.
+
+        A character that is not known becomes UNK.
+
+        Raises:
+            ValueError: if ``texts`` is one text or empty, or one of them is
+                no text.
+        """
+        return pad(
+            [
+                [*(self.token_to_id.get(c, UNK) for c in text), EOS]
+                for text in check_texts("texts", texts)
+            ]
+        )
+
+    def decode(self, tokens: Int[Tensor, "batch length"]) -> list[str]:
+        """Turn ids into texts, each up to its EOS; unknown becomes "?"."""
+        texts = []
+        for row in tokens.tolist():
+            row = row[: row.index(EOS)] if EOS in row else row
+            kept = [i for i in row if i not in (PAD, BOS)]
+            texts.append("".join(self._character(i) for i in kept))
+        return texts
+
+    def _character(self, token: int) -> str:
+        if not FIRST_ID <= token < len(self):
+            return "?"
+        return self.characters[token - FIRST_ID]
