@@ -2,13 +2,10 @@
 
 Reading order: ``additive_scores`` and ``general_scores`` compare queries with
 keys, ``AdditiveAttention`` and ``LuongAttention`` make layers of them,
-``EncoderDecoder`` is a translator with either, or with none; ``shift_right``
-and ``sequence_loss`` train it, ``greedy`` translates, ``exact_match`` judges,
-``CharTokenizer`` turns text into token ids and back. Lessons 06 and 07 use the
-same tokens, ``Memory``, loss and ``greedy``.
+``EncoderDecoder`` is a translator with either, or with none. What trains it
+and lets it write stands in ``common.seq2seq``: every later encoder-decoder
+needs it too.
 """
-
-from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,15 +13,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import rnn
 
-from attn_course.common.arguments import check_mask
-from attn_course.common.seq2seq import Memory
+from attn_course.common.arguments import (
+    check_at_least,
+    check_choice,
+    check_dropout,
+    check_last_dim,
+    check_mask,
+    check_tokens,
+)
+from attn_course.common.seq2seq import (  # noqa: F401  others move soon
+    Memory,
+    greedy_decode,
+    sequence_loss,
+    shift_right,
+)
+from attn_course.common.tokens import BOS, EOS, PAD, UNK  # noqa: F401
 from attn_course.scaled_dot_product import (
     masked_softmax,
     scaled_dot_product_attention,
 )
 
-# Token ids that mean the same in all lessons.
-PAD, BOS, EOS, UNK = 0, 1, 2, 3
 ATTENTIONS = (None, "additive", "dot", "general")
 
 
@@ -60,19 +68,15 @@ def additive_scores(
             raise ValueError(
                 f"w_{name}: expected a matrix, got shape {tuple(weight.shape)}"
             )
-        if x.shape[-1] != weight.shape[-1]:
-            raise ValueError(
-                f"{name}: expected last dimension {weight.shape[-1]}, "
-                f"got shape {tuple(x.shape)}"
-            )
+        check_last_dim(weight.shape[-1], **{name: x})
         if weight.shape[0] != len(v):
             raise ValueError(
                 f"w_{name}: expected {len(v)} rows, one per number of v, "
                 f"got {weight.shape[0]}"
             )
-    asked = F.linear(query, w_query).unsqueeze(-2)  # (*batch, q, 1, hidden)
-    offered = F.linear(key, w_key).unsqueeze(-3)  # (*batch, 1, k, hidden)
-    return torch.tanh(asked + offered) @ v  # (*batch, q, k)
+    queries = F.linear(query, w_query).unsqueeze(-2)  # (*batch, q, 1, hidden)
+    keys = F.linear(key, w_key).unsqueeze(-3)  # (*batch, 1, k, hidden)
+    return torch.tanh(queries + keys) @ v  # (*batch, q, k)
 
 
 def general_scores(
@@ -95,7 +99,8 @@ def general_scores(
     _check_pair(query, key)
     if w.dim() != 2:
         raise ValueError(f"w: expected a matrix, got shape {tuple(w.shape)}")
-    _check_sizes(query, key, *w.shape)
+    check_last_dim(w.shape[0], query=query)
+    check_last_dim(w.shape[1], key=key)
     return query @ F.linear(key, w).transpose(-2, -1)  # (*batch, q, k)
 
 
@@ -124,7 +129,7 @@ class AdditiveAttention(nn.Module):
         super().__init__()
         key_dim = query_dim if key_dim is None else key_dim
         hidden = key_dim if hidden is None else hidden
-        _at_least_1(query_dim=query_dim, key_dim=key_dim, hidden=hidden)
+        check_at_least(1, query_dim=query_dim, key_dim=key_dim, hidden=hidden)
         self.w_query = nn.Parameter(torch.empty(hidden, query_dim))
         self.w_key = nn.Parameter(torch.empty(hidden, key_dim))
         self.v = nn.Parameter(torch.empty(hidden))
@@ -144,7 +149,7 @@ class AdditiveAttention(nn.Module):
         """Answer every query: the output and the weights.
 
         ``mask`` broadcasts to ``(*batch, q, k)``, True = may attend; a query
-        that may attend to nothing finds 0.
+        that may attend to nothing gets 0.
 
         Raises:
             ValueError: if a shape, dtype or device does not fit; the message
@@ -180,15 +185,12 @@ class LuongAttention(nn.Module):
 
         Raises:
             ValueError: if ``score`` is unknown, a size is below 1, or "dot"
-                is asked for with two sizes.
+                is queries for with two sizes.
         """
         super().__init__()
         key_dim = query_dim if key_dim is None else key_dim
-        _at_least_1(query_dim=query_dim, key_dim=key_dim)
-        if score not in ("dot", "general"):
-            raise ValueError(
-                f"score: expected 'dot' or 'general', got {score!r}"
-            )
+        check_at_least(1, query_dim=query_dim, key_dim=key_dim)
+        check_choice("score", score, ("dot", "general"))
         if score == "dot" and query_dim != key_dim:
             raise ValueError(
                 f"key_dim: expected {query_dim}, as query_dim, for 'dot', "
@@ -212,14 +214,15 @@ class LuongAttention(nn.Module):
         """Answer every query: the output and the weights.
 
         ``mask`` broadcasts to ``(*batch, q, k)``, True = may attend; a query
-        that may attend to nothing finds 0.
+        that may attend to nothing gets 0.
 
         Raises:
-            ValueError: if a shape, dtype or device does not fit, or the
-                result is not finite; the message names the argument.
+            ValueError: if a shape, dtype or device does not fit; the message
+                names the argument.
         """
         _check_pair(query, key)
-        _check_sizes(query, key, self.query_dim, self.key_dim)
+        check_last_dim(self.query_dim, query=query)
+        check_last_dim(self.key_dim, key=key)
         _check_values(key, value)
         if self.w is not None:
             key = F.linear(key, self.w)  # (*batch, k, query_dim)
@@ -274,7 +277,8 @@ class EncoderDecoder(nn.Module):
         """
         super().__init__()
         embedding = dim if embedding is None else embedding
-        _at_least_1(
+        check_at_least(
+            1,
             source_size=source_size,
             target_size=target_size,
             dim=dim,
@@ -282,15 +286,9 @@ class EncoderDecoder(nn.Module):
         )
         if dim % 2:
             raise ValueError(f"dim: expected an even number, got {dim}")
-        if attention not in ATTENTIONS:
-            raise ValueError(
-                f"attention: expected one of {ATTENTIONS}, got {attention!r}"
-            )
-        if not 0 <= dropout < 1:
-            raise ValueError(
-                f"dropout: expected 0 or more, below 1, got {dropout}"
-            )
-        self.source_size, self.target_size = source_size, target_size
+        check_choice("attention", attention, ATTENTIONS)
+        check_dropout(dropout=dropout)
+        self.target_size = target_size
         self.embed_source = nn.Embedding(source_size, embedding, PAD)
         self.embed_target = nn.Embedding(target_size, embedding, PAD)
         self.encoder = nn.GRU(
@@ -314,31 +312,32 @@ class EncoderDecoder(nn.Module):
         sentence has an all-zero reading.
 
         Raises:
-            ValueError: if ``source`` holds no sentence, an unknown id, or
-                padding before a token.
+            ValueError: if ``source`` is no batch of token ids, holds no
+                sentence, or padding before a token.
         """
-        mask = _check_tokens("source", source, self.source_size)
+        check_tokens("source", source)
         if len(source) == 0:
             raise ValueError("source: expected at least 1 sentence, got 0")
-        if (mask[:, 1:] & ~mask[:, :-1]).any():
-            raise ValueError(
-                f"source: expected padding (id {PAD}) only at the end, got it "
-                "before a token"
-            )
-        batch, length = source.shape
+        mask = source != PAD  # (batch, s)
+        # Packing stops each sentence at its end. It takes the lengths from
+        # the CPU, so there it costs nothing to look at the padding too.
+        lengths = _lengths(mask.cpu())  # (batch)
+        length = source.shape[1]
         tokens = F.pad(source, (0, 1)) if length == 0 else source
         vectors = self.dropout(self.embed_source(tokens))  # (batch, s, e)
-        some = mask.any(dim=1)[:, None]  # (batch, 1)
-        # Packing stops each sentence at its end; it wants at least 1 token.
         packed = rnn.pack_padded_sequence(
-            vectors, mask.sum(1).clamp(min=1).cpu(), True, False
+            vectors,
+            lengths.clamp(min=1),  # an empty sentence is read, then forgotten
+            batch_first=True,
+            enforce_sorted=False,
         )
         packed, last = self.encoder(packed)  # last: (2, batch, dim / 2)
         states, _ = rnn.pad_packed_sequence(
-            packed, True, total_length=tokens.shape[1]
+            packed, batch_first=True, total_length=tokens.shape[1]
         )  # (batch, s, dim)
         states = states[:, :length] * mask[..., None]
-        last = last.transpose(0, 1).flatten(1) * some  # (batch, dim)
+        not_empty = mask.any(dim=1)[:, None]  # (batch, 1)
+        last = last.transpose(0, 1).flatten(1) * not_empty  # (batch, dim)
         return Memory(states, mask, torch.tanh(self.summarise(last)))
 
     def decode(
@@ -353,13 +352,14 @@ class EncoderDecoder(nn.Module):
             target: the tokens so far, ``BOS`` first (teacher forcing).
 
         Returns:
-            At place i the logits of token i + 1, and the weights over the
+            At position i the logits of token i + 1, and the weights over the
             source, or None without attention.
 
         Raises:
-            ValueError: if ``target`` has another batch or an unknown id.
+            ValueError: if ``target`` is no batch of token ids, or has
+                another batch.
         """
-        _check_tokens("target", target, self.target_size)
+        check_tokens("target", target)
         if len(target) != len(memory.mask):
             raise ValueError(
                 f"target: expected {len(memory.mask)} sentences, as the "
@@ -414,180 +414,18 @@ class EncoderDecoder(nn.Module):
                 states, memory.states, memory.states, memory.mask[:, None]
             )  # (batch, t, dim), (batch, t, s)
         both = torch.cat([states, context], dim=-1)  # (batch, t, 2 * dim)
-        mixed = self.dropout(torch.tanh(self.combine(both)))
-        return self.readout(mixed), weights, last[0]
+        combined = self.dropout(torch.tanh(self.combine(both)))
+        return self.readout(combined), weights, last[0]
 
 
-def sequence_loss(
-    logits: Float[Tensor, "batch t target_size"],
-    expected: Int[Tensor, "batch t"],
-    *,
-    label_smoothing: float = 0.0,
-) -> Float[Tensor, ""]:
-    """Average the cross-entropy over all tokens that are not padding.
-
-    Raises:
-        ValueError: if the shapes do not fit, or there is nothing but padding.
-    """
-    if logits.shape[:-1] != expected.shape:
+def _lengths(mask: Tensor) -> Tensor:
+    """Count each row's tokens; refuse padding before a token."""
+    if (mask[:, 1:] & ~mask[:, :-1]).any():
         raise ValueError(
-            f"expected: expected shape {tuple(logits.shape[:-1])}, one id per "
-            f"row of logits, got {tuple(expected.shape)}"
+            f"source: expected padding (id {PAD}) only at the end, got it "
+            "before a token"
         )
-    if not (expected != PAD).any():
-        raise ValueError(
-            "expected: expected at least one token that is not padding, "
-            "got none"
-        )
-    if expected.is_floating_point():
-        raise ValueError(f"expected: expected token ids, got {expected.dtype}")
-    return F.cross_entropy(
-        logits.flatten(0, 1),  # (batch * t, target_size)
-        expected.flatten().long(),
-        ignore_index=PAD,
-        label_smoothing=label_smoothing,
-    )
-
-
-def shift_right(expected: Int[Tensor, "batch t"]) -> Int[Tensor, "batch t"]:
-    """Make the decoder's input of what it shall say: ``BOS``, then the rest.
-
-    At place i it reads the right token i - 1, whatever it would have said
-    itself (teacher forcing), and shall say token i.
-    """
-    return F.pad(expected, (1, 0), value=BOS)[:, :-1]
-
-
-@torch.no_grad()
-def greedy(
-    model: nn.Module, source: Int[Tensor, "batch s"], max_length: int
-) -> Int[Tensor, "batch length"]:
-    """Translate by taking the likeliest token at each step.
-
-    A sentence ends with ``EOS``, after which comes padding. ``BOS``,
-    padding and unknown are never chosen. A model with ``start`` and ``step``
-    goes on from its state; any other reads its own words anew each time.
-
-    Args:
-        model: with ``encode`` and ``decode``, as :class:`EncoderDecoder`;
-            used in evaluation mode, and left as it was.
-        source: sentences, padded with ``PAD``.
-        max_length: how many tokens a translation has at most.
-
-    Returns:
-        Token ids without ``BOS``, of length up to ``max_length``.
-
-    Raises:
-        ValueError: if ``max_length`` is below 1.
-    """
-    _at_least_1(max_length=max_length)
-    before = model.training
-    model.eval()
-    try:
-        return _greedy(model, source, max_length)
-    finally:
-        model.train(before)
-
-
-def _greedy(model: nn.Module, source: Tensor, max_length: int) -> Tensor:
-    """Do what ``greedy`` says, with a model in evaluation mode."""
-    memory = model.encode(source)
-    tokens = source.new_full((len(source), 1), BOS)
-    done = torch.zeros(len(source), dtype=torch.bool, device=source.device)
-    steps = hasattr(model, "step") and hasattr(model, "start")
-    state = model.start(memory) if steps else None
-    while tokens.shape[1] <= max_length and not done.all():
-        if steps:
-            logits, _, state = model.step(memory, state, tokens[:, -1])
-        else:
-            logits = model.decode(memory, tokens)[0][:, -1]
-        logits[:, [PAD, BOS, UNK]] = -torch.inf
-        best = logits.argmax(dim=-1).masked_fill(done, PAD)  # (batch,)
-        tokens = torch.cat([tokens, best[:, None]], dim=1)
-        done = done | (best == EOS)
-    return tokens[:, 1:]
-
-
-def exact_match(
-    found: Int[Tensor, "batch found_length"],
-    expected: Int[Tensor, "batch expected_length"],
-) -> Bool[Tensor, " batch"]:
-    """Say of each sentence whether every token is right, ``EOS`` included.
-
-    What comes after the expected ``EOS`` must be padding; the two may be
-    padded to different lengths.
-
-    Raises:
-        ValueError: if there are not as many sentences in both.
-    """
-    if len(found) != len(expected):
-        raise ValueError(
-            f"found: expected {len(expected)} sentences, got {len(found)}"
-        )
-    width = max(found.shape[1], expected.shape[1])
-    found = F.pad(found, (0, width - found.shape[1]), value=PAD)
-    expected = F.pad(expected, (0, width - expected.shape[1]), value=PAD)
-    return (found == expected).all(dim=1)
-
-
-class CharTokenizer:
-    """A vocabulary of single characters, after the four special tokens.
-
-    Args of the constructor:
-        texts: every character in them gets an id, in the order of its code.
-    """
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        """Collect the characters."""
-        self.characters = sorted(set().union(*texts))
-        self.ids = {c: i for i, c in enumerate(self.characters, UNK + 1)}
-
-    def __len__(self) -> int:
-        return UNK + 1 + len(self.characters)
-
-    def encode(self, texts: Sequence[str]) -> Int[Tensor, "batch length"]:
-        """Turn texts into ids, with ``EOS`` and then padding at their ends.
-
-        A character that is not in the vocabulary becomes ``UNK``.
-
-        Raises:
-            ValueError: if ``texts`` is one text or empty, or one of them is
-                no text.
-        """
-        if isinstance(texts, str) or len(texts) == 0:
-            raise ValueError(
-                f"texts: expected a list of one text or more, got {texts!r:.40}"
-            )
-        for text in texts:
-            if not isinstance(text, str):
-                raise ValueError(
-                    f"texts: expected texts, got {type(text).__name__}"
-                )
-        rows = [
-            torch.tensor([*(self.ids.get(c, UNK) for c in text), EOS])
-            for text in texts
-        ]
-        return rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
-
-    def decode(self, tokens: Int[Tensor, "batch length"]) -> list[str]:
-        """Turn ids into texts, each up to its ``EOS``; unknown becomes "?"."""
-        texts = []
-        for row in tokens.tolist():
-            row = row[: row.index(EOS)] if EOS in row else row
-            kept = [i for i in row if i not in (PAD, BOS)]
-            texts.append("".join(self._character(i) for i in kept))
-        return texts
-
-    def _character(self, number: int) -> str:
-        if not UNK < number < len(self):
-            return "?"
-        return self.characters[number - UNK - 1]
-
-
-def _at_least_1(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name}: expected 1 or more, got {size}")
+    return mask.sum(dim=1)
 
 
 def _check_pair(query: Tensor, key: Tensor) -> None:
@@ -610,17 +448,6 @@ def _check_pair(query: Tensor, key: Tensor) -> None:
     _check_kind("key", key, query)
 
 
-def _check_sizes(
-    query: Tensor, key: Tensor, query_dim: int, key_dim: int
-) -> None:
-    for name, x, size in (("query", query, query_dim), ("key", key, key_dim)):
-        if x.shape[-1] != size:
-            raise ValueError(
-                f"{name}: expected last dimension {size}, "
-                f"got shape {tuple(x.shape)}"
-            )
-
-
 def _check_kind(name: str, x: Tensor, query: Tensor) -> None:
     if (x.dtype, x.device) != (query.dtype, query.device):
         raise ValueError(
@@ -638,21 +465,5 @@ def _check_values(key: Tensor, value: Tensor) -> None:
         )
 
 
-def _check_tokens(name: str, tokens: Tensor, size: int) -> Tensor:
-    """Refuse what are no token ids; give the mask of real tokens."""
-    whole = (torch.int32, torch.int64)
-    if not isinstance(tokens, Tensor) or tokens.dtype not in whole:
-        found = getattr(tokens, "dtype", type(tokens).__name__)
-        raise ValueError(
-            f"{name}: expected a tensor of token ids, got {found}"
-        )
-    if tokens.dim() != 2:
-        raise ValueError(
-            f"{name}: expected shape (batch, length), got {tuple(tokens.shape)}"
-        )
-    if tokens.numel() and not 0 <= tokens.min() <= tokens.max() < size:
-        raise ValueError(
-            f"{name}: expected ids from 0 to {size - 1}, got "
-            f"{int(tokens.min())} to {int(tokens.max())}"
-        )
-    return tokens != PAD
+def greedy(model: nn.Module, source: Tensor, max_length: int) -> Tensor:
+    return greedy_decode(model, model.encode(source), max_length)

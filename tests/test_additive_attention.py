@@ -15,21 +15,20 @@ from torch.nn import functional as F
 
 from attn_course.additive_attention import (
     ATTENTIONS,
-    EOS,
-    PAD,
-    BOS,
-    UNK,
     AdditiveAttention,
-    CharTokenizer,
     EncoderDecoder,
     LuongAttention,
     additive_scores,
-    exact_match,
     general_scores,
-    greedy,
+)
+from attn_course.common.seq2seq import (
+    exact_match,
+    greedy_decode,
     sequence_loss,
     shift_right,
 )
+from attn_course.common.text import CharTokenizer
+from attn_course.common.tokens import BOS, EOS, PAD, UNK
 from attn_course.data import dates
 from attn_course.scaled_dot_product import scaled_dot_product_attention
 from attn_course.widgets import additive_attention as views
@@ -407,27 +406,62 @@ def test_half_precision_agrees(attention):
 
 def test_ten_thousand_tokens_are_read():
     model = translator("additive", dim=4)
-    found = greedy(model, sentences([10_000]), 2)
-    assert found.shape[0] == 1 and found.shape[1] <= 2
+    memory = model.encode(sentences([10_000]))
+    written = greedy_decode(model, memory, 2)
+    assert written.shape[0] == 1 and written.shape[1] <= 2
 
 
-def test_dropout_acts_in_training_only():
-    model = translator(dropout=0.5).eval()
-    source, target = sentences([4]), torch.tensor([[BOS, 5]])
+def zeros_share(x):
+    return (x == 0).double().mean().item()
+
+
+def test_dropout_acts_on_token_vectors_and_readout_in_training_only():
+    """Each by its share of zeros, and by the factor of what is left."""
+    model = translator("dot", dim=64, dropout=0.25)
+    source, target = sentences([9] * 30), shift_right(sentences([9] * 30))
+    seen = {}
+    for name in ("encoder", "decoder", "readout"):
+        model.get_submodule(name).register_forward_pre_hook(
+            lambda _, inputs, name=name: seen.update({name: inputs[0]})
+        )
+    model(source, target)
+    dropped, seen["encoder"] = dict(seen), seen["encoder"].data
+    dropped["encoder"] = dropped["encoder"].data  # of the packed sequence
+    model.eval()
     assert torch.equal(model(source, target), model(source, target))
-    model.train()
-    assert not torch.equal(model(source, target), model(source, target))
+    for name, before in dropped.items():
+        whole = seen[name].data if name == "encoder" else seen[name]
+        real = whole.abs().sum(-1) > 0  # padding's vector is all zeros
+        assert zeros_share(whole[real]) == 0
+        assert abs(zeros_share(before[real]) - 0.25) < 0.02
+        if name != "readout":  # its inputs went through a dropout before
+            kept = real[..., None] & (before != 0)
+            torch.testing.assert_close(before[kept], whole[kept] / 0.75)
+
+
+def test_dropout_of_the_readout_keeps_the_mean():
+    model = translator(dim=8, dropout=0.5).train()
+    for module in (model.encoder, model.decoder):
+        for weight in module.parameters():  # the readout's input is constant
+            nn.init.zeros_(weight)
+    source, target = sentences([4]), torch.tensor([[BOS, 5]])
+    nn.init.constant_(model.combine.bias, 0.3)
+    nn.init.zeros_(model.readout.bias)
+    draws = torch.stack([model(source, target) for _ in range(3000)])
+    model.eval()
+    torch.testing.assert_close(
+        draws.mean(0), model(source, target), rtol=0.05, atol=0.03
+    )
+    assert draws.std(0).min() > 0.05
 
 
 @pytest.mark.parametrize(
     "source, words",
     [
         (torch.tensor([[5, PAD, 6]]), "padding .*only at the end"),
-        (torch.tensor([[5, 14]]), "ids from 0 to 13, got 5 to 14"),
-        (torch.tensor([[-1, 5]]), "ids from 0 to 13"),
-        (torch.tensor([[5.0]]), "token ids, got torch.float32"),
-        (torch.tensor([[True]]), "token ids, got torch.bool"),
-        (torch.tensor([5, 6]), r"shape \(batch, length\), got \(2,\)"),
+        (torch.tensor([[5.0]]), "token ids .*got torch.float32"),
+        (torch.tensor([[True]]), "token ids .*got torch.bool"),
+        (torch.tensor([5, 6]), r"shape \(batch, length\), .*shape \(2,\)"),
         (torch.zeros(0, 3).long(), "at least 1 sentence"),
         ("15 mars", "token ids, got str"),
     ],
@@ -444,8 +478,17 @@ def test_bad_targets_are_named(own_errors):
         ValueError, match="target: expected 2 sentences.*got 1"
     ):
         model.decode(memory, torch.tensor([[BOS]]))
-    with pytest.raises(ValueError, match="target: expected ids from 0 to 11"):
-        model.decode(memory, torch.full((2, 1), 12))
+    with pytest.raises(ValueError, match="target: .*got torch.float32"):
+        model.decode(memory, torch.ones(2, 1))
+
+
+def test_an_unknown_id_is_torchs_own_error():
+    model = translator()
+    for ids in ([[5, 14]], [[-1, 5]]):
+        with pytest.raises(IndexError, match="out of range"):
+            model.encode(torch.tensor(ids))
+    with pytest.raises(IndexError, match="out of range"):
+        model(sentences([3]), torch.tensor([[BOS, 12]]))
 
 
 # Loss, teacher, greedy -----------------------------------------------------
@@ -463,86 +506,55 @@ def test_loss_is_the_mean_over_real_tokens(smoothing):
             logs = row.log_softmax(-1)
             right = -logs[wanted]
             losses.append((1 - smoothing) * right - smoothing * logs.mean())
-    found = sequence_loss(logits, expected, label_smoothing=smoothing)
-    torch.testing.assert_close(found, torch.stack(losses).mean())
-
-
-def test_loss_refuses_what_does_not_fit(own_errors):
-    with pytest.raises(ValueError, match=r"expected: .*\(2, 4\).*\(2, 3\)"):
-        sequence_loss(torch.ones(2, 4, 7), torch.ones(2, 3).long())
-    with pytest.raises(ValueError, match="expected: .*not padding"):
-        sequence_loss(torch.ones(1, 2, 7), torch.zeros(1, 2).long())
-    with pytest.raises(ValueError, match="expected: .*token ids.*float32"):
-        sequence_loss(torch.ones(1, 2, 7), torch.ones(1, 2))
+    loss = sequence_loss(logits, expected, label_smoothing=smoothing)
+    torch.testing.assert_close(loss, torch.stack(losses).mean())
 
 
 def test_ids_of_32_bits_train_too():
     model, rows = translator(), sentences([3, 2])
     loss = sequence_loss(model(rows, shift_right(rows)), rows)
     short = rows.int()
-    found = sequence_loss(model(short, shift_right(short)), short)
-    assert torch.equal(found, loss)
-
-
-def test_teacher_says_the_token_before():
-    expected = torch.tensor([[5, 6, EOS], [7, EOS, PAD]])
-    assert shift_right(expected).tolist() == [[BOS, 5, 6], [BOS, 7, EOS]]
-    assert shift_right(expected[:, :0]).shape == (2, 0)
+    short_loss = sequence_loss(model(short, shift_right(short)), short)
+    assert torch.equal(short_loss, loss)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=4), sizes)
 @settings(max_examples=20)
-def test_greedy_ends_pads_and_needs_no_steps(lengths, max_length):
+def test_greedy_decode_ends_pads_and_needs_no_steps(lengths, max_length):
     model = translator(dim=4).train()
-    source = sentences(lengths)
-    found = greedy(model, source, max_length)
-    assert model.training and not found.requires_grad
-    assert found.shape[0] == len(lengths) and found.shape[1] <= max_length
-    assert not ((found == BOS) | (found == UNK)).any()
-    for row in found.tolist():
+    memory = model.encode(sentences(lengths))
+    written = greedy_decode(model, memory, max_length)
+    assert model.training and not written.requires_grad
+    assert written.shape[0] == len(lengths) and written.shape[1] <= max_length
+    assert not ((written == BOS) | (written == UNK)).any()
+    for row in written.tolist():
         after = row[row.index(EOS) + 1 :] if EOS in row else []
         assert not any(after)
         assert PAD not in row[: len(row) - len(after)]
 
     class Plain(nn.Module):  # without start and step
-        encode, decode = model.encode, model.decode
+        decode = model.decode
 
     model.eval()
-    assert torch.equal(greedy(Plain(), source, max_length), found)
+    assert torch.equal(greedy_decode(Plain(), memory, max_length), written)
 
 
-def test_greedy_takes_the_likeliest_each_time():
+def test_greedy_decode_takes_the_most_probable_each_time():
     model = translator()
     source = sentences([4])
-    found = greedy(model, source, 6)
-    logits = model(source, shift_right(found))
+    written = greedy_decode(model, model.encode(source), 6)
+    logits = model(source, shift_right(written))
     logits[..., [PAD, BOS, UNK]] = -math.inf
-    assert torch.equal(logits.argmax(-1), found)
-    with pytest.raises(
-        ValueError, match="max_length: expected 1 or more, got 0"
-    ):
-        greedy(model, source, 0)
+    assert torch.equal(logits.argmax(-1), written)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_greedy_leaves_the_mode_even_after_an_error(training):
+def test_greedy_decode_leaves_the_mode_after_an_error(training, own_errors):
     model = translator().train(training)
-    with pytest.raises(ValueError, match="source: "):
-        greedy(model, torch.tensor([[99]]), 3)
+    memory = model.encode(sentences([3]))
+    with pytest.raises(TypeError):
+        greedy_decode(model, memory._replace(summary=None), 3)
     assert model.training == training
-
-
-def test_exact_match_wants_every_token(own_errors):
-    expected = torch.tensor([[5, 6, EOS, PAD]] * 5)
-    found = torch.tensor(
-        [[5, 6, EOS], [5, 7, EOS], [5, EOS, PAD], [5, 6, 6], [6, 5, EOS]]
-    )
-    assert exact_match(found, expected).tolist() == [True] + [False] * 4
-    assert exact_match(expected, found).tolist() == [True] + [False] * 4
-    longer = torch.tensor([[5, 6, EOS, PAD, 7]])
-    assert not exact_match(longer, expected[:1]).any()
-    with pytest.raises(ValueError, match="found: expected 5 sentences, got 1"):
-        exact_match(longer, expected)
 
 
 def test_it_can_learn_to_repeat():
@@ -555,32 +567,8 @@ def test_it_can_learn_to_repeat():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert exact_match(greedy(model, rows, 4), rows).float().mean() > 0.9
-
-
-# CharTokenizer ----------------------------------------------------------------
-
-
-@given(st.lists(st.text("abc é年"), min_size=1, max_size=4))
-def test_characters_come_back(texts):
-    characters = CharTokenizer(["abc é年"])
-    tokens = characters.encode(texts)
-    assert characters.decode(tokens) == texts
-    assert tokens.max() < len(characters) == 10
-
-
-def test_unknown_characters_and_empty_texts():
-    characters = CharTokenizer(["ab"])
-    assert characters.encode(["ax", ""]).tolist() == [[4, 3, 2], [2, 0, 0]]
-    assert characters.decode(
-        torch.tensor([[1, 4, 3, 2, 5], [99, 0, 0, 0, 0]])
-    ) == ["a?", "?"]
-
-
-@pytest.mark.parametrize("texts", ["a date", [], [3], ["a", None]])
-def test_wrong_texts_are_named(texts, own_errors):
-    with pytest.raises(ValueError, match="texts: expected"):
-        CharTokenizer(["ab"]).encode(texts)
+    written = greedy_decode(model, model.encode(rows), 4)
+    assert exact_match(written, rows).float().mean() > 0.9
 
 
 # The data ------------------------------------------------------------------
@@ -672,11 +660,12 @@ def test_choosing_an_example_types_it(parts):
     assert "Most weight: " in reader.children[-1].value
 
 
-def test_a_reading_holds_what_greedy_wrote(parts):
+def test_a_reading_holds_what_greedy_decode_wrote(parts):
     model, source, target = parts
     seen = views.read_date(*parts, "15 mars")
-    tokens = greedy(model, source.encode(["15 mars"]), 14)
-    assert seen.found == target.decode(tokens)[0]
+    memory = model.encode(source.encode(["15 mars"]))
+    tokens = greedy_decode(model, memory, 14)
+    assert seen.prediction == target.decode(tokens)[0]
     assert seen.weights.shape == (tokens.shape[1], 8)
     torch.testing.assert_close(
         seen.weights.sum(-1), torch.ones(tokens.shape[1])

@@ -8,19 +8,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from attn_course import training
-from attn_course.additive_attention import (
-    EOS,
-    PAD,
-    BOS,
-    UNK,
-    CharTokenizer,
+from attn_course.common.seq2seq import (
     Memory,
-    greedy,
+    exact_match,
+    greedy_decode,
     sequence_loss,
+    shift_right,
 )
+from attn_course.common.text import CharTokenizer
+from attn_course.common.tokens import BOS, EOS, PAD, UNK
 from attn_course.multi_head_attention import MultiHeadAttention
 from attn_course.scaled_dot_product import causal_mask, padding_mask
 from attn_course.transformer import (
@@ -29,9 +30,9 @@ from attn_course.transformer import (
     DecoderLayer,
     Encoder,
     EncoderLayer,
+    Residual,
     Transformer,
     count_by_formula,
-    exactly_right,
     feed_forward,
     reversals,
     smooth_labels,
@@ -135,9 +136,10 @@ def pairs(ours, theirs):
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("need_weights", [True, False])
 def test_encoder_layer_equals_torch(first, activation, dtype, need_weights):
+    torch.manual_seed(1)  # no ReLU at its kink, where bfloat16 decides
     theirs = theirs_of(nn.TransformerEncoderLayer, first, activation, dtype)
-    ours = EncoderLayer.from_torch(theirs)
     x = random(2, 6, 12, dtype=dtype)
+    ours = EncoderLayer.from_torch(theirs)
     for mask, other in (
         (None, {}),
         (REAL[:, None, :], {"src_key_padding_mask": ~REAL}),
@@ -156,8 +158,8 @@ def test_encoder_layer_equals_torch(first, activation, dtype, need_weights):
 @pytest.mark.parametrize("need_weights", [True, False])
 def test_decoder_layer_equals_torch(first, activation, dtype, need_weights):
     theirs = theirs_of(nn.TransformerDecoderLayer, first, activation, dtype)
-    ours = DecoderLayer.from_torch(theirs)
     x, memory = random(2, 4, 12, dtype=dtype), random(2, 6, 12, dtype=dtype)
+    ours = DecoderLayer.from_torch(theirs)
     for masks, other in (
         ((None, None), {}),
         (
@@ -256,6 +258,33 @@ def test_stacks_equal_torchs(first):
 # The layers ----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_is_causal_is_a_causal_mask(first, need_weights):
+    """In each layer and stack, alone and with padding besides."""
+    x, memory = random(2, 6, 8), random(2, 4, 8)
+    options = {"norm_first": first}
+    ask = {"need_weights": need_weights}
+    causal = causal_mask(6)
+    for model in (EncoderLayer(8, 2, **options), Encoder(2, 8, 2, **options)):
+        model.double()
+        for mask, table in (
+            (None, causal),
+            (REAL[:, None, :], REAL[:, None, :] & causal),
+        ):
+            found = model(x, mask, is_causal=True, **ask)
+            torch.testing.assert_close(found, model(x, table, **ask))
+    for model in (DecoderLayer(8, 2, **options), Decoder(2, 8, 2, **options)):
+        model.double()
+        found = model(x, memory, is_causal=True, **ask)
+        torch.testing.assert_close(found, model(x, memory, causal, **ask))
+        plain = model(x, memory, **ask)
+        assert not torch.allclose(found[0], plain[0])
+        if need_weights:  # the memory is read whole
+            assert found[2].sum(-1).allclose(torch.ones(1).double())
+            assert found[2].gt(0).all()
+
+
 @given(st.permutations(range(5)))
 @settings(max_examples=20)
 def test_an_encoder_layer_follows_a_permutation(order):
@@ -281,21 +310,80 @@ def test_pre_norm_leaves_the_sum_untouched():
         torch.testing.assert_close(layer(x)[0], expected)
 
 
-def test_default_hidden_is_four_times_dim():
+def test_default_mlp_dim_is_four_times_dim():
     assert EncoderLayer(8, 2).mlp[0].out_features == 32
     assert DecoderLayer(8, 2).mlp[0].out_features == 32
 
 
-def test_dropout_acts_in_training_only():
-    for layer in (
-        EncoderLayer(8, 2, dropout=0.5),
-        DecoderLayer(8, 2, dropout=0.5),
+def share_of_zeros(x):
+    return (x == 0).double().mean().item()
+
+
+def test_dropout_of_the_residual_by_its_share_of_zeros():
+    add = Residual(0.25)
+    x, update = torch.zeros(40, 50, 60), torch.ones(40, 50, 60)
+    dropped = add(x, update)
+    assert abs(share_of_zeros(dropped) - 0.25) < 0.01
+    torch.testing.assert_close(
+        dropped[dropped > 0].unique(), torch.tensor([4 / 3])
+    )
+    assert torch.equal(add(update, update).unique(), dropped.unique() + 1)
+    assert torch.equal(add.eval()(x, update), update)
+
+
+@pytest.mark.parametrize("kind", [EncoderLayer, DecoderLayer])
+@pytest.mark.parametrize("first", [True, False])
+def test_dropout_acts_on_weights_mlp_and_sums_in_training_only(kind, first):
+    """Each dropout of a layer alone, by its share of zeros."""
+    layer = kind(16, 2, 400, dropout=0.25, norm_first=first)
+    x = torch.randn(8, 30, 16)
+    inputs = (x,) if kind is EncoderLayer else (x, x)
+    updates, inner = [], []
+    layer.add.dropout.register_forward_hook(
+        lambda _, before, after: updates.append((before[0], after))
+    )
+    layer.mlp[2].register_forward_hook(
+        lambda _, before, after: inner.append((before[0], after))
+    )
+    layer(*inputs)
+    assert len(updates) == (2 if kind is EncoderLayer else 3)
+    for before, after in [*updates, *inner]:
+        kept = before != 0  # the ReLU's own zeros
+        assert abs(share_of_zeros(after[kept]) - 0.25) < 0.03
+        left = kept & (after != 0)
+        torch.testing.assert_close(after[left], before[left] / 0.75)
+    attentions = [layer.attention]
+    if kind is DecoderLayer:
+        attentions.append(layer.cross_attention)
+    assert [a.dropout for a in attentions] == [0.25] * len(attentions)
+    for attention in attentions:
+        assert not torch.equal(attention(x)[0], attention(x)[0])
+    layer.eval()
+    assert torch.equal(layer(*inputs)[0], layer(*inputs)[0])
+
+
+def test_dropout_of_the_embeddings_by_its_share_of_zeros():
+    model = Transformer(11, 11, 64, 2, 1, dropout=0.25)
+    source, target = tokens(20, 30), tokens(20, 30)
+    for tokens_in, layer in (
+        (source, model.encoder.layers[0]),
+        (target, model.decoder.layers[0]),
     ):
-        x = torch.randn(1, 4, 8)
-        inputs = (x,) if isinstance(layer, EncoderLayer) else (x, x)
-        assert not torch.equal(layer(*inputs)[0], layer(*inputs)[0])
-        layer.eval()
-        assert torch.equal(layer(*inputs)[0], layer(*inputs)[0])
+        seen = []
+        hook = layer.register_forward_pre_hook(
+            lambda _, inputs, seen=seen: seen.append(inputs[0])
+        )
+        model(source, target)
+        hook.remove()
+        table = (
+            model.source_embedding
+            if tokens_in is source
+            else model.target_embedding
+        )
+        whole = table(tokens_in) * 8 + model.positions[:30]
+        assert abs(share_of_zeros(seen[0]) - 0.25) < 0.02
+        left = seen[0] != 0
+        torch.testing.assert_close(seen[0][left], whole[left] / 0.75)
 
 
 @pytest.mark.parametrize(
@@ -472,8 +560,6 @@ def test_empty_batch():
             r"at most 12 tokens \(max_length\), got 13",
         ),
         (torch.ones(1, 10_000).long(), "at most 12 tokens .*got 10000"),
-        (torch.tensor([[3, 11]]), "ids from 0 to 10, got 11"),
-        (torch.tensor([[3, -1]]), "ids from 0 to 10, got -1"),
         (
             torch.ones(3).long(),
             r"\(batch, length\), got torch.int64 of .*\(3,\)",
@@ -492,13 +578,20 @@ def test_wrong_tokens_are_named(own_errors, wrong, words):
         model(right, wrong)
 
 
-def test_greedy_writes_what_decode_scores():
+def test_an_unknown_id_is_torchs_own_error():
+    model, right = small(), tokens(1, 3)
+    for wrong in (torch.tensor([[3, 11]]), torch.tensor([[3, -1]])):
+        for pair in ((wrong, right), (right, wrong)):
+            with pytest.raises(IndexError, match="out of range"):
+                model(*pair)
+
+
+def test_greedy_decode_writes_what_decode_scores():
     model, source = small().eval(), tokens(3, 5)
-    written = greedy(model, source, 6)
+    memory = model.encode(source)
+    written = greedy_decode(model, memory, 6)
     assert written.shape[0] == 3 and written.shape[1] <= 6
-    start = torch.full((3, 1), BOS)
-    target = torch.cat([start, written[:, :-1]], dim=1)
-    logits, _ = model.decode(model.encode(source), target)
+    logits, _ = model.decode(memory, shift_right(written))
     logits[..., [PAD, BOS, UNK]] = -math.inf
     real = written != PAD
     assert torch.equal(logits.argmax(-1)[real], written[real])
@@ -514,10 +607,72 @@ def test_positions_are_no_part_of_the_saved_weights():
 def test_half_precision_under_autocast():
     model = Transformer(11, 11, 16, 2, 2)
     source, target = tokens(), tokens(2, 4)
-    exact = model(source, target)
+    single = model(source, target)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = model(source, target)
-    torch.testing.assert_close(rough.float(), exact, rtol=0.1, atol=0.1)
+        half = model(source, target)
+    torch.testing.assert_close(half.float(), single, rtol=0.1, atol=0.1)
+
+
+class HostReads(TorchDispatchMode):
+    """Count how often a number of a tensor is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_nothing_is_read_from_the_device(training, need_weights):
+    """Forward and backward, with dropout: a GPU is never waited for."""
+    model = small(dropout=0.1).train(training)
+    source, target = tokens(3, 6), tokens(3, 5)
+    source[1, 4:], target[2, 2:] = PAD, PAD
+    with HostReads() as reads:
+        logits, _ = model.decode(
+            model.encode(source), target, need_weights=need_weights
+        )
+        logits.pow(2).mean().backward()
+    assert reads.count == 0
+    with HostReads() as reads:
+        bool((target != PAD).any())
+    assert reads.count == 1  # the counter counts
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_the_whole_model_compiles_in_one_graph(own_errors, dropout):
+    model = small(dropout=dropout)
+    source, target = tokens(2, 6), tokens(2, 5)
+    target[1, 3:] = PAD
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    torch.manual_seed(0)
+    logits = compiled(source, target)
+    logits.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    model.eval()
+    torch.testing.assert_close(compiled(source, target), model(source, target))
+
+
+def test_the_whole_model_is_exported(own_errors):
+    model = small().eval()
+    source, target = tokens(2, 6), tokens(2, 5)
+    target[1, 3:] = PAD
+    program = torch.export.export(model, (source, target))
+    found = program.module()(source.flip(1), target)
+    torch.testing.assert_close(found, model(source.flip(1), target))
+
+
+def test_it_runs_on_the_meta_device_and_with_fake_tensors(own_errors):
+    model = small().to("meta")
+    source, target = tokens(2, 6).to("meta"), tokens(2, 5).to("meta")
+    assert model(source, target).shape == (2, 5, 11)
+    with FakeTensorMode():
+        model = Transformer(11, 11, 16, 2, 2)
+        assert model(tokens(2, 6), tokens(2, 5)).shape == (2, 5, 11)
 
 
 # Taking parts out ----------------------------------------------------------
@@ -586,7 +741,9 @@ def test_only_parts_that_are_there_can_be_taken_out():
 @given(
     st.integers(2, 6), st.floats(0, 1), st.integers(1, 5), st.integers(1, 4)
 )
-def test_smoothed_loss_equals_torchs_and_lesson_05s(size, smoothing, batch, t):
+def test_smoothed_loss_equals_torchs_and_the_common_rooms(
+    size, smoothing, batch, t
+):
     size += UNK
     logits = torch.randn(
         batch, t, size, dtype=torch.float64, requires_grad=True
@@ -608,14 +765,31 @@ def test_smoothed_loss_equals_torchs_and_lesson_05s(size, smoothing, batch, t):
     torch.testing.assert_close(one, two, **close)
 
 
+def test_smoothed_loss_by_hand():
+    """Logits 1, 3, 0, -1 and class 1; the second position is padding."""
+    logits = torch.tensor([[1.0, 3.0, 0.0, -1.0], [9.0, 9.0, 9.0, 0.0]])
+    total = math.log(sum(math.exp(x) for x in (1, 3, 0, -1)))
+    expected = 0.925 * (total - 3) + 0.025 * (3 * total - (1 + 0 - 1))
+    loss = smoothed_loss(logits, torch.tensor([1, PAD]), 0.1)
+    assert math.isclose(loss.item(), expected, rel_tol=1e-5)
+    plain = smoothed_loss(logits, torch.tensor([1, PAD]))
+    assert math.isclose(plain.item(), total - 3, rel_tol=1e-5)
+
+
+def test_a_loss_of_nothing_but_padding_is_refused():
+    for loss in (smoothed_loss, sequence_loss):
+        with pytest.raises(ValueError, match="targ.*not padding, got none"):
+            loss(torch.randn(2, 3, 7), torch.full((2, 3), PAD))
+
+
 @given(st.integers(1, 9), st.floats(0, 1))
-def test_smoothed_targets_sum_to_one(classes, smoothing):
-    expected = torch.randint(classes, (4,))
-    aim = smooth_labels(expected, classes, smoothing)
-    torch.testing.assert_close(aim.sum(-1), torch.ones(4))
-    assert (aim >= 0).all()
+def test_smooth_labels_sum_to_one(classes, smoothing):
+    targets = torch.randint(classes, (4,))
+    labels = smooth_labels(targets, classes, smoothing)
+    torch.testing.assert_close(labels.sum(-1), torch.ones(4))
+    assert (labels >= 0).all()
     if smoothing < 0.99:
-        assert torch.equal(aim.argmax(-1), expected)
+        assert torch.equal(labels.argmax(-1), targets)
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.1])
@@ -625,7 +799,7 @@ def test_smoothing_is_a_share(smoothing):
 
 
 @given(st.integers(1, 3000), st.integers(1, 500))
-def test_warmup_rises_in_a_line_then_falls_with_the_root(step, warmup):
+def test_noam_lr_rises_in_a_line_then_falls_with_the_root(step, warmup):
     rate, top = noam_lr(step, 64, warmup), noam_lr(warmup, 64, warmup)
     assert math.isclose(top, (64 * warmup) ** -0.5)
     share = step / warmup
@@ -633,7 +807,7 @@ def test_warmup_rises_in_a_line_then_falls_with_the_root(step, warmup):
     assert math.isclose(rate, top * expected)
 
 
-def test_warmup_equals_the_papers_numbers_and_drives_torch():
+def test_noam_lr_equals_the_papers_numbers_and_drives_torch():
     assert math.isclose(noam_lr(4000, 512), 0.000698771, rel_tol=1e-5)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -647,7 +821,7 @@ def test_warmup_equals_the_papers_numbers_and_drives_torch():
 
 
 @pytest.mark.parametrize("name", ["step", "dim", "warmup"])
-def test_warmup_counts_from_one(name):
+def test_noam_lr_counts_from_one(name):
     right = {"step": 1, "dim": 8, "warmup": 4}
     with pytest.raises(ValueError, match=f"{name}: expected 1 or more, got 0"):
         noam_lr(**{**right, name: 0})
@@ -736,10 +910,11 @@ class Oracle(nn.Module):
         self.slip = slip
 
     def encode(self, source):
-        return source
+        return Memory(source[..., None].float(), source != PAD, None)
 
-    def decode(self, source, target):
+    def decode(self, memory, target):
         logits = torch.zeros(*target.shape, 40)
+        source = memory.states[..., 0].long()
         for row, tokens_in in enumerate(source.tolist()):
             n = tokens_in.index(EOS)
             right = [*tokens_in[:n][::-1], EOS]
@@ -750,17 +925,24 @@ class Oracle(nn.Module):
         return logits, None
 
 
-def test_exactly_right_counts_every_letter_and_the_end():
+def written_right(model, source, expected):
+    memory = model.encode(source)
+    return exact_match(
+        greedy_decode(model, memory, expected.shape[1]), expected
+    )
+
+
+def test_exact_match_of_what_is_written_counts_every_letter_and_eos():
     source, _, expected = reversals(
         6, torch.Generator().manual_seed(0), high=9
     )
-    assert exactly_right(Oracle(), source, expected).all()
-    found = exactly_right(Oracle(slip=True), source, expected)
-    assert found.tolist() == [False] + [True] * 5
+    assert written_right(Oracle(), source, expected).all()
+    right = written_right(Oracle(slip=True), source, expected)
+    assert right.tolist() == [False] + [True] * 5
     wide = F.pad(expected, (0, 3))
-    assert exactly_right(Oracle(), source, wide).all()
+    assert written_right(Oracle(), source, wide).all()
     cut = expected.masked_fill(expected == EOS, PAD)
-    assert not exactly_right(Oracle(), source, cut).any()
+    assert not written_right(Oracle(), source, cut).any()
 
 
 def test_a_tiny_model_learns_to_reverse():
@@ -781,7 +963,7 @@ def test_a_tiny_model_learns_to_reverse():
     source, _, expected = reversals(
         100, torch.Generator().manual_seed(1), held_out=True, **options
     )
-    share = exactly_right(model, source, expected).double().mean()
+    share = written_right(model, source, expected).double().mean()
     assert share >= 0.9
 
 
@@ -800,7 +982,7 @@ def test_story_tells_what_the_model_writes():
     torch.testing.assert_close(
         story.weights.sum(-1), torch.ones(len(story.written)).double()
     )
-    best = [story.names[i] for i in story.chances.argmax(-1).tolist()]
+    best = [story.names[i] for i in story.probs.argmax(-1).tolist()]
     special = {"PAD", "BOS", "?"}
     both = zip(best, story.written)
     assert all(b == w for b, w in both if b not in special)
@@ -833,15 +1015,15 @@ def story(written="cba", end=True):
     told = [*written, "EOS"] if end else [*written]
     weights = torch.eye(4)[[2, 1, 0, 3]][: len(told)]
     names = ["PAD", "BOS", "EOS", "?", "a", "b", "c"]
-    chances = torch.full((len(told), 7), 0.05)
-    return views.Story(source, told, weights, chances, names)
+    probs = torch.full((len(told), 7), 0.05)
+    return views.Story(source, told, weights, probs, names)
 
 
 def test_story_in_words_says_right_or_wrong():
-    said = views.story_in_words("whole", story(), 2)
-    assert said == (
+    words = views.story_in_words("whole", story(), 2)
+    assert words == (
         "Model: whole. Of abc it makes cba EOS, which is right. At step 2 it "
-        "writes b and looks most at b, place 2 of 4."
+        "writes b and looks most at b, position 2 of 4."
     )
     assert "which is wrong" in views.story_in_words("x", story("cab"), 1)
     assert "which is wrong" in views.story_in_words("x", story(end=False), 1)

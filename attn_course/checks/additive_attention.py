@@ -146,24 +146,24 @@ def scores(answer):
             Mistake(
                 lambda *a: right(*a).mT,
                 "queries and keys are swapped: give the queries their extra "
-                "dimension at the place of the keys, [:, :, None]",
+                "dimension where the keys stand, [:, :, None]",
             ),
             Mistake(
                 written(weigh=lambda x, v: x.sum(-1)),
-                "v is not used: weigh the hidden numbers with it (@ v)",
+                "v is not used: weigh the hidden units with it (@ v)",
             ),
             Mistake(
                 written(weigh=lambda x, v: (x * v).mean(-1)),
-                "it takes the mean over the hidden numbers: take the sum",
+                "it takes the mean over the hidden units: take the sum",
             ),
             Mistake(
                 written(weigh=lambda x, v: x),
-                "v is not used: the hidden numbers of each pair must be "
+                "v is not used: the hidden units of each pair must be "
                 "weighed and summed (@ v)",
             ),
             Mistake(
                 written(weigh=lambda x, v: x * v),
-                "weighed with v, but not summed over the hidden numbers: @ v",
+                "weighed with v, but not summed over the hidden units: @ v",
             ),
             Mistake(
                 written(weigh=lambda x, v: (x @ v)[..., None]),
@@ -171,7 +171,7 @@ def scores(answer):
             ),
             Mistake(
                 lambda *a: torch.tanh(written(bend=lambda x: x)(*a)),
-                "tanh comes too late: bend the hidden numbers, then weigh "
+                "tanh comes too late: bend the hidden units, then weigh "
                 "them with v",
             ),
             Mistake(
@@ -203,15 +203,15 @@ def scores(answer):
             ),
             Mistake(
                 lambda q, k, wq, wk, v: torch.tanh(q @ wq.mT + k @ wk.mT) @ v,
-                "each query meets only the key at its own place: every query "
-                "must meet every key, [:, :, None] and [:, None]",
+                "each query meets only the key at its own position: every "
+                "query must meet every key, [:, :, None] and [:, None]",
             ),
             Mistake(
                 lambda q, k, wq, wk, v: (
                     torch.tanh((q @ wq.mT)[:, None] + (k @ wk.mT)[:, None]) @ v
                 ),
-                "query and key got their extra dimension at the same place: "
-                "the queries need it where the keys stand, [:, :, None]",
+                "query and key got their extra dimension at the same "
+                "position: the queries need it where the keys stand, [:, :, None]",
             ),
             Mistake(
                 lambda q, k, wq, wk, v: (
@@ -253,7 +253,7 @@ def scores(answer):
                 "only the first of the batch is there: (batch, q, k)",
             ),
         ],
-        praise="it agrees with a loop over batch, query, key and hidden number",
+        praise="it agrees with a loop over batch, query, key and hidden unit",
     )
 
 
@@ -302,8 +302,8 @@ def teacher(answer):
         mistakes=[
             Mistake(
                 lambda x: x,
-                "nothing is moved: at each place it would read the very token "
-                "that it shall write",
+                "nothing is moved: at each position it would read the very "
+                "token that it shall write",
             ),
             Mistake(
                 joined(1, lambda x: x),
@@ -337,12 +337,12 @@ def teacher(answer):
             ),
             Mistake(
                 over_first,
-                "BOS has replaced the first token: the others must move one "
-                "place",
+                "BOS has replaced the first token: the others must move by "
+                "one",
             ),
             Mistake(
                 moved_left,
-                "moved the wrong way: at each place it must read the token "
+                "moved the wrong way: at each position it must read the token "
                 "*before*",
             ),
             Mistake(
@@ -352,8 +352,8 @@ def teacher(answer):
             ),
             Mistake(
                 joined(1, lambda x: x[:, 1:]),
-                "BOS has replaced the first token: the others must move one "
-                "place",
+                "BOS has replaced the first token: the others must move by "
+                "one",
             ),
             Mistake(
                 lambda x: torch.cat([torch.ones_like(x[:1]), x[:-1]], dim=0),
@@ -381,5 +381,5 @@ def teacher(answer):
                 "BOS stands at the end: put it in front",
             ),
         ],
-        praise="at each place the right token before it",
+        praise="at each position the right token before it",
     )

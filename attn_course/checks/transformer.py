@@ -2,6 +2,7 @@
 
 import torch
 
+from attn_course.checks import decoder_layers
 from attn_course.checks.engine import Case, Mistake, check, check_value
 from attn_course.checks.inputs import normal
 
@@ -17,7 +18,7 @@ def layer_size(answer):
             (49856, "there are two norms, each with a factor and a shift"),
             (50112, "that has three norms, as a decoder layer: here are two"),
             (49984 - 256 - 64, "the MLP's biases are missing: 256 and 64"),
-            (49984 - 64, "one bias is missing, of 64 numbers"),
+            (49984 - 64, "one bias is missing, of 64 parameters"),
             (
                 49984 - 4 * 64,
                 "256 are missing: attention's biases (4 x 64), the MLP's inner "
@@ -28,11 +29,11 @@ def layer_size(answer):
                 "the biases are missing: 4 x 64 of the attention, 256 + 64 of "
                 "the MLP",
             ),
-            (49152, "only matrices: biases and norms have numbers too"),
+            (49152, "only matrices: biases and norms have parameters too"),
             (
                 49984 - 64 * 64 - 64,
                 "attention has four matrices: for queries, keys, values, and "
-                "one that mixes what the heads found",
+                "one that mixes what the heads give",
             ),
             (
                 49984 - 64 * 256 - 64,
@@ -61,264 +62,31 @@ def layer_size(answer):
     )
 
 
-def _attend(x):
-    """Mix positions, so that it differs from the MLP."""
-    return 0.5 * x.cumsum(dim=1) + 1.0
-
-
-def _cross(x, memory):
-    return torch.tanh(x) * memory.mean(dim=1, keepdim=True) - 0.3 * x
-
-
-def _mlp(x):
-    return x.pow(2) - 0.7 * x
-
-
-def _norm(factor):
-    """Make a norm that differs from the other two."""
-
-    def norm(x):
-        centred = x - x.mean(dim=-1, keepdim=True)
-        size = centred.pow(2).mean(dim=-1, keepdim=True) + 1e-5
-        return factor * centred / size.sqrt() + 0.1 * factor
-
-    return norm
-
-
-NORMS = [_norm(1.0), _norm(0.6), _norm(1.7)]
-
-
-def _oracle_layer(x, memory, attend, cross, mlp, norms):
-    stream = [x]
-    for part, norm in zip(
-        (attend, lambda t: cross(t, memory), mlp), norms, strict=True
-    ):
-        stream.append(part(norm(sum(stream))))
-    return sum(stream)
-
-
 def decoder_layer(answer):
     """Exercise 2: a pre-norm decoder layer."""
+    parts = (
+        decoder_layers.attend,
+        decoder_layers.cross,
+        decoder_layers.mlp,
+        decoder_layers.NORMS,
+    )
 
     def case(batch, t, s, dim, seed):
-        return Case(
-            (
-                normal(batch, t, dim, seed=seed),
-                normal(batch, s, dim, seed=seed + 10),
-                _attend,
-                _cross,
-                _mlp,
-                NORMS,
-            ),
-            f"x {(batch, t, dim)}, memory {(batch, s, dim)}",
-        )
+        x = normal(batch, t, dim, seed=seed)
+        memory = normal(batch, s, dim, seed=seed + 10)
+        words = f"x {(batch, t, dim)}, memory {(batch, s, dim)}"
+        return Case((x, memory, *parts), words)
 
-    def layer(one, two, three):
-        """Chain three changes of x."""
-
-        def run(x, memory, attend, cross, mlp, n):
-            x = one(x, attend, n)
-            x = two(x, lambda t: cross(t, memory), n)
-            return three(x, mlp, n)
-
-        return run
-
-    def pre(place):
-        return lambda x, part, n: x + part(n[place](x))
-
-    def bare(place):
-        return lambda x, part, n: part(n[place](x))
-
-    def post(place):
-        return lambda x, part, n: n[place](x + part(x))
-
-    def double(x, part, n, place):
-        y = n[place](x)
-        return y + part(y)
-
-    def normed_twice(place):
-        return lambda x, part, n: double(x, part, n, place)
-
-    def outside(place):
-        return lambda x, part, n: x + n[place](part(x))
-
-    def plain(x, part, n):
-        return x + part(x)
-
-    def parallel(x, memory, attend, cross, mlp, n):
-        found = attend(n[0](x)) + cross(n[1](x), memory)
-        return x + found + mlp(n[2](x))
-
-    def mlp_parallel(x, memory, attend, cross, mlp, n):
-        y = x + attend(n[0](x))
-        y = y + cross(n[1](y), memory)
-        return y + mlp(n[2](x))
-
-    def cross_parallel(x, memory, attend, cross, mlp, n):
-        y = x + attend(n[0](x))
-        y = y + cross(n[1](x), memory)
-        return y + mlp(n[2](y))
-
-    def memory_normed(x, memory, attend, cross, mlp, n):
-        x = x + attend(n[0](x))
-        x = x + cross(n[1](x), n[1](memory))
-        return x + mlp(n[2](x))
-
-    def cross_unnormed(x, memory, attend, cross, mlp, n):
-        x = x + attend(n[0](x))
-        x = x + cross(x, memory)
-        return x + mlp(n[2](x))
-
-    def asks_itself(x, memory, attend, cross, mlp, n):
-        x = x + attend(n[0](x))
-        x = x + cross(n[1](x), x)
-        return x + mlp(n[2](x))
-
-    def only_first_sum(x, memory, attend, cross, mlp, n):
-        y = attend(n[0](x))
-        y = cross(n[1](y), memory)
-        return x + mlp(n[2](y))
-
-    def cross_first(x, memory, attend, cross, mlp, n):
-        x = x + cross(n[0](x), memory)
-        x = x + attend(n[1](x))
-        return x + mlp(n[2](x))
-
-    def cross_first_own(x, memory, attend, cross, mlp, n):
-        x = x + cross(n[1](x), memory)
-        x = x + attend(n[0](x))
-        return x + mlp(n[2](x))
-
-    def mlp_before(x, memory, attend, cross, mlp, n):
-        x = x + attend(n[0](x))
-        x = x + mlp(n[2](x))
-        return x + cross(n[1](x), memory)
-
-    def swapped(x, memory, attend, cross, mlp, n):
-        x = x + attend(n[0](x))
-        x = x + cross(memory, n[1](x)).mean(dim=1, keepdim=True)
-        return x + mlp(n[2](x))
-
-    missing = "the {} gets no sum: x = x + part(norm(x))"
     return check(
         answer,
-        oracle=_oracle_layer,
+        oracle=decoder_layers.oracle,
         cases=[
             case(1, 2, 3, 4, 1),
             case(2, 3, 5, 4, 2),
             case(3, 4, 2, 6, 3),
             case(1, 1, 1, 2, 4),
         ],
-        mistakes=[
-            Mistake(
-                layer(post(0), post(1), post(2)),
-                "that is post-norm: the norm belongs before the part, "
-                "x = x + part(norm(x))",
-            ),
-            Mistake(
-                layer(bare(0), bare(1), bare(2)),
-                "the residuals are missing: add x to what each part finds",
-            ),
-            Mistake(
-                layer(normed_twice(0), normed_twice(1), normed_twice(2)),
-                "the normed x is added: the sum takes x as it was, "
-                "x = x + part(norm(x))",
-            ),
-            Mistake(
-                layer(outside(0), outside(1), outside(2)),
-                "the norm is taken of what the part found: norm its input, "
-                "part(norm(x))",
-            ),
-            Mistake(
-                layer(plain, plain, plain),
-                "the norms are not used: part(norm(x))",
-            ),
-            Mistake(
-                layer(pre(0), pre(0), pre(0)),
-                "all three parts use norms[0]: each has its own",
-            ),
-            Mistake(
-                layer(pre(2), pre(1), pre(0)),
-                "the norms are used in reversed order",
-            ),
-            Mistake(
-                parallel,
-                "all three parts read the first x: each must read what the "
-                "line before has made",
-            ),
-            Mistake(
-                mlp_parallel,
-                "the MLP reads the first x: it must read what the attentions "
-                "have made of it",
-            ),
-            Mistake(
-                cross_parallel,
-                "cross reads the first x: it must read what self-attention "
-                "has made of it",
-            ),
-            Mistake(
-                layer(bare(0), pre(1), pre(2)), missing.format("attention")
-            ),
-            Mistake(
-                layer(pre(0), bare(1), pre(2)), missing.format("cross part")
-            ),
-            Mistake(layer(pre(0), pre(1), bare(2)), missing.format("MLP")),
-            Mistake(
-                only_first_sum,
-                "there is one sum at the end: each part needs its own",
-            ),
-            Mistake(
-                memory_normed, "the memory comes normed already: norm x only"
-            ),
-            Mistake(
-                cross_unnormed,
-                "cross gets x without its norm: cross(norms[1](x), memory)",
-            ),
-            Mistake(
-                asks_itself,
-                "cross asks x itself: its second argument is the memory",
-            ),
-            Mistake(
-                cross_first,
-                "cross-attention comes first: self-attention goes before it",
-            ),
-            Mistake(
-                cross_first_own,
-                "cross-attention comes first: self-attention goes before it",
-            ),
-            Mistake(
-                mlp_before,
-                "the MLP comes before cross-attention: it is the last part",
-            ),
-            Mistake(
-                lambda x, m, a, c, f, n: f(
-                    n[2](
-                        layer(pre(0), pre(1), lambda y, *_: y)(
-                            x, m, a, c, f, n
-                        )
-                    )
-                ),
-                missing.format("MLP"),
-            ),
-            Mistake(
-                lambda x, m, a, c, f, n: layer(
-                    pre(0), lambda y, *_: y, lambda y, p, k: y + p(k[2](y))
-                )(x, m, a, c, f, n),
-                "cross-attention is missing: the memory is never asked",
-            ),
-            Mistake(
-                lambda x, m, a, c, f, n: layer(
-                    pre(0), pre(1), lambda y, *_: y
-                )(x, m, a, c, f, n),
-                "the MLP is missing: it is the third part",
-            ),
-            Mistake(
-                lambda x, m, a, c, f, n: layer(
-                    lambda y, *_: y, pre(1), pre(2)
-                )(x, m, a, c, f, n),
-                "self-attention is missing: it is the first part",
-            ),
-        ],
+        mistakes=decoder_layers.MISTAKES,
         praise="three times x = x + part(norm(x))",
     )
 
@@ -612,7 +380,7 @@ def smooth(answer):
             ),
             Mistake(
                 lambda e, c, s: ((1 - s) * hot(e, c) + s / c).log(),
-                "no logarithm: the aim is a row of chances",
+                "no logarithm: the labels are rows of probabilities",
             ),
             Mistake(
                 lambda e, c, s: ((1 - s) * hot(e, c) + s / c).T,

@@ -13,16 +13,14 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
-from scipy.stats import binomtest
 from torch import Tensor
 
 from attn_course import plotting
-from attn_course.additive_attention import (
-    CharTokenizer,
-    EncoderDecoder,
-    greedy,
-    shift_right,
-)
+from attn_course.additive_attention import EncoderDecoder
+from attn_course.common.evaluation import evaluating
+from attn_course.common.seq2seq import greedy_decode, shift_right
+from attn_course.common.statistics import wilson_interval
+from attn_course.common.text import CharTokenizer
 from attn_course.widgets import Explorer, explore
 
 LONGEST = 40  # characters that the reader takes; its training had 30
@@ -41,7 +39,7 @@ class Reading(NamedTuple):
     """What a model made of a text."""
 
     text: str  # as far as it was read
-    found: str
+    prediction: str  # what the model wrote
     weights: Float[Tensor, "t s"]  # the ends of both included
     note: str  # what else there is to say
 
@@ -70,25 +68,19 @@ def read_date(
             f"Only the first {LONGEST} of {len(text):,} characters are read"
         )
         text = text[:LONGEST]
-    unknown = sorted({c for c in text if c not in source.ids})
+    unknown = sorted({c for c in text if c not in source})
     if unknown:
         shown = " ".join(unknown[:8]) + (" ..." if len(unknown) > 8 else "")
         notes.append(f"Never seen in training: {shown}")
     tokens = source.encode([text]).to(model.readout.weight.device)
-    before = model.training
-    model.eval()  # no dropout, in the weights either
-    try:
-        written = greedy(model, tokens, 14)  # (1, t)
-        with torch.no_grad():
-            _, weights = model.decode(
-                model.encode(tokens), shift_right(written)
-            )  # (1, t, s)
-    finally:
-        model.train(before)
-    (found,) = target.decode(written)
-    if not _is_day(found):
+    with evaluating(model), torch.no_grad():  # no dropout in the weights
+        memory = model.encode(tokens)
+        written = greedy_decode(model, memory, 14)  # (1, t)
+        _, weights = model.decode(memory, shift_right(written))  # (1, t, s)
+    (prediction,) = target.decode(written)
+    if not _is_day(prediction):
         notes.append("That is no day of any calendar")
-    return Reading(text, found, weights[0].cpu(), ". ".join(notes))
+    return Reading(text, prediction, weights[0].cpu(), ". ".join(notes))
 
 
 def _is_day(text: str) -> bool:
@@ -133,7 +125,7 @@ def alignment(ax: Axes, seen: Reading, title: str) -> None:
     rows, columns = seen.weights.shape
     plotting.weights_heatmap(
         seen.weights,
-        labels(seen.found, rows),
+        labels(seen.prediction, rows),
         labels(seen.text, columns),
         ax=ax,
         title=title,
@@ -171,13 +163,13 @@ def share_bars(
     fig, ax = plotting.figure(7.0, 0.8 + 0.38 * len(right))
     for row, hits in enumerate(right.values()):
         count, total = int(hits.sum()), hits.numel()
-        low, high = binomtest(count, total).proportion_ci(method="wilson")
-        ax.barh(row, count / total, color=plotting.COLORS[5])
+        share, low, high = wilson_interval(count, total)
+        ax.barh(row, share, color=plotting.COLORS[5])
         ax.plot([low, high], [row, row], color="black", lw=2)
         ax.text(
             1.02,
             row,
-            f"{count / total:.4f}  [{low:.4f}, {high:.4f}]",
+            f"{share:.4f}  [{low:.4f}, {high:.4f}]",
             va="center",
             fontsize=8,
             transform=ax.get_yaxis_transform(),
@@ -219,7 +211,7 @@ def date_reader(
         details.value = f"<p>{html.escape(in_words(seen))}</p>"
         wide = max(4.0, 1.2 + 0.27 * seen.weights.shape[1])
         fig, ax = plotting.figure(min(wide, 9.0), 3.6)
-        alignment(ax, seen, f"Read as {drawable(seen.found)}")
+        alignment(ax, seen, f"Read as {drawable(seen.prediction)}")
         ax.set(
             xlabel=f"key: the characters read {SCALE}", ylabel="query: written"
         )
@@ -227,8 +219,8 @@ def date_reader(
 
     def alt(text: str) -> str:
         seen = read_date(model, source, target, text)
-        said = f'"{seen.text}" is read as {seen.found or "nothing"}.'
-        return f"{said} {seen.note}." if seen.note else said
+        words = f'"{seen.text}" is read as {seen.prediction or "nothing"}.'
+        return f"{words} {seen.note}." if seen.note else words
 
     explorer = explore(draw, alt, text=typed)
     choice.observe(
@@ -240,9 +232,9 @@ def date_reader(
 
 def in_words(seen: Reading) -> str:
     """Say which character each written one looked at most."""
-    read = [*seen.text.replace(" ", "\u2423"), END_LABEL]
+    characters = [*seen.text.replace(" ", "\u2423"), END_LABEL]
     best = seen.weights.argmax(dim=-1).tolist()
-    pairs = [f"{c} at {read[j]}" for c, j in zip(seen.found, best)]
+    pairs = [f"{c} at {characters[j]}" for c, j in zip(seen.prediction, best)]
     return "Most weight: " + (", ".join(pairs) or "nothing was written")
 
 

@@ -11,7 +11,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from attn_course import plotting
-from attn_course.additive_attention import BOS, CharTokenizer, greedy
+from attn_course.common.evaluation import evaluating
+from attn_course.common.measuring import count_parameters
+from attn_course.common.seq2seq import greedy_decode, shift_right
+from attn_course.common.text import CharTokenizer
 from attn_course.transformer import Transformer
 from attn_course.widgets import Explorer, explore
 
@@ -29,12 +32,12 @@ class Story(NamedTuple):
     source: list[str]  # letters, then "EOS"
     written: list[str]  # what it wrote, "EOS" too if it came to that
     weights: Float[Tensor, "t s"]  # last cross-attention, mean over heads
-    chances: Float[Tensor, "t size"]  # of every token, at each step
+    probs: Float[Tensor, "t size"]  # of every token, at each step
     names: list[str]  # of the tokens
 
 
 def tell(model: Transformer, alphabet: CharTokenizer, text: str) -> Story:
-    """Let a model write from a text, and keep weights and chances.
+    """Let a model write from a text, and keep weights and probabilities.
 
     Spaces at the ends and upper case do not matter.
 
@@ -43,7 +46,7 @@ def tell(model: Transformer, alphabet: CharTokenizer, text: str) -> Story:
             or more than it has positions for; the message says which.
     """
     text = text.strip().lower()
-    longest = model.max_length - 1  # EOS needs a place too
+    longest = model.max_length - 1  # EOS needs a position too
     if not text:
         raise ValueError("type at least one letter")
     if len(text) > longest:
@@ -57,14 +60,12 @@ def tell(model: Transformer, alphabet: CharTokenizer, text: str) -> Story:
             f"the model knows the letters {alphabet.characters[0]} to "
             f"{alphabet.characters[-1]} only, not {shown}"
         )
-    place = model.positions.device
-    source = alphabet.encode([text]).to(place)  # (1, s)
-    with torch.no_grad():
-        written = greedy(model, source, min(len(text) + 3, longest))
-        start = torch.full((1, 1), BOS, device=place)
-        target = torch.cat([start, written[:, :-1]], dim=1)
+    source = alphabet.encode([text]).to(model.positions.device)  # (1, s)
+    with evaluating(model), torch.no_grad():
+        memory = model.encode(source)
+        written = greedy_decode(model, memory, min(len(text) + 3, longest))
         logits, weights = model.decode(
-            model.encode(source), target, need_weights=True
+            memory, shift_right(written), need_weights=True
         )
     names = ["PAD", "BOS", "EOS", "?", *alphabet.characters]
     return Story(
@@ -102,7 +103,7 @@ def apart(
 
     def seen(model: str, text: str, step: int) -> tuple[Story, int]:
         """Tell the story; after its last step that step is shown."""
-        story = tell(models[model].eval(), alphabet, text)
+        story = tell(models[model], alphabet, text)
         return story, min(step, len(story.written))
 
     def draw(model: str, text: str, step: int) -> Figure:
@@ -115,7 +116,7 @@ def apart(
 
 
 def draw_story(story: Story, step: int, title: str = "") -> Figure:
-    """Draw the weights of the first steps, and the chances at the last."""
+    """Draw the weights of the first steps, and the probabilities at the last."""
     high = max(2.6, 1.3 + 0.27 * len(story.written))
     fig, (left, right) = plotting.figure(8.6, min(high, 7.0), cols=2)
     shown = story.weights.clone()
@@ -133,13 +134,13 @@ def draw_story(story: Story, step: int, title: str = "") -> Figure:
         left.tick_params(labelsize=6)
     left.set(xlabel="source (key)", ylabel="written (query), step by step")
     left.axhline(step - 0.5, color="white", linewidth=1)
-    chances, best = story.chances[step - 1].topk(min(5, len(story.names)))
+    probs, best = story.probs[step - 1].topk(min(5, len(story.names)))
     names = [story.names[i] for i in best.tolist()]
-    right.barh(names, chances.tolist(), color=plotting.COLORS[0])
+    right.barh(names, probs.tolist(), color=plotting.COLORS[0])
     right.invert_yaxis()
     right.set(
         xlim=(0, 1),
-        xlabel="chance of the next token",
+        xlabel="probability of the next token",
         title=f"Step {step}: it writes {story.written[step - 1]}",
     )
     return fig
@@ -154,7 +155,7 @@ def story_in_words(name: str, story: Story, step: int) -> str:
         f"Model: {name}. Of {''.join(story.source[:-1])} it makes "
         f"{_join(story.written)}, which is {'right' if right else 'wrong'}. "
         f"At step {step} it writes {story.written[step - 1]} and looks most "
-        f"at {story.source[best]}, place {best + 1} of {len(story.source)}."
+        f"at {story.source[best]}, position {best + 1} of {len(story.source)}."
     )
 
 
@@ -170,7 +171,7 @@ def _join(written: Sequence[str]) -> str:
 def ablation_table(
     rows: Mapping[str, Mapping[str, float]], *, title: str
 ) -> Figure:
-    """Draw trained numbers as a table, with a bar for exact match.
+    """Draw trained results as a table, with a bar for exact match.
 
     Args:
         rows: for each name, ``loss`` and ``tokens`` (teacher forcing) and
@@ -183,14 +184,12 @@ def ablation_table(
         color = plotting.COLORS[2] if exact >= 0.5 else plotting.COLORS[1]
         ax.barh(row, exact, color=color, height=0.6)
         ax.text(exact + 0.02, row, f"{exact:.3f}", va="center", fontsize=9)
-        for place, key in ((-0.62, "loss"), (-0.3, "tokens")):
-            ax.text(
-                place, row, f"{measured[key]:.3f}", va="center", fontsize=9
-            )
+        for x, key in ((-0.62, "loss"), (-0.3, "tokens")):
+            ax.text(x, row, f"{measured[key]:.3f}", va="center", fontsize=9)
         ax.text(-0.7, row, name, va="center", ha="right", fontsize=9)
     heads = ((-0.62, "loss"), (-0.3, "next tokens\nright"))
-    for place, text in (*heads, (0.0, "whole sequences right, writing alone")):
-        ax.text(place, -0.75, text, va="bottom", fontsize=8, weight="bold")
+    for x, text in (*heads, (0.0, "whole sequences right, writing alone")):
+        ax.text(x, -0.75, text, va="bottom", fontsize=8, weight="bold")
     ax.set(xlim=(-1.35, 1.2), ylim=(len(rows) - 0.5, -1.6), title=title)
     ax.set_axis_off()
     return fig
@@ -241,7 +240,7 @@ def architecture(model: Transformer) -> Figure:
     )[1]
     right.box("norm", "norm", decoder.norm)
     right.box("ends", "output layer", model.output)
-    right.label("scores of the next token")
+    right.label("logits of the next token")
     # From the memory over to the cross-attention.
     top = left.y + 0.05
     ax.plot([2.2, 2.2, 4.55, 4.55], [left.y, top, top, cross], "k", lw=1)
@@ -256,7 +255,7 @@ def architecture(model: Transformer) -> Figure:
         ha="center",
         style="italic",
     )
-    count = sum(p.numel() for p in model.parameters())
+    count = count_parameters(model)
     ax.set(
         xlim=(0, 9.6),
         ylim=(-0.6, right.y + 0.4),
@@ -279,7 +278,7 @@ class _Tower:
 
     def box(self, kind: str, text: str, part: nn.Module) -> float:
         """Draw a part with its parameters; give the height of its middle."""
-        count = sum(p.numel() for p in part.parameters())
+        count = count_parameters(part)
         low, high = self.y, 0.3 if kind == "norm" else 0.46
         box = plotting.plt.Rectangle(
             (self.x - 1.45, low), 2.9, high, fc=FILLS[kind], ec="black", lw=0.8

@@ -24,16 +24,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from attn_course import checks, plotting, session, training
-from attn_course.additive_attention import (
-    EOS,
-    BOS,
-    CharTokenizer,
-    EncoderDecoder,
+from attn_course.additive_attention import EncoderDecoder
+from attn_course.common.measuring import count_parameters
+from attn_course.common.seq2seq import (
     exact_match,
-    greedy,
+    greedy_decode,
     sequence_loss,
     shift_right,
 )
+from attn_course.common.text import CharTokenizer
+from attn_course.common.tokens import BOS, EOS
 
 session.start(0)
 
@@ -50,17 +50,19 @@ session.start(0)
 # 7 1 4 EOS  ->  encoder  ->  [ summary ]  ->  decoder  ->  7 1 4 EOS
 # ```
 #
-# The summary has the same size for 3 tokens and for 30. (Our encoder, a GRU,
-# reads in both directions, as Bahdanau's does: a state knows what stands
-# around its token, and the summary is made of both last states.)
+# The summary has the same size for 3 tokens and for 30: the **encoder-decoder
+# bottleneck**. (Our encoder, a GRU, reads in both directions, as Bahdanau's
+# does: a state knows what stands around its token, and the summary is made of
+# both last states.)
 
 # %% [markdown]
 # The simplest translation of all: **repeat** a row of random digits. Nothing
 # to understand; everything to remember. A digit more is ten times as many
 # possible rows.
 #
-# Digits are tokens 4 to 13. Tokens 0 to 3 are padding, BOS, EOS and
-# unknown, in every lesson from here on.
+# Digits are tokens 4 to 13. Tokens 0 to 3 are the **special tokens**, in every
+# lesson from here on: PAD (padding), BOS (beginning of sequence), EOS (end of
+# sequence) and UNK (unknown).
 
 # %%
 def digits(count, length, generator):
@@ -68,8 +70,8 @@ def digits(count, length, generator):
     return F.pad(rows, (0, 1), value=EOS)  # (count, length + 1)
 
 # %% [markdown]
-# The decoder writes the next token when it knows those before. What does it
-# read while it learns?
+# The decoder is **autoregressive**: it writes the next token when it knows
+# those before. What does it read while it learns?
 
 # %%
 expected = digits(1, 3, torch.Generator().manual_seed(0))
@@ -77,10 +79,11 @@ print("to be written:", expected)
 print("decoder reads:", shift_right(expected))
 
 # %% [markdown]
-# In training the decoder reads the *right* token before each place, whatever
-# it would have said itself: BOS, then the row, moved by one. This is
-# **teacher forcing**. In use there is no teacher, and it reads its own words:
-# `greedy` takes the likeliest token, again and again, until EOS.
+# In training the decoder reads the *right* token before each position: BOS,
+# then the row, moved by one. This is **teacher forcing**. In use there is no
+# teacher, and it reads its own words: `greedy_decode` takes the most probable
+# token, again and again, until EOS. Its own mistakes are new to it then: it
+# never read any in training. This is **exposure bias** (Ranzato et al. 2016).
 #
 # A row counts only if **every** token is right: *exact match*.
 
@@ -100,8 +103,8 @@ def digit_batches(seed):
     return batch
 
 # %% [markdown]
-# The loss is the cross-entropy of the right token, averaged over all places
-# that are not padding. That is all a model sees; exact match is our measure.
+# The loss is the cross-entropy of the right token, averaged over all
+# positions that are not padding. That is all a model sees; exact match is our measure.
 
 # %%
 def loss(model, batch):
@@ -135,7 +138,8 @@ def by_length(model):
     shares = {}
     for length in LENGTHS:
         rows = digits(300, length, torch.Generator().manual_seed(length))
-        right = exact_match(greedy(model, rows, length + 1), rows)
+        written = greedy_decode(model, model.encode(rows), length + 1)
+        right = exact_match(written, rows)
         shares[length] = right.float().mean().item()
     return shares
 
@@ -181,10 +185,11 @@ assert session.quick() or wide[12] < 0.05
 # |---|---|
 # | query | the decoder's state |
 # | keys and values | the encoder's states, one per source token |
-# | output | the **context** for this step |
+# | output | the **context vector** of this step |
 #
 # You know the rest: scores, softmax, mixture. Only the score was another one.
-# State and context together, through one tanh layer, choose the next token.
+# State and context vector together, through one tanh layer, choose the next
+# token.
 
 # %% [markdown]
 # ### The additive score by hand
@@ -245,11 +250,11 @@ print("loop = hand:", looped)
 # keys one for the queries; torch repeats what has length 1.
 
 # %%
-asked = (Q @ unit.T)[:, None, :]  # (q, 1, hidden)
-offered = (K @ unit.T)[None, :, :]  # (1, k, hidden)
-scores = torch.tanh(asked + offered) @ ones  # (q, k, hidden) to (q, k)
+queries = (Q @ unit.T)[:, None, :]  # (q, 1, hidden)
+keys = (K @ unit.T)[None, :, :]  # (1, k, hidden)
+scores = torch.tanh(queries + keys) @ ones  # (q, k, hidden) to (q, k)
 torch.testing.assert_close(scores, looped)
-print("pairs (q, k, hidden):", tuple((asked + offered).shape))
+print("pairs (q, k, hidden):", tuple((queries + keys).shape))
 
 # %% [markdown]
 # ### Function, module, torch
@@ -320,14 +325,13 @@ print("dot:", dot, "= lesson 01")
 #
 # The fair test: the same model. Without attention it starts from the summary
 # and is shown it again at every step; with attention it starts from it too,
-# but is shown a *context* instead. We use the dot score, since it has no
+# but is shown a *context vector* instead. We use the dot score, since it has no
 # parameters.
 
 # %%
 for attention in (None, "dot", "general", "additive"):
     model = EncoderDecoder(14, 14, 64, attention=attention)
-    count = sum(p.numel() for p in model.parameters())
-    print(f"{str(attention):8} {count} parameters")
+    print(f"{str(attention):8} {count_parameters(model)} parameters")
 
 # %% [markdown]
 # None and dot: the same number to the last one, the same batches, the same
@@ -400,11 +404,11 @@ plotting.show(
 
 # %%
 numbers = torch.tensor([[-1.0, 1.0], [0.0, 1.0], [1.0, 1.0]]).double()
-asked = torch.tensor([[0.2, 1.0]]).double()
+query = torch.tensor([[0.2, 1.0]]).double()
 wins = torch.zeros(3, dtype=torch.long)
 for _ in range(1000):
     w = torch.randn(2, 2, dtype=torch.float64)
-    wins[general_scores(asked, numbers, w).argmax()] += 1
+    wins[general_scores(query, numbers, w).argmax()] += 1
 print("the middle key, 0, scores highest for", wins[1].item(), "of 1000 W")
 assert wins[1] == 0
 
@@ -412,7 +416,7 @@ assert wins[1] == 0
 # Never. For a given query the score is a straight line in k, and on a line
 # the middle one is never the highest.
 #
-# The additive score bends. Two hidden numbers are enough: one tanh goes up
+# The additive score bends. Two hidden units are enough: one tanh goes up
 # shortly *before* k = q, the other, subtracted, shortly *after*. What is left
 # is a bump at k = q, and the bump moves with q.
 
@@ -421,8 +425,8 @@ w_query = torch.tensor([[-4.0, 2.0], [-4.0, -2.0]]).double()
 w_key = torch.tensor([[4.0, 0.0], [4.0, 0.0]]).double()
 v = torch.tensor([5.0, -5.0]).double()
 for q in (-0.9, 0.2, 0.8):
-    asked = torch.tensor([[q, 1.0]]).double()
-    scores = additive_scores(asked, numbers, w_query, w_key, v)
+    query = torch.tensor([[q, 1.0]]).double()
+    scores = additive_scores(query, numbers, w_query, w_key, v)
     print(f"q = {q:4}: weights {scores.softmax(-1)[0].numpy().round(3)}")
 
 # %% [markdown]
@@ -435,8 +439,8 @@ line = torch.linspace(-2, 2, 81, dtype=torch.float64)
 keys = torch.stack([line, torch.ones(81).double()], dim=1)
 bumps = {}
 for q in (-0.9, 0.2):
-    asked = torch.tensor([[q, 1.0]]).double()
-    bump = additive_scores(asked, keys, w_query, w_key, v)[0]
+    query = torch.tensor([[q, 1.0]]).double()
+    bump = additive_scores(query, keys, w_query, w_key, v)[0]
     bumps[f"additive, q = {q}"] = (line, bump)
 bumps["dot, q = 0.2"] = (line, 0.2 * line + 1)
 plotting.show(
@@ -514,7 +518,8 @@ plotting.show(
 # Now something with a meaning: translating **written dates** to ISO. Babel, a
 # library that knows how people write dates, made the pairs: five formats each
 # in English, French, German and Chinese, days from 1950 to 2049. No day of
-# the test is in training. (One German format, 17.08.52, writes two digits of
+# the test is in training: a model that only knows its training pairs by heart
+# (**overfitting**) will fail there. (One German format, 17.08.52, writes two digits of
 # the year: clear here, since the days span just 100 years.)
 
 # %%
@@ -528,7 +533,7 @@ for number in (0, 2, 5, 8, 10, 14, 16, 19):
 
 # %% [markdown]
 # To the model a date is a row of characters. A `CharTokenizer` gives each its
-# number; every text ends with EOS, and the shorter ones in a batch are filled
+# token id; every text ends with EOS, and the shorter ones in a batch are filled
 # up with padding.
 
 # %%
@@ -547,7 +552,7 @@ def encode(pairs):
 # ### Padding must not matter
 #
 # A date should be read the same way whether it stands alone or is padded to
-# the longest of its batch. Three places have to know: the encoder (which stops
+# the longest of its batch. Three parts have to know: the encoder (which stops
 # at the end), attention (the mask), and the loss. **Predict:** what
 # would happen without the mask?
 
@@ -624,9 +629,13 @@ reader = train_dates("additive")
 # characters?
 
 # %%
+def write(model, pairs):
+    words, _ = encode(pairs)
+    return greedy_decode(model, model.encode(words), 14)
+
+
 def right(model, pairs):
-    words, iso = encode(pairs)
-    return exact_match(greedy(model, words, 14), iso)
+    return exact_match(write(model, pairs), encode(pairs)[1])
 
 # %%
 hits = {"test: new days": right(reader, test)}
@@ -666,8 +675,9 @@ shown = ["vendredi 15 mars 2024", "Friday, March 15, 2024",
 readings = [views.read_date(reader, source, target, t) for t in shown]
 titles = ["French: the last word first", "English: year, month, day",
           "German: from the right", "Chinese: straight on"]
-print("all read as 2024-03-15:", {r.found for r in readings} == {"2024-03-15"})
-assert session.quick() or {r.found for r in readings} == {"2024-03-15"}
+answers = {reading.prediction for reading in readings}
+print("all read as 2024-03-15:", answers == {"2024-03-15"})
+assert session.quick() or answers == {"2024-03-15"}
 
 # %%
 plotting.show(
@@ -690,17 +700,18 @@ pairs = [pair for pair in test if pair.iso[:4] in pair.text]
 words, iso = encode(pairs)
 with torch.no_grad():
     _, weights = reader.decode(reader.encode(words), shift_right(iso))
-place = torch.tensor([pair.text.index(pair.iso[:4]) for pair in pairs])
+start = torch.tensor([pair.text.index(pair.iso[:4]) for pair in pairs])
 best = weights.argmax(dim=-1)  # (batch, t)
 for digit in (2, 3):
-    hit = (best[:, digit] == place + digit).float().mean().item()
+    hit = (best[:, digit] == start + digit).float().mean().item()
     print(f"year, digit {digit + 1}, above 0.8:", hit > 0.8)
     assert session.quick() or hit > 0.8
 
 # %% [markdown]
 # ## What breaks it
 #
-# Three more files, with what training never showed: **Italian** dates; the
+# Three more files, with what training never showed. Data drawn otherwise than
+# the training data is a **distribution shift**. **Italian** dates; the
 # four languages with **years** before 1950 and after 2049; and **American**
 # numbers, month first: 03/15/2024. **Predict** the order, from best to worst.
 
@@ -709,17 +720,17 @@ italian, american = dates.load("italian"), dates.load("american")
 years = dates.load("years")
 hits["Italian"] = right(reader, italian)
 for first, last in ((1850, 1899), (1900, 1949), (2050, 2099), (2100, 2149)):
-    some = [p for p in years if first <= int(p.iso[:4]) <= last]
-    hits[f"years {first} to {last}"] = right(reader, some)
+    dated = [p for p in years if first <= int(p.iso[:4]) <= last]
+    hits[f"years {first} to {last}"] = right(reader, dated)
 hits["all these years, no attention"] = right(silent, years)
 hits["American"] = right(reader, american)
 
 # %%
-for name, most in {"years 1850 to 1899": 0.4, "years 2100 to 2149": 0.4,
-                   "American": 0.8}.items():
+for name, bound in {"years 1850 to 1899": 0.4, "years 2100 to 2149": 0.4,
+                    "American": 0.8}.items():
     share = hits[name].float().mean().item()
-    print(f"{name:18} below {most}:", share < most)
-    assert session.quick() or share < most
+    print(f"{name:18} below {bound}:", share < bound)
+    assert session.quick() or share < bound
 share = hits["years 1900 to 1949"].float().mean().item()
 print("years 1900 to 1949 above 0.7:", share > 0.7)
 assert session.quick() or share > 0.7
@@ -747,10 +758,10 @@ plotting.show(
 # %%
 copied, known = {}, {}
 for name, model in (("with", reader), ("without", silent)):
-    found = target.decode(greedy(model, encode(years)[0], 14))
-    last = [f[2:4] == pair.iso[2:4] for f, pair in zip(found, years)]
+    written = target.decode(write(model, years))
+    last = [text[2:4] == pair.iso[2:4] for text, pair in zip(written, years)]
     copied[name] = sum(last) / len(years)
-    known[name] = sum("1950" <= f[:4] <= "2049" for f in found) / len(years)
+    known[name] = sum("1950" <= t[:4] <= "2049" for t in written) / len(years)
 print("with attention, last two digits right far more often:",
       copied["with"] > copied["without"] + 0.2)
 print("without, most years written are of training:", known["without"] > 0.8)
@@ -773,12 +784,12 @@ assert session.quick() or known["without"] > 0.8
 
 # %%
 def sureness(pairs):
+    written = write(reader, pairs)
     words, _ = encode(pairs)
-    found = greedy(reader, words, 14)
     with torch.no_grad():
-        logits, _ = reader.decode(reader.encode(words), shift_right(found))
-    chosen = logits.softmax(dim=-1).gather(-1, found[..., None])[..., 0]
-    return chosen.masked_fill(found == 0, 1.0).amin(dim=1)  # (batch,)
+        logits = reader(words, shift_right(written))
+    probs = logits.softmax(dim=-1).gather(-1, written[..., None])[..., 0]
+    return probs.masked_fill(written == 0, 1.0).amin(dim=1)  # (batch,)
 
 # %%
 def means_another_day(pair):
@@ -787,9 +798,9 @@ def means_another_day(pair):
 
 
 unclear = [pair for pair in american if means_another_day(pair)]
-found = target.decode(greedy(reader, encode(unclear)[0], 14))
-swapped = [f == p.iso[:5] + p.iso[8:] + p.iso[4:7]
-           for f, p in zip(found, unclear)]
+written = target.decode(write(reader, unclear))
+swapped = [text == p.iso[:5] + p.iso[8:] + p.iso[4:7]
+           for text, p in zip(written, unclear)]
 print(len(unclear), "dates such as", unclear[0].text)
 print("day and month swapped, at least 0.95:",
       sum(swapped) / len(swapped) >= 0.95)
@@ -833,7 +844,8 @@ views.date_reader(
 #   is bounded; needs a vector per pair.
 # - **Dot, general**: one matrix product, which is why they won.
 # - The weights show an **alignment** that nobody taught.
-# - High accuracy holds **where training has been**. 03/04/2024 is read with
+# - High accuracy holds **where training has been**, not after a
+#   *distribution shift*. 03/04/2024 is read with
 #   confidence, and wrongly if an American wrote it.
 
 # %% [markdown]
@@ -888,17 +900,17 @@ checks.additive_attention.scores(my_scores)
 # <details><summary>Hint</summary>
 #
 # `query @ w_query.T` is (batch, q, hidden). It needs a dimension of length 1
-# at the place of the keys: `[:, :, None]`. And the keys one at the place of
-# the queries.
+# where the keys stand: `[:, :, None]`. And the keys one where the queries
+# stand.
 #
 # </details>
 
 # %% tags=["solution"]
 # Solution
 def my_scores(query, key, w_query, w_key, v):
-    asked = (query @ w_query.T)[:, :, None]  # (batch, q, 1, hidden)
-    offered = (key @ w_key.T)[:, None]  # (batch, 1, k, hidden)
-    return torch.tanh(asked + offered) @ v  # (batch, q, k)
+    queries = (query @ w_query.T)[:, :, None]  # (batch, q, 1, hidden)
+    keys = (key @ w_key.T)[:, None]  # (batch, 1, k, hidden)
+    return torch.tanh(queries + keys) @ v  # (batch, q, k)
 
 
 checks.additive_attention.scores(my_scores)
@@ -907,8 +919,8 @@ checks.additive_attention.scores(my_scores)
 # ### Exercise 3: what the teacher says (10 min, medium)
 #
 # From `expected` (batch, t), the tokens to be written (EOS and padding
-# included), make the decoder's input of the *same shape*: at each place the
-# token before it, and BOS = 1 at the first. Do not call `shift_right`.
+# included), make the decoder's input of the *same shape*: at each position
+# the token before it, and BOS = 1 at the first. Do not call `shift_right`.
 
 # %%
 def my_teacher(expected):
@@ -940,7 +952,7 @@ checks.additive_attention.teacher(my_teacher)
 # Must attention be soft? Change the trained reader's weights *after* training.
 # `hard` keeps only the heaviest character, `even` weighs all alike. Predict
 # both shares on the test dates, then run, then try a change of your own (the
-# two heaviest? everything moved one place?). Explain in two sentences.
+# two heaviest? everything moved by one?). Explain in two sentences.
 
 # %%
 class Changed(nn.Module):
@@ -958,7 +970,7 @@ def as_it_was(weights, mask):
     return weights
 
 
-def mine(weights, mask):  # change this
+def my_change(weights, mask):  # change this
     return weights
 
 
@@ -971,7 +983,7 @@ def changed(change):
         reader.attention = own  # set back, whatever happens
 
 
-share = changed(mine).float().mean().item()
+share = changed(my_change).float().mean().item()
 print("my change, at least 0.98:", share >= 0.98)
 
 # %% [markdown]
@@ -1015,8 +1027,8 @@ assert session.quick() or share["hard"] > 0.8
 # With *even* weights nothing is left: the context is the same at every step, and
 # such as it never met in training. (*Trained* with one summary for all steps, a
 # model still read some.) *Hard* weights lose little: mostly the reader picks one
-# place at a time. So softness is not needed to *use* this model, but to *train*
-# it: the choice of one place has no gradient, and who has not looked at a
+# position at a time. So softness is not needed to *use* this model, but to *train*
+# it: the choice of one position has no gradient, and who has not looked at a
 # character cannot learn that it would have helped. (Hard attention is trained by
 # other means: Luong et al. 2015, section 3.2, on Xu et al. 2015.)
 #

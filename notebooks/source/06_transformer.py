@@ -23,7 +23,14 @@ from torch.nn import functional as F
 
 from attn_course import checks, plotting, session, training
 from attn_course import transformer as parts
-from attn_course.additive_attention import PAD, CharTokenizer, sequence_loss
+from attn_course.common.measuring import count_parameters
+from attn_course.common.seq2seq import (
+    exact_match,
+    greedy_decode,
+    sequence_loss,
+)
+from attn_course.common.text import CharTokenizer
+from attn_course.common.tokens import PAD
 from attn_course.scaled_dot_product import causal_mask, padding_mask
 from attn_course.self_attention import sinusoidal_positions
 from attn_course.widgets import transformer as views
@@ -60,7 +67,9 @@ for one in range(3):
 #
 # - The encoder reads the **source**.
 # - The decoder reads the **target**: BOS, then the right letters.
-# - After each of them it must say the next one: the row **expected**.
+# - After each of them it must write the next one: the row **expected**.
+#
+# BOS (beginning of sequence) and EOS (end) are lesson 05's *special tokens*.
 #
 # So the target is the expected row, moved one to the right, EOS left out. (Lesson
 # 05 left it in, which changes nothing: after EOS nothing is learned.) All steps are
@@ -85,6 +94,9 @@ print("training:", (train.masked_fill(train == 2, 0).sum(1) % 5).unique())
 #
 # $$x \leftarrow x + \text{part}(x)$$
 #
+# The x that runs through all layers, from sum to sum, is the **residual
+# stream**: each part reads it, and adds to it.
+#
 # **Predict:** twelve layers, random weights, ten random tokens. Without the
 # sum, how different are the ten tokens at the end?
 
@@ -94,12 +106,12 @@ def differences(residuals):
     stack = parts.Encoder(12, dim=32, heads=2)
     if not residuals:
         parts.ablate(stack, "residuals")
-    x, seen = torch.randn(8, 10, 32), []
+    x, by_layer = torch.randn(8, 10, 32), []
     for layer in stack.layers:
         x, _ = layer(x)
-        apart = (x - x.mean(dim=1, keepdim=True)).norm() / x.norm()
-        seen.append(apart.item())
-    return seen
+        difference = (x - x.mean(dim=1, keepdim=True)).norm() / x.norm()
+        by_layer.append(difference.item())
+    return by_layer
 
 # %%
 kept, lost = differences(True), differences(False)
@@ -122,10 +134,10 @@ plotting.show(
 
 # %% [markdown]
 # Each attention averages. Average averages a few times and all tokens are one
-# and the same vector: nobody knows any more who is who. Dong, Cordonnier and
-# Loukas (2021) prove it for attention alone: it "loses rank doubly
-# exponentially with depth". (MLPs, part 3, are in these layers too: they do
-# not save it here.) The sum keeps a copy of each token.
+# and the same vector: nobody knows any more who is who. This is **rank
+# collapse**. Dong, Cordonnier and Loukas (2021) prove it for attention alone:
+# it "loses rank doubly exponentially with depth". (MLPs, part 3, are in these
+# layers too: they do not save it here.) The sum keeps a copy of each token.
 
 # %% [markdown]
 # ## Part 2: the norm
@@ -178,8 +190,9 @@ assert forgotten
 # %% [markdown]
 # ## Part 3: a small network for each token
 #
-# Attention moves things between tokens. The **MLP** then works on each token
-# by itself: wider (usually 4 times), ReLU, narrow again:
+# Attention moves things between tokens. The **feed-forward network** (FFN; a
+# multi-layer perceptron, **MLP**, of two layers) then works on each token by
+# itself: wider (usually 4 times), ReLU, narrow again:
 #
 # $$\text{mlp}(x) = \max(0,\, x W_1 + b_1)\, W_2 + b_2$$
 #
@@ -242,9 +255,9 @@ for norm_first in (True, False):
 # torch's masks mean the opposite, so `~`.
 
 # %%
-def same_gradients(ours, theirs, found, wanted):
-    torch.testing.assert_close(found, wanted)
-    found.pow(2).sum().backward()
+def same_gradients(ours, theirs, output, wanted):
+    torch.testing.assert_close(output, wanted)
+    output.pow(2).sum().backward()
     wanted.pow(2).sum().backward()
     pairs = [(ours.mlp[0], theirs.linear1), (ours.mlp[3], theirs.linear2),
              (ours.attention.project_out, theirs.self_attn.out_proj),
@@ -256,9 +269,9 @@ def same_gradients(ours, theirs, found, wanted):
                   (ours.norm_mlp, theirs.norm3)]
     else:
         pairs += [(ours.norm_mlp, theirs.norm2)]
-    for mine, torchs in pairs:
-        torch.testing.assert_close(mine.weight.grad, torchs.weight.grad)
-        torch.testing.assert_close(mine.bias.grad, torchs.bias.grad)
+    for one, other in pairs:
+        torch.testing.assert_close(one.weight.grad, other.weight.grad)
+        torch.testing.assert_close(one.bias.grad, other.bias.grad)
 
 # %%
 real = padding_mask(torch.tensor([5]), 6)  # (batch, length)
@@ -282,7 +295,7 @@ for first in (True, False):
 #    decoder, keys and values from the encoder's output, the **memory**;
 # 3. the **MLP**.
 #
-# Both attentions are lesson 04's layer again: `attend(x, mask=...)` and
+# Both attentions are lesson 04's layer again: `attend(x, is_causal=True)` and
 # `attend(x, memory, mask=...)`.
 
 # %%
@@ -293,19 +306,20 @@ for first in (True, False):
         8, 2, 32, dropout=0.0, batch_first=True, norm_first=first
     ).double()
     ours = parts.DecoderLayer.from_torch(theirs)
-    found, _, _ = ours(y, memory, causal_mask(4), real[:, None, :])
+    output, _, _ = ours(y, memory, None, real[:, None, :], is_causal=True)
     wanted = theirs(y, memory, tgt_mask=~causal_mask(4),
                     memory_key_padding_mask=~real)
-    same_gradients(ours, theirs, found, wanted)
+    same_gradients(ours, theirs, output, wanted)
     print("equals torch in value and gradient; norm first:", first)
 
 # %% [markdown]
 # ## The whole
 #
 # Embeddings turn ids into vectors; they are multiplied by the square root of
-# `dim`, so that they are about as large as lesson 03's waves, which are added:
-# without waves the encoder would see a bag of letters. Then two stacks of
-# layers, and a last linear layer that gives one score per letter.
+# `dim`, so that they are about as large as lesson 03's positional encodings,
+# which are added: without them the encoder would see a bag of letters. Then two
+# stacks of layers, and a last linear layer that gives one logit (score before
+# the softmax) per letter.
 #
 # This picture is drawn by code from the model that we shall train.
 
@@ -354,7 +368,7 @@ model = make()
 torch.testing.assert_close(
     by_parts(model, source, target), model(source, target)
 )
-print("by parts = module, scores:", tuple(model(source, target).shape))
+print("by parts = module, logits:", tuple(model(source, target).shape))
 
 # %% [markdown]
 # ## Count the parameters
@@ -378,8 +392,8 @@ total = (
     + size * d + size  # the output layer
 )
 print("by formula:", total)
-print("by module: ", sum(p.numel() for p in model.parameters()))
-assert total == sum(p.numel() for p in model.parameters())
+print("by module: ", count_parameters(model))
+assert total == count_parameters(model)
 assert total == parts.count_by_formula(size, size, d, 2, mlp_dim=h)
 
 # %% [markdown]
@@ -397,8 +411,8 @@ assert total == parts.count_by_formula(size, size, d, 2, mlp_dim=h)
 def influence(model, length=6):
     torch.manual_seed(1)
     y = torch.randn(1, length, 32, requires_grad=True)
-    mask = causal_mask(length) if model.causal else None
-    out, _, _ = model.decoder(y, torch.randn(1, 5, 32), mask)
+    memory = torch.randn(1, 5, 32)
+    out, _, _ = model.decoder(y, memory, is_causal=model.causal)
     direction = torch.randn(32)
     rows = [torch.autograd.grad(out[0, i] @ direction, y, retain_graph=True)[0]
             for i in range(length)]
@@ -416,7 +430,7 @@ assert torch.equal(seen > 0, causal_mask(6)) and (blind > 0).all()
 # ## Test 2: padding does not matter
 #
 # A short sequence in a batch with a long one gets padding behind it. Its
-# scores, and all gradients, must be what they would be if it were alone.
+# logits, and all gradients, must be what they would be if it were alone.
 
 # %%
 def gradients(model, source, target, expected):
@@ -429,7 +443,7 @@ model.double()
 alone = [row[:1, :4] for row in (source, target, expected)]
 padded = [F.pad(row, (0, 5)) for row in alone]
 torch.testing.assert_close(model(*padded[:2])[:, :4], model(*alone[:2]))
-print("scores are the same")
+print("logits are the same")
 
 # %%
 for one, other in zip(gradients(model, *alone), gradients(model, *padded)):
@@ -445,7 +459,7 @@ print("a sequence of nothing but padding gives NaN:",
 # %% [markdown]
 # ## Three tricks of training: dropout
 #
-# In training, each number is set to 0 with chance p, and the others are
+# In training, each number is set to 0 with probability p, and the others are
 # divided by 1 - p. So no part can rely on one single other part (Srivastava et
 # al. 2014). In use, nothing is dropped.
 #
@@ -464,8 +478,7 @@ print("in use:        ", drop.eval()(torch.ones(3)).tolist())
 # %% [markdown]
 # The division keeps the mean, so training and use fit together. In the model it
 # acts in four places: on embeddings, on attention weights, inside the MLP, and
-# on what each part adds. (The course's `Dropout` is torch's with random numbers
-# that cost less on a CPU.)
+# on what each part adds to the residual stream.
 #
 # **Predict:** ask a model with dropout the same thing twice.
 
@@ -486,42 +499,42 @@ print("evaluation mode:              ", torch.equal(noisy(x)[0], noisy(x)[0]))
 # %% [markdown]
 # ## Label smoothing
 #
-# Cross-entropy wants the right letter's chance to be 1, which takes an
-# *infinite* score. **Label smoothing** asks for less: of the target 1, a
+# Cross-entropy wants the right letter's probability to be 1, which takes an
+# *infinite* logit. **Label smoothing** asks for less: of the target 1, a
 # share of 0.1 is spread evenly over all classes (Szegedy et al. 2016). Four
 # classes, the second is right:
 
 # %%
-aim = parts.smooth_labels(torch.tensor(1), classes=4, smoothing=0.1)
-print("aim:", aim)
+labels = parts.smooth_labels(torch.tensor(1), classes=4, smoothing=0.1)
+print("labels:", labels)
 
 # %% [markdown]
 # 0.1 / 4 = 0.025 for each, and 0.9 more for the right one. The loss is the
-# cross-entropy to this aim, by hand, and as torch has it:
+# cross-entropy to these labels, by hand, and as torch has it:
 
 # %%
-scores = torch.tensor([[1.0, 3.0, 0.0, -1.0]]).double()
+logits = torch.tensor([[1.0, 3.0, 0.0, -1.0]]).double()
 right = torch.tensor([1])
-by_hand = -(aim * scores.log_softmax(-1)).sum()
-ours = parts.smoothed_loss(scores, right, 0.1)
-theirs = F.cross_entropy(scores, right, label_smoothing=0.1)
+by_hand = -(labels * logits.log_softmax(-1)).sum()
+ours = parts.smoothed_loss(logits, right, 0.1)
+theirs = F.cross_entropy(logits, right, label_smoothing=0.1)
 torch.testing.assert_close(by_hand, theirs)
 torch.testing.assert_close(ours, theirs)
 print(f"hand = module = torch: {theirs:.4f}")
 
 # %% [markdown]
-# **Predict:** let gradient descent choose the four scores freely, without and
-# with smoothing. How far above the others will the right score be after 200
+# **Predict:** let gradient descent choose the four logits freely, without and
+# with smoothing. How far above the others will the right logit be after 200
 # steps, and after 2000?
 
 # %%
 def best_gap(smoothing, steps):
-    scores = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
+    logits = torch.zeros(1, 4, dtype=torch.float64, requires_grad=True)
     for _ in range(steps):
-        loss = F.cross_entropy(scores, right, label_smoothing=smoothing)
-        (gradient,) = torch.autograd.grad(loss, scores)
-        scores = (scores - gradient).detach().requires_grad_()
-    return (scores[0, 1] - scores[0, 0]).item()
+        loss = F.cross_entropy(logits, right, label_smoothing=smoothing)
+        (gradient,) = torch.autograd.grad(loss, logits)
+        logits = (logits - gradient).detach().requires_grad_()
+    return (logits[0, 1] - logits[0, 0]).item()
 
 # %%
 for smoothing in (0.0, 0.1):
@@ -531,8 +544,8 @@ for smoothing in (0.0, 0.1):
 print(f"log(0.925 / 0.025) = {math.log(0.925 / 0.025):.3f}")
 
 # %% [markdown]
-# Without smoothing the gap grows for ever. With it, it stops where the chances
-# are 0.925 and 0.025. Vaswani et al. (section 5.4): it "hurts perplexity, as
+# Without smoothing the gap grows for ever. With it, it stops where the
+# probabilities are 0.925 and 0.025. Vaswani et al. (section 5.4): it "hurts perplexity, as
 # the model learns to be more unsure, but improves accuracy and BLEU score". Our
 # task has no doubtful answers, so we train without it.
 
@@ -585,13 +598,13 @@ print("gradients 1000, 0.001, -0.00001 move by", weight.data)
 
 # %%
 class Mirror(nn.Module):
-    """An encoder alone: name the letter at the mirrored place."""
+    """An encoder alone: name the letter at the mirrored position."""
 
     def __init__(self, norm_first, layers=12, letters=10, length=5):
         super().__init__()
         self.table = nn.Embedding(letters, 32)
-        waves = sinusoidal_positions(length, 32).float()
-        self.register_buffer("waves", waves)
+        positions = sinusoidal_positions(length, 32).float()
+        self.register_buffer("positions", positions)
         self.encoder = parts.Encoder(layers, 32, 2, 64, norm_first=norm_first)
         self.output = nn.Linear(32, letters)
         for weight in self.encoder.parameters():
@@ -599,7 +612,7 @@ class Mirror(nn.Module):
                 nn.init.xavier_uniform_(weight)
 
     def states(self, x):
-        return self.encoder(self.table(x) + self.waves)[0]
+        return self.encoder(self.table(x) + self.positions)[0]
 
     def forward(self, x):  # (batch, length) ids
         return self.output(self.states(x))  # (batch, length, letters)
@@ -681,12 +694,12 @@ for words, holds in verdicts.items():
     assert session.quick() or holds
 
 # %%
-smooth = {}
+curves = {}
 for name, losses in racers.items():
     mean = losses.unfold(0, 12, 12).mean(-1)
-    smooth[name] = (12 * torch.arange(1, len(mean) + 1), mean)
+    curves[name] = (12 * torch.arange(1, len(mean) + 1), mean)
 figure = plotting.curves(
-    smooth, xlabel="step", ylabel="training loss",
+    curves, xlabel="step", ylabel="training loss",
     title="Post-norm without warm-up stays near guessing",
 )
 ax = figure.axes[0]
@@ -715,12 +728,22 @@ plotting.show(
 #
 # 700 batches of 64 sequences, 4 to 9 letters each; 7 to 25 seconds on one
 # processor core. The test is strict: the model writes **by itself**
-# (lesson 05's `greedy`), and every letter and the EOS must be right.
+# (lesson 05's `greedy_decode`), and every letter and the EOS must be right.
+#
+# (At each step it reads all that it wrote anew. Keys and values of earlier
+# tokens stay the same, so they could be kept: in a *key-value cache*, lesson
+# 13.)
 
 # %%
 def loss(model, batch):
     source, target, expected = batch
     return sequence_loss(model(source, target), expected)
+
+
+def writes_right(model, source, expected):
+    memory = model.encode(source)
+    written = greedy_decode(model, memory, expected.shape[1])
+    return exact_match(written, expected)
 
 
 def train(model, steps, label, seed=0):
@@ -737,7 +760,7 @@ model = make()
 history = train(model, 700, "the whole Transformer")
 
 # %%
-exact = parts.exactly_right(model, test[0], test[2])
+exact = writes_right(model, test[0], test[2])
 print("held-out sequences:", len(exact))
 print("at least 99.5 % exactly right:", bool(exact.double().mean() >= 0.995))
 assert session.quick() or exact.double().mean() >= 0.995
@@ -770,7 +793,7 @@ plotting.show(
 
 # %% [markdown]
 # One picture proves nothing. So we ask all letters of all 500 test sequences
-# (with teacher forcing): is the largest weight at the mirrored place?
+# (with teacher forcing): is the largest weight at the mirrored position?
 
 # %%
 def mirrored_share(model):
@@ -778,11 +801,11 @@ def mirrored_share(model):
         _, weights = model.decode(
             model.encode(test[0]), test[1], need_weights=True
         )  # (layers, batch, heads, t, s)
-    looked = weights[-1].mean(dim=1).argmax(dim=-1)  # (batch, t)
+    heaviest = weights[-1].mean(dim=1).argmax(dim=-1)  # (batch, t)
     letter = test[2] > names.index("?")  # no PAD, BOS, EOS
     count = letter.sum(dim=1, keepdim=True)  # letters per sequence
     step = torch.arange(test[2].shape[1])
-    hit = looked == count - 1 - step
+    hit = heaviest == count - 1 - step
     return hit[step < count].double().mean().item()
 
 
@@ -807,12 +830,12 @@ assert session.quick() or mirrored >= 0.97
 # %%
 def measure(model):
     with torch.no_grad():
-        scores = model(test[0], test[1])
-    right = (scores.argmax(-1) == test[2])[test[2] != PAD]
-    exact = parts.exactly_right(model, test[0], test[2])
+        logits = model(test[0], test[1])
+    tokens = (logits.argmax(-1) == test[2])[test[2] != PAD]
+    exact = writes_right(model, test[0], test[2])
     return {
-        "loss": sequence_loss(scores, test[2]).item(),
-        "tokens": right.double().mean().item(),
+        "loss": sequence_loss(logits, test[2]).item(),
+        "tokens": tokens.double().mean().item(),
         "exact": exact.double().mean().item(),
     }
 
@@ -854,7 +877,7 @@ plotting.show(
 # Look at the last but one row. Without the causal mask the loss is the
 # **best of all**, and nearly each next letter is right. Yet not one sequence
 # comes out. In training it read the answer: the next letter stands in its own
-# input, one place to the right. When it writes by itself, there is nothing to
+# input, one position to the right. When it writes by itself, there is nothing to
 # read.
 
 # %%
@@ -894,7 +917,8 @@ views.apart({"whole": model} | {
 #
 # - A layer is **attention + MLP**, each with a **norm** and a **residual**;
 #   a decoder layer also asks the **memory**.
-# - **Residuals** keep tokens apart: without them all become the same.
+# - **Residuals** keep tokens apart: without them all become the same (*rank
+#   collapse*).
 # - **Pre-norm** trained 12 layers without warm-up; **post-norm** did not.
 # - **Dropout** acts in training only; **label smoothing** asks for a little
 #   less than 1; **warm-up** protects from Adam's first, full-size steps.
@@ -1031,7 +1055,7 @@ checks.transformer.decoder_mask(my_decoder_mask)
 # %% [markdown]
 # ### Exercise 5: smooth the labels (10 min, medium)
 #
-# From `expected` (n), class numbers, make the aims (n, classes): a share
+# From `expected` (n), class numbers, make the labels (n, classes): a share
 # `smoothing` spread evenly over **all** classes, the rest on top of the right
 # one.
 
@@ -1071,7 +1095,7 @@ longer = parts.reversals(
     200, torch.Generator().manual_seed(2), held_out=True,
     low=letters, high=letters,
 )
-share = parts.exactly_right(model, longer[0], longer[2]).double().mean()
+share = writes_right(model, longer[0], longer[2]).double().mean()
 print("at least 0.95 of them:", bool(share >= 0.95))
 
 # %% tags=["solution"]
@@ -1082,7 +1106,7 @@ for length in (9, 12):
         200, torch.Generator().manual_seed(2), held_out=True,
         low=length, high=length,
     )
-    exact = parts.exactly_right(model, longer[0], longer[2])
+    exact = writes_right(model, longer[0], longer[2])
     shares[length] = exact.double().mean().item()
 print("9 letters, at least 0.95:", shares[9] >= 0.95)
 print("12 letters, at most 0.05:", shares[12] <= 0.05)
@@ -1091,10 +1115,10 @@ assert session.quick() or (shares[9] >= 0.95 and shares[12] <= 0.05)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# It fails. Places 11 to 13 were never seen in training, and place 10 held only
-# EOS, so nothing was learned about "look at place 12 first". The model has not
-# learned *reversing*, it has learned a table of places for lengths 4 to 9;
-# lesson 03 measured the same of sinusoidal positions.
+# It fails. Positions 11 to 13 were never seen in training, and position 10 held
+# only EOS, so nothing was learned about "look at position 12 first". The model
+# has not learned *reversing*, it has learned a table of positions for lengths 4
+# to 9; lesson 03 measured the same of sinusoidal positions.
 #
 # </details>
 
@@ -1145,7 +1169,7 @@ assert session.quick() or (shares[9] >= 0.95 and shares[12] <= 0.05)
 #
 # <details><summary>A. More heads</summary>
 #
-# No. Heads share out the same numbers; they do not mend the start.
+# No. Heads share out the same parameters; they do not mend the start.
 #
 # </details>
 # <details><summary>B. A warm-up of the learning rate</summary>

@@ -171,7 +171,7 @@ WRONG = {
             lambda q, k, a, b, v: (
                 torch.tanh((q @ a.T)[:, None, :] + (k @ b.T)[:, None, :]) @ v
             ),
-            "at the same place",
+            "at the same position",
         ),
         (
             lambda q, k, a, b, v: (

@@ -279,7 +279,7 @@ WRONG = {
         (post_norm, "post-norm"),
         (no_residual, "residuals are missing"),
         (normed_residual, "the normed x is added"),
-        (norm_outside, "of what the part found"),
+        (norm_outside, "of what the part gives"),
         (no_norm, "norms are not used"),
         (one_norm, "norms[0]"),
         (
