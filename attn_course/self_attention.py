@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from attn_course.common.arguments import (
     check_at_least,
+    check_broadcast,
     check_even,
     check_last_dim,
     check_positive,
@@ -273,15 +274,7 @@ def attention_with_bias(
     """
     keys = key.shape[-2]
     expected = (*query.shape[:-1], keys)
-    fits = bias.dim() <= len(expected) and all(
-        size in (1, wanted)
-        for size, wanted in zip(reversed(bias.shape), reversed(expected))
-    )
-    if not fits:
-        raise ValueError(
-            f"bias: expected a shape that broadcasts to {expected}, the "
-            f"scores' shape, got {tuple(bias.shape)}"
-        )
+    check_broadcast("bias", bias, expected)
     if bias.dtype != query.dtype or bias.device != query.device:
         raise ValueError(
             f"bias: expected {query.dtype} on {query.device}, as the query, "

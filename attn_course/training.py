@@ -1,6 +1,5 @@
 """One small training loop for every lesson that trains."""
 
-import contextlib
 import contextvars
 import math
 import threading
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_course import session
+from attn_course.common.threads import cpu_threads
 
 SCHEDULES = ("cosine", "onecycle", "constant")
 
@@ -121,7 +121,7 @@ def fit(
     start = time.perf_counter()
     model.train()
     try:
-        with _threads(threads), Progress(steps, label) as progress:
+        with cpu_threads(threads), Progress(steps, label) as progress:
             for step in range(steps):
                 batch = next_batch(step)
                 optimizer.zero_grad(set_to_none=True)
@@ -196,7 +196,7 @@ def run_in_parallel(
         finally:
             shown[number].set()
 
-    with _threads(1), futures.ThreadPoolExecutor(workers) as pool:
+    with cpu_threads(1), futures.ThreadPoolExecutor(workers) as pool:
         runs = [
             pool.submit(contextvars.copy_context().run, run, number)
             for number in range(len(jobs))
@@ -274,17 +274,6 @@ class Progress:
         ):
             self.shown_at = now
             self.bar.show(done, "" if loss is None else f"loss {loss:.3f}")
-
-
-@contextlib.contextmanager
-def _threads(wanted: int | None):
-    """Compute with this many threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(wanted or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _in_notebook() -> bool:

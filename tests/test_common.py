@@ -21,6 +21,7 @@ from attn_course.common import (
 )
 from attn_course.common.attribution import gradient_x_input
 from attn_course.common.evaluation import evaluating
+from attn_course.common.threads import cpu_threads
 from attn_course.common.tokens import BOS, EOS, PAD, UNK
 
 
@@ -623,6 +624,9 @@ def test_measuring_refuses(fake_clock):
 
 def test_threads_are_set_for_a_while():
     before = torch.get_num_threads()
+    with cpu_threads(before + 1), cpu_threads(None):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
     inside = []
     with pytest.raises(KeyError):
         measuring.measure_seconds(

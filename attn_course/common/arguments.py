@@ -181,15 +181,23 @@ def check_mask(mask: Tensor, query: Tensor, key: Tensor) -> None:
             f"mask: expected the query's device {query.device}, "
             f"got {mask.device}"
         )
-    expected = (*query.shape[:-1], key.shape[-2])
-    fits = mask.dim() <= len(expected) and all(
+    check_broadcast("mask", mask, (*query.shape[:-1], key.shape[-2]))
+
+
+def check_broadcast(name: str, x: Tensor, scores: Sequence[int]) -> None:
+    """Refuse a tensor that does not broadcast to the shape of the scores.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    fits = x.dim() <= len(scores) and all(
         size in (1, wanted)
-        for size, wanted in zip(reversed(mask.shape), reversed(expected))
+        for size, wanted in zip(reversed(x.shape), reversed(scores))
     )
     if not fits:
         raise ValueError(
-            f"mask: expected a shape that broadcasts to {expected}, the "
-            f"scores' shape, got {tuple(mask.shape)}"
+            f"{name}: expected a shape that broadcasts to {tuple(scores)}, "
+            f"the scores' shape, got {tuple(x.shape)}"
         )
 
 

@@ -1,12 +1,11 @@
 """What a call costs: seconds, bytes, FLOPs; and how large a model is."""
 
-import contextlib
 import random
 import statistics
 import sys
 import time
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from attn_course.common.arguments import check_at_least, check_choice
+from attn_course.common.threads import cpu_threads
 
 STATISTICS = {"fastest": min, "median": statistics.median}
 
@@ -55,7 +55,7 @@ def measure_seconds(
     clock = _clock(threads)
     order, shuffle = list(functions), random.Random(0).shuffle
     times: dict[Hashable, list[float]] = {name: [] for name in order}
-    with _threads(threads):
+    with cpu_threads(threads):
         for turn in range(1 + 4 * repeats):
             shuffle(order)
             seconds = {
@@ -94,17 +94,6 @@ def _clock(threads: int | None) -> Callable[[], float]:
     ):
         return time.thread_time
     return time.perf_counter
-
-
-@contextlib.contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    """Compute with this many CPU threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def count_flops(function: Callable[[], object]) -> int:

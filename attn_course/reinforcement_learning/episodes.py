@@ -10,6 +10,7 @@ from torch import Tensor
 
 from attn_course import training
 from attn_course.common.arguments import check_at_least
+from attn_course.common.threads import cpu_threads
 
 GAME = "CartPole-v1"
 MAX_STEPS = 500  # CartPole-v1 ends an episode there
@@ -107,10 +108,9 @@ def collect_episodes(
     seen, _ = carts.reset(seed=seed)
     rows = torch.arange(count)
     chosen = torch.zeros(count, dtype=torch.int64)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a step is small: more threads only wait
+    # A step is small: more threads only wait.
     try:
-        with training.Progress(MAX_STEPS, label) as bar:
+        with cpu_threads(1), training.Progress(MAX_STEPS, label) as bar:
             for step in range(MAX_STEPS):
                 played.states[rows, step] = torch.from_numpy(seen)[rows]
                 chosen[rows] = _check_actions(policy(played, rows, step), rows)
@@ -124,7 +124,6 @@ def collect_episodes(
                 if not len(rows):
                     break
     finally:
-        torch.set_num_threads(threads)
         carts.close()
     return played
 
