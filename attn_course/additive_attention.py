@@ -21,13 +21,8 @@ from attn_course.common.arguments import (
     check_mask,
     check_tokens,
 )
-from attn_course.common.seq2seq import (  # noqa: F401  others move soon
-    Memory,
-    greedy_decode,
-    sequence_loss,
-    shift_right,
-)
-from attn_course.common.tokens import BOS, EOS, PAD, UNK  # noqa: F401
+from attn_course.common.seq2seq import Memory, greedy_decode
+from attn_course.common.tokens import PAD
 from attn_course.scaled_dot_product import (
     masked_softmax,
     scaled_dot_product_attention,

@@ -40,7 +40,8 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from attn_course import plotting  # noqa: E402
-from attn_course.additive_attention import PAD, sequence_loss  # noqa: E402
+from attn_course.common.seq2seq import sequence_loss  # noqa: E402
+from attn_course.common.tokens import PAD  # noqa: E402
 from attn_course.efficient_attention import (  # noqa: E402
     DecoderLM,
     generate,

@@ -19,7 +19,7 @@ from attn_course.speech_attention.audio import (
     length_mask,
     mean_normalize,
 )
-from attn_course.transformer import Dropout, Encoder
+from attn_course.transformer import Encoder
 
 STRIDE = 4  # feature frames per encoder frame
 ENCODER_FRAME_SECONDS = STRIDE * HOP_LENGTH / RATE  # 0.064
@@ -104,7 +104,7 @@ class AttentionEncoder(nn.Module):
         """Create the layers; positions are counted, not learned."""
         super().__init__()
         self.subsampling = ConvSubsampling(dim)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.layers = Encoder(layers, dim, 4, 2 * dim, dropout=dropout)
         positions = sinusoidal_positions(MAX_ENCODER_FRAMES, dim).float()
         self.register_buffer("positions", positions, persistent=False)
@@ -131,7 +131,7 @@ class RecurrentEncoder(nn.Module):
         """Create the layers, each direction with half of ``dim``."""
         super().__init__()
         self.subsampling = ConvSubsampling(dim, groups=2)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.layers = nn.GRU(
             dim,
             dim // 2,

@@ -7,8 +7,6 @@ layer behind. ``ablation`` removes a part, to see what it was for. ``recipe``
 has two tricks of training, ``task`` what to train on.
 """
 
-from torch.nn import Dropout as Dropout
-
 from attn_course.transformer.ablation import PARTS, ablate
 from attn_course.transformer.conversion import ACTIVATIONS
 from attn_course.transformer.layers import (
