@@ -4,9 +4,9 @@ Every row is a ratio of two medians' worth of *pairs*: the course's function
 and torch's run one right after the other, in changing order, and the median of
 torch's time divided by ours is reported. A load on the machine slows both
 alike, so the ratio holds where a time would not. Above 1 the course is faster.
-Each row is measured on one thread, by the processor time of this process, which
-other processes do not lengthen; and again on all cores, as torch computes unless
-told otherwise, by the time on the clock.
+Each row is measured on one thread, by its processor time, which other programs
+do not lengthen; and again on all cores, as torch computes unless told otherwise,
+by the time on the clock.
 
 Memory is counted, not sampled: torch's profiler reports every allocation and
 release of the CPU allocator, and the highest sum is the peak. It is the same
@@ -34,26 +34,27 @@ from pathlib import Path
 # The profiler's own messages; it looks when torch is imported.
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")
 
-import torch  # noqa: E402
-from matplotlib import pyplot as plt  # noqa: E402
-from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+import torch
+from matplotlib import pyplot as plt
+from torch import nn
+from torch.nn import functional as F
 
-from attn_course import plotting  # noqa: E402
-from attn_course.common.seq2seq import sequence_loss  # noqa: E402
-from attn_course.common.tokens import PAD  # noqa: E402
-from attn_course.efficient_attention import (  # noqa: E402
+from attn_course import plotting
+from attn_course.common import measuring
+from attn_course.common.seq2seq import sequence_loss
+from attn_course.common.threads import cpu_threads
+from attn_course.common.tokens import PAD
+from attn_course.efficient_attention import (
     DecoderLM,
     generate,
     tiled_attention,
 )
-from attn_course.multi_head_attention import MultiHeadAttention  # noqa: E402
-from attn_course.scaled_dot_product import (  # noqa: E402
+from attn_course.multi_head_attention import MultiHeadAttention
+from attn_course.scaled_dot_product import (
     causal_mask,
     scaled_dot_product_attention,
 )
-from attn_course.training import _threads  # noqa: E402
-from attn_course.transformer import Transformer  # noqa: E402
+from attn_course.transformer import Transformer
 
 ROOT = Path(__file__).resolve().parent.parent
 FUSED, WEIGHTS, LAYER = "fused", "weights", "layer"
@@ -377,20 +378,20 @@ def _with_backward(forward, direction, leaves: Sequence[torch.Tensor]):
 
 def measure(job: Job, seconds: float, least: int, threads: int = 1) -> Row:
     """Time pairs for about ``seconds``, but at least ``least`` pairs."""
-    clock = time.process_time if threads == 1 else time.perf_counter
     ours, theirs = [], []
-    with _threads(threads):
+    with cpu_threads(threads):
         calls = 1
         if least > 1:  # warm up, and make each timing long enough to be exact
             job.ours(), job.theirs()
-            calls = max(
-                1, round(0.005 / max(1e-6, _time(job.theirs, 1, clock)))
-            )
+            once = measuring.time_call(job.theirs, threads=threads)
+            calls = max(1, round(0.005 / max(1e-6, once)))
         began = time.perf_counter()
         while len(ours) < least or time.perf_counter() - began < seconds:
             pair = [(job.ours, ours), (job.theirs, theirs)]
             for function, times in pair if len(ours) % 2 else pair[::-1]:
-                times.append(_time(function, calls, clock))
+                times.append(
+                    measuring.time_call(function, calls, threads=threads)
+                )
         memory = [peak_memory(job.ours), peak_memory(job.theirs)]
     ratios = sorted(b / a for a, b in zip(ours, theirs))
     return Row(
@@ -409,17 +410,13 @@ def measure(job: Job, seconds: float, least: int, threads: int = 1) -> Row:
     )
 
 
-def _time(function: Callable, calls: int, clock: Callable) -> float:
-    start = clock()
-    for _ in range(calls):
-        function()
-    return (clock() - start) / calls
-
-
 def peak_memory(function: Callable[[], object]) -> int:
     """Return the most bytes that a call holds on the CPU at one time.
 
-    Memory from before the call (inputs, weights) is not counted.
+    Memory from before the call (inputs, weights) is not counted. The profiler
+    sees what a kernel takes within itself, and does not disturb the backward
+    pass, as ``measuring.peak_bytes`` does: while that looks, torch adds no
+    gradients in place, and a plain layer seems to need a tenth more.
     """
     gc.collect()
     with torch.autograd.profiler.profile(profile_memory=True) as seen:

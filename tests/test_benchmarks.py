@@ -50,6 +50,16 @@ def test_peak_memory_counts_what_a_call_holds():
     assert run.peak_memory(hold_two) == pytest.approx(8000, rel=0.01)
 
 
+@pytest.mark.parametrize("part", run.PASSES)
+def test_bytes_counted_in_lessons_agree_with_the_profilers(part):
+    for job in (
+        run._attention_job(run.WEIGHTS, run.ATTENTION[1024], part, quick=True),
+        run._tiled_job(16_384, part, quick=True),
+    ):
+        counted = run.measuring.peak_bytes(job.ours)
+        assert counted == pytest.approx(run.peak_memory(job.ours), rel=0.05)
+
+
 def test_weights_cost_memory_that_the_fused_kernel_does_not():
     x = torch.randn(1, 2, 512, 16)
     attend = run.scaled_dot_product_attention

@@ -496,6 +496,33 @@ def test_decoder_is_causal():
     assert not torch.allclose(a[:, 5:], b[:, 5:])
 
 
+@pytest.mark.parametrize("window", [None, 3])
+def test_decoder_reads_nothing_back(window):
+    model = lesson.DecoderLM(20, 16, 4, 2, 2, window=window)
+    tokens = torch.randint(20, (2, 8))
+    with HostReads() as reads:
+        model(tokens).logsumexp(dim=-1).sum().backward()
+        lesson.generate(model, tokens, 4)
+    assert reads.count == 0
+
+
+def test_every_parameter_of_the_decoder_learns():
+    model = lesson.DecoderLM(20, 16, 4, 2, 2)
+    tokens = torch.randint(20, (2, 8))
+    F.cross_entropy(model(tokens)[:, :-1].mT, tokens[:, 1:]).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.abs().max() > 1e-7, name
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_a_prompt_in_two_parts_is_read_like_one(kv_heads):
+    layer = lesson.GroupedQueryAttention(16, 4, kv_heads).double()
+    x = torch.randn(2, 7, 16, dtype=DOUBLE)
+    cache = layer.new_cache(2, 7)
+    parts = [layer(part, cache) for part in (x[:, :3], x[:, 3:])]
+    torch.testing.assert_close(torch.cat(parts, dim=1), layer(x))
+
+
 def test_generate_refuses():
     model = lesson.DecoderLM(5, 8, 2, 1)
     prompt = torch.zeros(1, 1, dtype=torch.long)

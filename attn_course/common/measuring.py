@@ -52,14 +52,14 @@ def measure_seconds(
     """
     check_at_least(1, repeats=repeats)
     check_choice("statistic", statistic, tuple(STATISTICS))
-    clock = _clock(threads)
     order, shuffle = list(functions), random.Random(0).shuffle
     times: dict[Hashable, list[float]] = {name: [] for name in order}
     with cpu_threads(threads):
         for turn in range(1 + 4 * repeats):
             shuffle(order)
             seconds = {
-                name: _seconds(functions[name], clock) for name in order
+                name: time_call(functions[name], threads=threads)
+                for name in order
             }
             if turn == 0:
                 continue
@@ -74,15 +74,24 @@ def measure_seconds(
     return {name: STATISTICS[statistic](t) for name, t in times.items()}
 
 
-def _seconds(
-    function: Callable[[], object], clock: Callable[[], float]
+def time_call(
+    function: Callable[[], object], calls: int = 1, *, threads: int | None = 1
 ) -> float:
-    """Time one call, on a GPU until its work is done."""
+    """Time some calls, on a GPU until their work is done; seconds of one.
+
+    Args:
+        function: what to call.
+        calls: how many in a row; many where one is too short to time.
+        threads: those on which it computes, which choose the clock as in
+            :func:`measure_seconds`; ``threads.cpu_threads`` sets them.
+    """
+    clock = _clock(threads)
     start = clock()
-    function()
+    for _ in range(calls):
+        function()
     if torch.accelerator.is_available():
         torch.accelerator.synchronize()
-    return clock() - start
+    return (clock() - start) / calls
 
 
 def _clock(threads: int | None) -> Callable[[], float]:

@@ -103,6 +103,8 @@ class GroupedQueryAttention(nn.Module):
                 return self.mix(self.attend(q, kept_k, kept_v))
         elif cache is not None:
             k, v = cache.append(k, v)
+        if self.window is None and start == 0:  # as many keys as queries
+            return self.mix(self.attend(q, k, v, is_causal=True))
         mask = self._mask(positions, k.shape[2])
         return self.mix(self.attend(q, k, v, mask))
 
@@ -114,18 +116,34 @@ class GroupedQueryAttention(nn.Module):
         k = split_heads(self.project_key(x), self.kv_heads)
         v = split_heads(self.project_value(x), self.kv_heads)
         if self.rotary:
-            q, k = apply_rotary_emb(q, positions), apply_rotary_emb(k, positions)
+            q = apply_rotary_emb(q, positions)
+            k = apply_rotary_emb(k, positions)
         return q, k, v
 
     def attend(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None = None,
+        *,
+        is_causal: bool = False,
     ) -> Tensor:
-        """Let each group of query heads ask its key head; copy no key.
+        """Let each group of query heads ask its key head.
 
         Heads that share keys are simply more queries: ``(batch, heads, q,
-        d)`` becomes ``(batch, kv_heads, heads / kv_heads * q, d)``.
+        d)`` becomes ``(batch, kv_heads, heads / kv_heads * q, d)``, and no
+        key is copied. With ``is_causal`` keys are copied to every head, since
+        torch's kernel counts queries from the first row: the half of the work
+        that it skips is worth more.
         """
         group = self.heads // self.kv_heads
+        if is_causal:
+            k, v = (x.repeat_interleave(group, dim=1) for x in (k, v))
+            output, _ = scaled_dot_product_attention(
+                q, k, v, is_causal=True, need_weights=False
+            )
+            return output
         rows = q.unflatten(1, (self.kv_heads, group)).flatten(2, 3)
         if mask is not None and group > 1:
             mask = mask.repeat(group, 1)  # (group * q, k)
