@@ -15,8 +15,14 @@ from torch import nn
 
 from attn_course import data, training
 from attn_course import translation as lesson
-from attn_course.additive_attention import EncoderDecoder, greedy
-from attn_course.common.seq2seq import Memory, sequence_loss, shift_right
+from attn_course.additive_attention import EncoderDecoder
+from attn_course.common.evaluation import evaluating
+from attn_course.common.seq2seq import (
+    Memory,
+    greedy_decode,
+    sequence_loss,
+    shift_right,
+)
 from attn_course.common.tokens import BOS, EOS, PAD, UNK
 from attn_course.data import sentences
 from attn_course.transformer import Transformer
@@ -283,6 +289,11 @@ def test_pairs_of_one_source_length_are_sorted_by_target():
 
 
 # --- search -----------------------------------------------------------------
+
+
+def greedy(model, source, max_length):
+    with evaluating(model):
+        return greedy_decode(model, model.encode(source), max_length)
 
 
 class Table(nn.Module):

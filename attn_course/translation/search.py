@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from attn_course.common.arguments import check_at_least
 from attn_course.common.evaluation import evaluating
-from attn_course.common.seq2seq import StepwiseDecoder
+from attn_course.common.seq2seq import Memory, StepwiseDecoder
 from attn_course.common.tokens import BOS, EOS, PAD, UNK
 
 
@@ -115,6 +115,6 @@ def _search(
     return predictions[:, :length], scores
 
 
-def _select(memory: tuple, rows: Tensor) -> tuple:
+def _select(memory: Memory, rows: Tensor) -> Memory:
     """Return a memory of these rows."""
     return type(memory)(*(x if x is None else x[rows] for x in memory))
