@@ -53,8 +53,8 @@ BUILDS_ON = {
         "multi_head_attention",
         "transformer",
     ),
-    "recommendation": ("scaled_dot_product", "self_attention", "transformer"),
-    "reinforcement_learning": ("scaled_dot_product", "transformer"),
+    "recommendation": ("self_attention", "transformer"),
+    "reinforcement_learning": ("transformer",),
 }
 LESSONS = tuple(BUILDS_ON)  # in the order of the course
 # What every lesson may know besides: its own package, and these.

@@ -510,6 +510,15 @@ def test_models_run_on_every_device(device):
     assert model.scores([[1, 2]]).device.type == "cpu"
 
 
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_the_forward_pass_reads_no_number_back_to_the_host(need_weights):
+    """On the meta device there is none to read."""
+    model = lesson.SASRec(9, dim=8, dropout=0.1).to("meta").train()
+    tokens = torch.ones(2, 3, dtype=torch.int64, device="meta")
+    states, _ = model.states(tokens, need_weights=need_weights)
+    assert model.answer(states).shape == (2, 3, 10)
+
+
 def test_models_save_and_load(tmp_path):
     model, other = small_model(), small_model()
     torch.save(model.state_dict(), tmp_path / "model.pt")

@@ -299,6 +299,14 @@ def test_a_model_acts_in_evaluation_mode_and_is_left_as_it_was():
     assert torch.equal(played[0].actions, played[1].actions)
 
 
+@pytest.mark.parametrize("hide", [[], ["state"]])
+def test_the_forward_pass_reads_no_number_back_to_the_host(window, hide):
+    """On the meta device there is none to read."""
+    model = small_model(dropout=0.1).to("meta").train()
+    scores, _ = model(*(x.to("meta") for x in window[:4]), hide=hide)
+    assert scores.shape == (6, 4, 2)
+
+
 def test_every_parameter_learns(window):
     model = small_model().train()
     lesson.action_loss(model, window).backward()

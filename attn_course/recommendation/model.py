@@ -16,7 +16,6 @@ from attn_course.recommendation.histories import (
     History,
     pad_histories,
 )
-from attn_course.scaled_dot_product import causal_mask
 from attn_course.self_attention import LearnedPositions
 from attn_course.transformer import Encoder
 
@@ -88,8 +87,9 @@ class SASRec(nn.Module):
             )
         scale = math.sqrt(self.embedding.embedding_dim)
         x = self.positions(scale * self.embedding(tokens))
-        mask = causal_mask(tokens.shape[1], device=tokens.device)
-        return self.encoder(self.dropout(x), mask, need_weights=need_weights)
+        return self.encoder(
+            self.dropout(x), is_causal=True, need_weights=need_weights
+        )
 
     def forward(
         self, tokens: Int[Tensor, "users length"]

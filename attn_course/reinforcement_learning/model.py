@@ -12,7 +12,6 @@ from attn_course.reinforcement_learning.episodes import (
     MAX_STEPS,
     STATE,
 )
-from attn_course.scaled_dot_product import causal_mask
 from attn_course.transformer import Encoder
 
 TOKEN_KINDS = ("return", "state", "action")
@@ -137,12 +136,14 @@ class DecisionTransformer(nn.Module):
             self.embed_state(states / self.scale) + time,
             self.embed_action(actions) + time,
         )  # (batch, 3 * steps, dim)
-        mask = causal_mask(3 * steps, device=tokens.device)
-        if hide:
+        mask = None
+        if hide:  # from all others: a token still sees itself
             shown = torch.tensor([kind not in hide for kind in TOKEN_KINDS])
             own = torch.eye(3 * steps, dtype=torch.bool)
-            mask &= (shown.repeat(steps) | own).to(mask.device)
-        x, weights = self.encoder(tokens, mask, need_weights=need_weights)
+            mask = (shown.repeat(steps) | own).to(tokens.device)
+        x, weights = self.encoder(
+            tokens, mask, is_causal=True, need_weights=need_weights
+        )
         return self.output(x[:, 1::3]), weights  # at the state tokens
 
     def _check(
