@@ -5,7 +5,8 @@ BIN := .venv/bin
 ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: lab test test-portable test-browser test-slow test-site build check \
+.PHONY: lab lint test test-portable test-browser test-slow test-site test-gpu \
+	coverage build check \
 	figures bench site site-pdf assignments grade slides cheatsheet \
 	test-classroom clean
 
@@ -14,14 +15,43 @@ lab: .venv/.lab
 
 # Tests: threads that wait sleep instead of spinning, which on a busy machine is
 # many times as fast, and on a free one up to half as slow again.
-test test-portable test-browser test-slow: export OMP_WAIT_POLICY ?= PASSIVE
+test test-portable test-browser test-slow test-gpu coverage: \
+	export OMP_WAIT_POLICY ?= PASSIVE
 
 # Two files at a time, on one thread each: faster than one on two threads.
-test test-browser: export OMP_NUM_THREADS ?= 1
+test test-browser coverage: export OMP_NUM_THREADS ?= 1
 PARALLEL := -n 2 --dist loadfile
 
-test: .venv/.test
-	$(BIN)/python -m pytest $(PARALLEL)
+# What belongs to one lesson: `make test LESSON=07`. (The name of 01 is a part of
+# the name of 02.)
+NAME = $(basename $(notdir $(wildcard notebooks/source/$(LESSON)*.py)))
+SLUG = $(shell echo "$(NAME)" | cut -d _ -f 2-)
+ONE_LESSON = $(if $(filter 1,$(words $(NAME))),,$(error no lesson $(LESSON))) \
+	$(wildcard tests/test_$(SLUG)*.py) tests/test_checks.py \
+	tests/test_documents.py notebooks/$(NAME).ipynb \
+	-k "$(SLUG) and not scaled_$(SLUG)"
+
+test: .venv/.test lint
+	$(BIN)/python -m pytest $(PARALLEL) $(if $(LESSON),$(ONE_LESSON))
+
+# Layout, usual slips, types: seconds.
+lint: .venv/.test
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/pyrefly check
+
+# Which lines no test of the package runs. Not a part of `make test`: on Python
+# 3.11 tracing costs two fifths more time.
+coverage: .venv/.test
+	$(BIN)/python -m pytest $(PARALLEL) tests --cov
+
+# On a machine with a GPU: every test that takes a device, on the GPU too, then
+# every lesson from start to end; its assertions have to hold.
+test-gpu: .venv/.test
+	@$(BIN)/python -c "import sys, torch; torch.cuda.is_available() or \
+		sys.exit('test-gpu: torch finds no GPU here')"
+	$(BIN)/python -m pytest tests -k cuda
+	$(BIN)/python -m pytest notebooks --nbval-lax
 
 # The notebooks once more, on 1 and 2 threads, without and with AVX2.
 test-portable: .venv/.test

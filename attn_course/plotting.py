@@ -8,6 +8,7 @@ import base64
 import html
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any, overload
 
 import matplotlib
 import numpy as np
@@ -52,9 +53,19 @@ def set_style() -> None:
     )
 
 
+@overload
+def figure(width: float = 6.0, height: float = 3.2) -> tuple[Figure, Axes]: ...
+
+
+@overload
 def figure(
     width: float = 6.0, height: float = 3.2, rows: int = 1, cols: int = 1
-) -> tuple[Figure, Axes | np.ndarray]:
+) -> tuple[Figure, Any]: ...
+
+
+def figure(
+    width: float = 6.0, height: float = 3.2, rows: int = 1, cols: int = 1
+) -> tuple[Figure, Any]:
     """Make a figure of ``width`` by ``height`` inches, not yet shown.
 
     Returns:

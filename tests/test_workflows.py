@@ -6,6 +6,7 @@ What needs no tool runs with the other tests; linters run in
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,15 +20,6 @@ from tools import notebooks
 ROOT = notebooks.ROOT
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 BIN = Path(sys.executable).parent
-# Actions by the commit that the tag of their version names: many files of
-# public repositories agree on each.
-PINS = {
-    "actions/checkout": "de0fac2e4500dabe0009e67214ff5f5447ce83dd",
-    "actions/setup-python": "a309ff8b426b58ec0e2a45f0f869d46889d02405",
-    "actions/upload-artifact": "b7c566a772e6b6bfb58ed0dc250532a479d7789f",
-    "actions/upload-pages-artifact": "fc324d3547104276b827a68afc52ff2a11cc49c9",
-    "actions/deploy-pages": "cd2ce8fcbc39b97be8ca5fce6e763baed58fa128",
-}
 
 
 def load(path):
@@ -60,8 +52,8 @@ def test_there_are_workflows():
     }
 
 
-def test_every_action_is_pinned_by_a_known_commit():
-    used = set()
+def test_every_action_is_pinned_by_one_commit():
+    pins = {}
     for path in WORKFLOWS:
         for line in path.read_text("utf-8").splitlines():
             if "uses:" not in line:
@@ -70,9 +62,8 @@ def test_every_action_is_pinned_by_a_known_commit():
                 r"uses: ([\w-]+/[\w-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$", line
             )
             assert found, f"{path.name}: {line.strip()}"
-            assert PINS[found[1]] == found[2]
-            used.add(found[1])
-    assert used == set(PINS)
+            assert pins.setdefault(found[1], found[2]) == found[2], line
+    assert "actions/checkout" in pins
 
 
 def test_every_job_has_a_limit_of_time_and_little_rights():
@@ -105,9 +96,41 @@ def test_every_make_target_exists():
         (ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8")
     )
     called.append(container["postCreateCommand"])
+    hooks = load(ROOT / ".pre-commit-config.yaml")["repos"][0]["hooks"]
+    called += [hook["entry"] for hook in hooks]
     assert len(called) >= 4
     for line in called:
         assert set(line.split()[1:]) <= targets, line
+
+
+def dry(*words):
+    """Return what make would run, or its complaint."""
+    result = subprocess.run(
+        ["make", "-n", *words], cwd=ROOT, capture_output=True, text=True
+    )
+    return result.stdout + result.stderr
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_one_lesson_is_tested_by_its_number():
+    for name in notebooks.lessons():
+        last = dry("test", f"LESSON={name[:2]}").strip().splitlines()[-1]
+        assert f"tests/test_{name[3:]}.py" in last
+        assert f"notebooks/{name}.ipynb" in last
+        assert "tests/test_checks.py tests/test_documents.py" in last
+        assert last.endswith(f'-k "{name[3:]} and not scaled_{name[3:]}"')
+    assert "no lesson 99" in dry("test", "LESSON=99")
+    assert dry("test").strip().endswith("--dist loadfile")
+    assert "ruff check" in dry("test") and "pyrefly check" in dry("test")
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_the_gpu_is_asked_for_before_its_tests():
+    lines = dry("test-gpu")
+    assert lines.index("torch finds no GPU") < lines.index("tests -k cuda")
+    assert lines.index("tests -k cuda") < lines.index("notebooks --nbval-lax")
+    runs = [step.get("run") for path, step in steps() if path == "gpu.yml"]
+    assert "make test-gpu" in runs
 
 
 def test_every_command_is_known():
@@ -117,10 +140,9 @@ def test_every_command_is_known():
         r"python -m pip install -r requirements-test\.txt",
         r"python -m pip install --upgrade torch jupyterlab",
         r"python -m pip install -c constraints\.txt nbformat",
-        r"python -m pytest (tests|notebooks)( --nbval-lax)?( -k cuda)?"
+        r"python -m pytest (tests|notebooks)( --nbval-lax)?( --cov)?"
         r"( --junitxml=build/weekly/\w+\.xml)?",
         r"python -m tests\.weekly build/weekly",
-        r"python -c \"from attn_course import session as s; .*\"",
         r"PYTHONPATH=\. python -m docs\.colab build/colab",
     ]
     for line in commands():
@@ -294,6 +316,16 @@ def test_workflows_fit_their_schema():
         "--builtin-schema",
         "vendor.github-workflows",
         *WORKFLOWS,
+    )
+
+
+@pytest.mark.site
+def test_dependabot_fits_its_schema():
+    passes(
+        BIN / "check-jsonschema",
+        "--builtin-schema",
+        "vendor.dependabot",
+        ROOT / ".github" / "dependabot.yml",
     )
 
 
