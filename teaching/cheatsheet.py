@@ -286,7 +286,7 @@ def _boxes() -> None:
     b = {(x, y) for x, y in grid if 1 <= x < 3 and 1 <= y < 3}
     enclosing = {(x, y) for x, y in grid if x < 3 and y < 3}
     iou = len(a & b) / len(a | b)
-    giou = iou - (len(enclosing) - len(a | b)) / len(hull)
+    giou = iou - (len(enclosing) - len(a | b)) / len(enclosing)
     assert abs(iou - 1 / 7) < 1e-12 and abs(giou - (1 / 7 - 2 / 9)) < 1e-12
     apart = 0 - (16 - 2) / 16  # two cells in opposite corners
     assert apart < giou < iou

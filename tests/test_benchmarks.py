@@ -89,7 +89,7 @@ def test_both_transformers_compute_the_same_loss_and_gradients():
     tokens = torch.tensor([[3, 4, 5, 6], [7, 8, run.PAD, run.PAD]])
     found, wanted = ours(tokens, tokens), theirs(tokens, tokens)
     torch.testing.assert_close(found[tokens > 0], wanted[tokens > 0])
-    for model, logits in ((ours, found), (theirs, wanted)):
+    for logits in (found, wanted):
         run.sequence_loss(logits, tokens).backward()
     for mine, torchs in (
         (ours.source_embedding, theirs.source_embedding),

@@ -21,10 +21,10 @@ from attn_course.self_attention import (
     SelfAttention,
     SinusoidalPositions,
     alibi_slopes,
+    apply_rotary_emb,
     attention_with_bias,
     relative_positions,
     relative_scores,
-    apply_rotary_emb,
     sinusoidal_positions,
 )
 from attn_course.widgets import self_attention as view

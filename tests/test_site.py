@@ -116,7 +116,7 @@ def broken_links(pages, site):
     ids = {name: anchors(tree) for name, tree in pages.items()}
     broken, followed, external = [], 0, 0
     for name, tree in pages.items():
-        for element, value in addresses(tree):
+        for _, value in addresses(tree):
             parts = urlsplit(value)
             if parts.scheme in ("http", "https"):
                 external += 1

@@ -32,13 +32,13 @@ from attn_course.transformer import (
     EncoderLayer,
     Residual,
     Transformer,
+    ablate,
     count_by_formula,
     feed_forward,
+    noam_lr,
     reversals,
     smooth_labels,
     smoothed_loss,
-    ablate,
-    noam_lr,
 )
 from attn_course.widgets import transformer as views
 

@@ -19,7 +19,7 @@ PATTERNS = ("previous word", "next word", "itself", "[CLS]", "[SEP]")
 
 def pattern_scores(
     weights: Float[Tensor, "*heads n n"],
-) -> Float[Tensor, "patterns *heads"]:
+) -> Float[Tensor, " patterns *heads"]:
     """Say how much of its weight a head gives to five simple positions.
 
     The mean over the words of a sentence of the weight to: the word before,

@@ -91,7 +91,7 @@ def spread_of_returns(parts: Mapping[str, Episodes], *, title: str) -> Figure:
     """Draw the return of every episode as a dot, one row per player."""
     fig, ax = plotting.figure(7.0, 0.9 + 0.5 * len(parts))
     generator = torch.Generator().manual_seed(0)
-    for row, (name, part) in enumerate(parts.items()):
+    for row, part in enumerate(parts.values()):
         height = row + 0.5 * (torch.rand(len(part), generator=generator) - 0.5)
         ax.plot(
             part.returns,

@@ -10,8 +10,8 @@ from torch import Tensor
 from attn_course import plotting
 from attn_course.self_attention import (
     AlibiBias,
-    relative_scores,
     apply_rotary_emb,
+    relative_scores,
     sinusoidal_positions,
 )
 from attn_course.widgets import Explorer, explore

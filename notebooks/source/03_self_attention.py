@@ -582,7 +582,10 @@ class Reader(nn.Module):
 # neither.)
 
 # %%
-from attn_course.self_attention import RelativePositionBias, SinusoidalPositions
+from attn_course.self_attention import (
+    RelativePositionBias,
+    SinusoidalPositions,
+)
 
 
 def readers():

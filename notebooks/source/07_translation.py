@@ -26,7 +26,10 @@ from attn_course.additive_attention import EncoderDecoder
 from attn_course.common.batching import pad
 from attn_course.common.evaluation import evaluating
 from attn_course.common.seq2seq import (
-    Memory, greedy_decode, sequence_loss, shift_right,
+    Memory,
+    greedy_decode,
+    sequence_loss,
+    shift_right,
 )
 from attn_course.common.tokens import BOS, EOS, PAD
 from attn_course.data import sentences
@@ -412,7 +415,7 @@ print("B EOS:   ", f"{0.4 * 0.9:.4f}")
 
 # %%
 beam = [((BOS,), 1.0)]
-for step in range(3):
+for _ in range(3):
     longer = []
     for tokens, p in beam:
         if tokens[-1] == EOS:
@@ -457,7 +460,7 @@ print("beam 2:", tokens.tolist(), f"probability {score.exp().item():.2f}")
 
 # %%
 source = pad([english.encode(text) for text in test_english[:50]]).to(device)
-for name, translator in translators.items():
+for translator in translators.values():
     model = translator.model
     with evaluating(model):
         one = greedy_decode(model, model.encode(source), 30)

@@ -91,7 +91,7 @@ def clean(text: str, names: dict[str, str]) -> str:
         if not name:
             unnamed += 1
             name = f"unnamed {unnamed}"
-        return names.setdefault(name, "{%d}" % (len(names) + 1))
+        return names.setdefault(name, f"{{{len(names) + 1}}}")
 
     text = text.replace("%%", "%").translate(QUOTES)
     text = TAG.sub(" ", html.unescape(text)).translate(QUOTES)
