@@ -27,15 +27,16 @@ class TimeUp(Exception):
 
 def run(answer: Callable, args: tuple, kwargs: dict, seconds: float) -> object:
     """Call the answer in a thread that is stopped when its time is up."""
-    box: dict[str, object] = {}
+    results: list[object] = []
+    errors: list[BaseException] = []
 
     def work() -> None:
         state = torch.random.get_rng_state()
         try:
             with torch.enable_grad():
-                box["result"] = answer(*args, **kwargs)
+                results.append(answer(*args, **kwargs))
         except BaseException as error:
-            box["error"] = error
+            errors.append(error)
         finally:
             torch.random.set_rng_state(state)
 
@@ -46,14 +47,14 @@ def run(answer: Callable, args: tuple, kwargs: dict, seconds: float) -> object:
     if thread.is_alive():
         while thread.is_alive() and tries < 20:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread.ident), ctypes.py_object(TimeUp)
+                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeUp)
             )
             thread.join(0.1)
             tries += 1
         raise TimeUp
-    if "error" in box:
-        raise box["error"]
-    return box["result"]
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def attempt(fn: Callable, case: Case, seconds: float) -> object:
