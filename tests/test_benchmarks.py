@@ -17,12 +17,12 @@ def test_quick_run_writes_a_table_with_every_row(tmp_path, capsys):
         assert f"## {group}" in page
     for setting in ("1 thread, processor time", "2 threads, time on the"):
         assert page.count(f"### {setting}") == len(run.TITLES)
-    for length in run.ATTENTION:
+    for _, _, length, _ in run.ATTENTION:
         mine = [row for row in rows if row.startswith(f"| length {length}, ")]
-        for part in run.PASSES:
-            assert sum(f"| {part} |" in row for row in mine) == 4
+        for part in run.PASSES:  # three groups, two settings
+            assert sum(f"| {part} |" in row for row in mine) == 6
     layers = sum("dim" in row and "dropout" not in row for row in rows)
-    assert layers == 2 * len(run.LAYERS)
+    assert layers == 2 * len(run.LAYERS) + 8 * len(run.CAUSAL_LAYERS)
     models = sum("dropout" in row for row in rows)
     assert models == 2 * len(run.TRANSFORMERS) * len(run.DROPOUTS)
     for length in run.TILED_LENGTHS:
@@ -75,11 +75,11 @@ def test_ratio_is_speed_of_ours_over_speed_of_the_other():
     def fast():
         sum(range(6_000))
 
-    job = run.Job(run.LAYER, "none", "forward", ours=fast, theirs=slow)
+    job = run.Job(run.LAYER, "none", "forward", fast, slow, bar=1.1)
     row = run.measure(job, seconds=0.1, least=7)
     assert row.ratio > 3 and row.low <= row.ratio <= row.high
     assert row.reached and row.pairs >= 7
-    other = run.Job(run.LAYER, "none", "forward", ours=slow, theirs=fast)
+    other = run.Job(run.LAYER, "none", "forward", slow, fast, bar=1.1)
     assert not run.measure(other, seconds=0.1, least=7).reached
 
 
@@ -104,3 +104,17 @@ def test_both_transformers_compute_the_same_loss_and_gradients():
 @pytest.mark.parametrize("group", run.TITLES)
 def test_every_group_has_a_bar(group):
     assert run.BARS[group] >= (0.5 if group == run.TILED else 0.95)
+
+
+def test_the_plain_layer_is_the_courses_causal_layer():
+    ours = run.MultiHeadAttention(16, 2)
+    x = torch.randn(2, 5, 16)
+    plain, _ = run.PlainLayer(ours)(x)
+    torch.testing.assert_close(plain, ours(x, is_causal=True)[0])
+
+
+def test_attention_alone_has_lower_bars_where_the_work_is_little():
+    bars = {
+        job.size: job.bar for job in run.jobs(True) if job.group == run.FUSED
+    }
+    assert list(bars.values()) == [0.8, 0.9, 0.95, *[0.99] * 6]
