@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from attn_course import efficient_attention as lesson
 from attn_course.common.measuring import count_flops, peak_bytes
@@ -17,6 +16,7 @@ from attn_course.multi_head_attention import MultiHeadAttention
 from attn_course.scaled_dot_product import scaled_dot_product_attention
 from attn_course.widgets import efficient_attention as views
 from attn_course.widgets import explore
+from tests.host_reads import HostReads
 
 DOUBLE = torch.float64
 FIVE = (2, 3, 2, 4, 5)  # two batches, heads, queries, keys
@@ -25,16 +25,6 @@ CLOSE = {
     torch.float32: {"rtol": 1e-4, "atol": 1e-5},
     torch.bfloat16: {"rtol": 0.05, "atol": 0.05},
 }
-
-
-class HostReads(TorchDispatchMode):
-    """Count how often a number is read back from a tensor."""
-
-    count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += func is torch.ops.aten._local_scalar_dense.default
-        return func(*args, **(kwargs or {}))
 
 
 def inputs(*shape, keys=None, values=None, dtype=DOUBLE, device="cpu"):

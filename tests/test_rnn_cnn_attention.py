@@ -17,6 +17,7 @@ from attn_course import training
 from attn_course.common.measuring import count_parameters
 from attn_course.widgets import rnn_cnn_attention as views
 from attn_course.widgets import script
+from tests.host_reads import HostReads
 
 TYPES = (torch.float32, torch.float64)
 
@@ -75,6 +76,26 @@ def test_a_reader_does_not_look_ahead(kind):
     a, b = model(tokens), model(changed)
     torch.testing.assert_close(a[:, :12], b[:, :12])
     assert not torch.allclose(a[:, 12:], b[:, 12:])
+
+
+@pytest.mark.parametrize("kind", lesson.LAYER_KINDS)
+def test_every_parameter_learns_and_nothing_is_read_back(kind):
+    model = lesson.SequenceTagger(kind, 9, 3, 8, rotary=True)
+    tokens = torch.randint(0, 9, (4, 20))
+    with HostReads() as reads:
+        model(tokens).logsumexp(dim=-1).square().sum().backward()
+    assert reads.count == 0
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.abs().max() > 1e-7, name
+
+
+def test_answers_are_judged_in_evaluation_mode():
+    model = nn.Sequential(nn.Embedding(4, 4), nn.Dropout(0.9))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.eye(4))
+    tokens = torch.randint(0, 4, (5, 50))
+    assert lesson.correct(model, (tokens, tokens)).all()
+    assert model.training and model[1].training
 
 
 @pytest.mark.parametrize("kind", lesson.LAYER_KINDS)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from attn_course import training
 from attn_course.common.seq2seq import (
@@ -41,6 +40,7 @@ from attn_course.transformer import (
     smoothed_loss,
 )
 from attn_course.widgets import transformer as views
+from tests.host_reads import HostReads
 
 TOLERANCE = {
     torch.float64: {"rtol": 1e-7, "atol": 1e-9},
@@ -611,18 +611,6 @@ def test_half_precision_under_autocast():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = model(source, target)
     torch.testing.assert_close(half.float(), single, rtol=0.1, atol=0.1)
-
-
-class HostReads(TorchDispatchMode):
-    """Count how often a number of a tensor is asked for."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += func is torch.ops.aten._local_scalar_dense.default
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("training", [True, False])
