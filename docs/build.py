@@ -60,6 +60,9 @@ def lay_out() -> None:
     target.mkdir(parents=True)
     for path in WRITTEN.glob("*.md"):
         shutil.copy(path, target)
+    # Written for the repository too: its links are those of its folder there.
+    page = WRITTEN / "architecture.md"
+    (target / page.name).write_text(relink(page, target), "utf-8")
     shutil.copy(WRITTEN / "conf.py", target)
     shutil.copy(WRITTEN / "references.bib", target)
     shutil.copytree(WRITTEN / "_static", target / "_static")
@@ -212,15 +215,17 @@ LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 def relink(page: Path, target: Path) -> str:
     """Return a page of the repository with links that the site can follow.
 
-    Notebooks become lessons, with anchors as the site names them; other files
-    beside the page are copied into the folder ``target`` of the site. A link
-    to what is not on the site becomes plain text.
+    Notebooks become lessons, with anchors as the site names them; figures have
+    a folder of their own there; other files beside the page are copied into the
+    folder ``target`` of the site. A link to what is not on the site becomes
+    plain text.
     """
     up = "../" * len(target.relative_to(SOURCE).parts)
     known = {
         "README.md": "index.md",
         "CONTRIBUTING.md": "contributing.md",
         "CHANGELOG.md": "changelog.md",
+        "docs/architecture.md": "architecture.md",
     }
 
     def moved(link: re.Match) -> str:
@@ -242,7 +247,8 @@ def relink(page: Path, target: Path) -> str:
             return f"[{text}]({up}{known[name]})"
         return text
 
-    return LINK.sub(moved, page.read_text("utf-8"))
+    text = page.read_text("utf-8").replace("](../figures/", f"]({up}figures/")
+    return LINK.sub(moved, text)
 
 
 def glossary() -> str:

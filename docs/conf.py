@@ -81,6 +81,7 @@ html_sidebars = {
         "glossary",
         "downloads",
         "references",
+        "architecture",
         "contributing",
         "changelog",
     )

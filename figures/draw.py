@@ -13,6 +13,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from attn_course import plotting
 from attn_course.dot_product import dot_product_attention
+from figures.architecture import architecture
 from figures.multi_head import multi_head_flow
 
 FOLDER = Path(__file__).parent
@@ -87,6 +88,7 @@ def vector(numbers, digits: int = 0) -> str:
 
 
 FIGURES = {
+    "architecture": architecture,
     "attention_flow": attention_flow,
     "multi_head_flow": multi_head_flow,
 }

@@ -396,6 +396,7 @@ KINDS = [
     "glossary.html",
     "downloads.html",
     "references.html",
+    "architecture.html",
     "contributing.html",
     "changelog.html",
     "teaching/index.html",
@@ -597,7 +598,8 @@ def test_links_of_a_page_of_the_repository_lead_to_the_site(tmp_path):
     text = (
         "[a](../notebooks/01_dot_product.ipynb#The-hand-example) "
         "[b](../CONTRIBUTING.md) [c](../Makefile) [d](https://example.org) "
-        "[e](#here) [f](gone.pdf)"
+        "[e](#here) [f](gone.pdf) [g](../docs/architecture.md) "
+        "![h](../figures/attention_flow.svg)"
     )
 
     class Page(type(page)):
@@ -606,5 +608,6 @@ def test_links_of_a_page_of_the_repository_lead_to_the_site(tmp_path):
 
     assert build.relink(Page(page), target) == (
         "[a](../lessons/01_dot_product.ipynb#the-hand-example) "
-        "[b](../contributing.md) c [d](https://example.org) [e](#here) f"
+        "[b](../contributing.md) c [d](https://example.org) [e](#here) f "
+        "[g](../architecture.md) ![h](../figures/attention_flow.svg)"
     )
