@@ -367,6 +367,17 @@ def test_cache_keeps_and_refuses(own_errors):
         lesson.KeyValueCache(1, 0, 5, 4)
 
 
+@pytest.mark.parametrize("rolling", [False, True])
+def test_a_cache_keeps_numbers_and_no_graph(rolling):
+    cache = lesson.KeyValueCache(1, 2, 4, 3, rolling=rolling)
+    key, value = torch.randn(2, 1, 2, 2, 3, requires_grad=True)
+    k, v = cache.append(key, value)
+    assert not (k.requires_grad or v.requires_grad)
+    assert not (cache.keys.requires_grad or cache.values.requires_grad)
+    key.data.zero_()
+    assert k.abs().min() > 0  # a copy
+
+
 def test_rolling_cache_keeps_the_last():
     cache = lesson.KeyValueCache(1, 1, 3, 1, rolling=True)
     x = torch.arange(8.0).view(1, 1, 8, 1)

@@ -89,6 +89,44 @@ def test_every_parameter_learns_and_nothing_is_read_back(kind):
         assert parameter.grad.abs().max() > 1e-7, name
 
 
+def test_blocks_keep_what_comes_in_and_add_to_it():
+    x = torch.randn(2, 7, 6)
+    conv = lesson.ConvBlock(6, 3, 2)
+    torch.testing.assert_close(
+        conv(x), x + conv.conv(conv.norm(x)).clamp(min=0)
+    )
+    block = lesson.AttentionBlock(6, rotary=True)
+    middle = x + block.attention(block.norm_attention(x))[0]
+    torch.testing.assert_close(
+        block(x), middle + block.mlp(block.norm_mlp(middle))
+    )
+    recurrent = lesson.GRUBlock(6)
+    torch.testing.assert_close(recurrent(x), recurrent.gru(x)[0])
+
+
+def test_attention_sees_order_only_if_rotary():
+    tokens = torch.arange(9)[None]
+    turned = tokens.clone()
+    turned[:, :8] = tokens[:, :8].flip(1)  # the last stays
+    for rotary in (False, True):
+        model = lesson.SequenceTagger("attention", 9, 3, 8, rotary=rotary)
+        first = model.blocks[:1]
+        one, other = (
+            first(model.embedding(x))[:, -1] for x in (tokens, turned)
+        )
+        assert torch.allclose(one, other, atol=1e-6) is not rotary
+
+
+def test_dilations_grow_by_the_kernel():
+    for kind, expected in (
+        ("CNN", [1] * 6),
+        ("dilated CNN", [1, 3, 9, 27, 81, 243]),
+    ):
+        blocks = lesson.SequenceTagger(kind, 9, 3, 8).blocks
+        assert [block.conv.dilation for block in blocks] == expected
+        assert {block.conv.kernel for block in blocks} == {3}
+
+
 def test_answers_are_judged_in_evaluation_mode():
     model = nn.Sequential(nn.Embedding(4, 4), nn.Dropout(0.9))
     with torch.no_grad():
