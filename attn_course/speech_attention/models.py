@@ -18,8 +18,6 @@ from attn_course.common.seq2seq import (
     sequence_loss,
     shift_right,
 )
-from attn_course.common.tokens import PAD
-from attn_course.scaled_dot_product import causal_mask
 from attn_course.speech_attention.ctc import ctc_greedy_decode, ctc_loss
 from attn_course.speech_attention.encoders import (
     AttentionEncoder,
@@ -186,14 +184,12 @@ class SpeechTransformer(_JointCTCAttention, nn.Module):
         """
         scaled = self.embed(target) * math.sqrt(self.embed.embedding_dim)
         x = scaled + self.encoder.positions[: target.shape[1]]
-        mask = (target != PAD)[:, None] & causal_mask(
-            target.shape[1], device=target.device
-        )
+        # Padding stands behind the words, so no word can see it.
         x, _, weights = self.decoder(
             self.encoder.dropout(x),
             memory.states,
-            mask,
-            memory.mask[:, None],
+            memory_mask=memory.mask[:, None],
+            is_causal=True,
             need_weights=not self.training,
         )
         if weights is not None:
