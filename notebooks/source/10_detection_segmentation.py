@@ -157,12 +157,12 @@ for gap in (1.0, 5.0):
 
 # %% [markdown]
 # Zero and zero: flat, so no gradient says "come nearer". **Generalised IoU**
-# (Rezatofighi et al., 2019) takes the *smallest enclosing box*, the smallest
-# one around both (dashed in the figure above), and subtracts the share of it
+# (Rezatofighi et al., 2019) draws a third box around both, the *smallest
+# enclosing box* (dashed in the figure above), and subtracts the share of it
 # that neither covers.
 #
-# By hand, 1 apart: it is 5 x 2 = 10 large, together they cover 8, so GIoU is
-# 0 - 2/10. And 5 apart: it is 18 large, so 0 - 10/18.
+# By hand, 1 apart: its area is 5 x 2 = 10, together they cover 8, so GIoU is
+# 0 - 2/10. And 5 apart: its area is 18, so 0 - 10/18.
 
 # %%
 for gap, by_hand in ((1, -2 / 10), (5, -10 / 18)):
@@ -369,9 +369,8 @@ plotting.show(
 # %%
 with torch.no_grad():
     for name, objects in (("with objects", (1, 4)), ("empty scenes", (0, 0))):
-        batch = det.compose(
-            pictures, labels, 16, objects=objects, seed=2
-        ).to(device)
+        batch = det.compose(pictures, labels, 16, objects=objects, seed=2)
+        batch = batch.to(device)
         losses = det.set_loss(model(batch.images), batch)
         zero = [part for part, x in losses._asdict().items() if x == 0]
         print(f"{name}: parts that are 0:", zero)
