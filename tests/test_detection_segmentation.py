@@ -587,6 +587,17 @@ def test_the_query_is_told_where_its_box_is():
     assert (gradient.abs().sum(1) > 0).all()
 
 
+def test_the_model_reads_no_number_back():
+    """On a GPU each read waits for it; matching alone, in the loss, does."""
+    net, made = model(), scenes(2)
+    with torch.profiler.profile() as profile:
+        output = net.train()(made.images)
+        (output.logits.sum() + output.boxes.sum()).backward()
+        net.eval()(made.images, need_weights=True)
+    names = {event.key for event in profile.key_averages()}
+    assert "aten::_local_scalar_dense" not in names
+
+
 def test_sine_embedding_by_hand():
     x = torch.tensor([[0.25, 0.5]], dtype=torch.float64)
     wide = lesson.sine_embedding(x, count=4)  # frequencies pi and 32 pi

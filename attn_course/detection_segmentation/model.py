@@ -170,18 +170,19 @@ class Detector(nn.Module):
         count = groups * self.queries
         x = self.content[:count].expand(len(images), -1, -1)
         boxes = self.anchors[:count].sigmoid().expand(len(images), -1, -1)
-        mask = self._query_mask(count, isolate_queries)
+        query_mask = self._query_mask(count, isolate_queries)
+        memory_mask = None  # at first a query looks everywhere
         all_logits, all_boxes, all_weights = [], [], []
-        for index, layer in enumerate(self.layers):
+        for layer in self.layers:
             x = x + self.query_position(sine_embedding(boxes))
-            memory_mask = self.box_attention_mask(boxes) if index else None
             x, _, weights = layer(
-                x, memory, mask, memory_mask, need_weights=need_weights
+                x, memory, query_mask, memory_mask, need_weights=need_weights
             )
             states = self.norm(x)  # (batch, queries, dim)
             # The box so far is a starting point: no gradient goes through.
             start = boxes.detach().logit(1e-4)
             boxes = (start + self.box_head(states)).sigmoid()
+            memory_mask = self.box_attention_mask(boxes)
             all_logits.append(self.class_head(states))
             all_boxes.append(boxes)
             all_weights.append(weights)

@@ -287,9 +287,9 @@ def ask(model, memory):
     batch = len(memory)
     x = model.content[: model.queries].expand(batch, -1, -1)
     boxes = model.anchors[: model.queries].sigmoid().expand(batch, -1, -1)
-    mask = None  # at first everywhere
+    mask = None  # at first a query looks everywhere
     for layer in model.layers:
-        x = x + model.query_position(det.sine_embedding(boxes))  # where I look
+        x = x + model.query_position(det.sine_embedding(boxes))
         x, _, _ = layer(x, memory, memory_mask=mask)
         states = model.norm(x)
         start = boxes.detach().logit(1e-4)  # 1e-4: finite at 0 and 1
