@@ -36,7 +36,6 @@ BUILDS_ON = {
     "image_attention": ("transformer",),
     "detection_segmentation": ("transformer", "image_attention"),
     "speech_attention": (
-        "scaled_dot_product",
         "self_attention",
         "additive_attention",
         "transformer",
