@@ -234,7 +234,7 @@ def _bleu() -> None:
 
     text = ["the cat sat on the old mat today"]
     assert abs(bleu(text, text) - 100) < 1e-6
-    # all runs of the shorter text are right: only the length costs
+    # all n-grams of the shorter text are right: only the length costs
     short = bleu(["the cat sat on the old"], text)
     assert abs(short - 100 * math.exp(1 - 8 / 6)) < 1e-6
 

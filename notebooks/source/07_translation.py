@@ -174,7 +174,7 @@ for text in test_english[:4]:
     print(text, "->", *memory.nearest(text), sep="\n    ")
 
 # %% [markdown]
-# More than zero! Names, marks and placeholders are the same in both
+# More than zero! Names, punctuation and placeholders are the same in both
 # languages, so even a copy scores. And even without near twins, the most
 # similar sentence shares its phrases. A BLEU of 20 on this data is *not* yet
 # translation: whoever reports a score should report these two beside it.
