@@ -1,6 +1,9 @@
 """Lesson 02's module: softmax, masks, the attention function, the layer."""
 
+import inspect
 import math
+import re
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -995,3 +998,20 @@ def test_painter_follows_python(painted):
     )
     shown(painted)
     assert painted.locator("select").input_value() == "plain"
+
+
+# The lesson ------------------------------------------------------------------
+
+
+def test_the_lesson_and_the_module_are_the_same_lines():
+    source = Path(__file__).parents[1] / "notebooks" / "source"
+    text = (source / "02_scaled_dot_product.py").read_text("utf-8")
+    for name, function in (
+        ("masked_softmax", masked_softmax),
+        ("attend", scaled_dot_product_attention),
+    ):
+        (cell,) = re.findall(rf"^def {name}\(.*\n((?: .*\n)+)", text, re.M)
+        module = inspect.getsource(function).replace(".to(dtype)", "")
+        for line in cell.splitlines():
+            if not line.strip().startswith("return"):
+                assert line.strip() in module, line

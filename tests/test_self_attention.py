@@ -33,7 +33,7 @@ LENGTH, DIM = 6, 8
 BATCHES = [(), (2,), (2, 3), (0,)]
 
 sizes = st.integers(1, 6)
-places = st.integers(-50, 500)
+positions = st.integers(-50, 500)
 
 
 def layers():
@@ -329,7 +329,7 @@ def test_added_positions_are_added():
 
 
 @settings(max_examples=25)
-@given(places, places, places)
+@given(positions, positions, positions)
 def test_rotated_scores_depend_on_distance_alone(i, j, shift):
     q, k = torch.randn(2, 1, DIM).double()
 
@@ -341,7 +341,7 @@ def test_rotated_scores_depend_on_distance_alone(i, j, shift):
 
 
 @settings(max_examples=25)
-@given(places)
+@given(positions)
 def test_rotation_keeps_length_and_position_zero(i):
     x = torch.randn(3, 1, DIM).double()
     turned = apply_rotary_emb(x, torch.tensor([i]))
@@ -445,10 +445,10 @@ def test_causal_alibi_equals_one_more_coordinate():
     q, k, v = torch.randn(3, LENGTH, DIM).double()
     mask = causal_mask(LENGTH)
     expected, _ = attention_with_bias(q, k, v, AlibiBias()(q, k), mask)
-    place = 0.5 * torch.arange(LENGTH)[:, None].double()
+    position = 0.5 * torch.arange(LENGTH)[:, None].double()
     output, _ = scaled_dot_product_attention(
         torch.cat([q / math.sqrt(DIM), torch.ones(LENGTH, 1).double()], -1),
-        torch.cat([k, place], -1),
+        torch.cat([k, position], -1),
         v,
         mask,
         scale=1.0,
@@ -485,7 +485,7 @@ def test_view_shows_the_score_and_says_it(method, a, b):
     assert f"score {score:.2f}" in said
     if view.only_distance(method) and abs(a - b) < view.LAST:
         assert f"it is {score:.2f}" in said
-    assert ("both one place" in said) == (abs(a - b) < view.LAST)
+    assert ("both one position" in said) == (abs(a - b) < view.LAST)
 
 
 def test_view_moves():

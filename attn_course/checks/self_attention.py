@@ -413,7 +413,7 @@ def rotation(answer) -> Verdict:
         cases=[
             Case(
                 (torch.tensor([[1.0, 0.0], [1.0, 0.0]]),),
-                "the query [1, 0] at places 0 and 1",
+                "the query [1, 0] at positions 0 and 1",
             ),
             Case((normal(4, 4),), "four words of size 4"),
             Case((normal(7, 6),), "seven words of size 6"),
@@ -426,7 +426,7 @@ def rotation(answer) -> Verdict:
             ),
             Mistake(
                 lambda x: _turn(x, _angle(x, start=1)),
-                "it counts places from 1: the first row is at place 0, and "
+                "it counts positions from 1: the first row is at position 0, and "
                 "is not turned",
             ),
             Mistake(

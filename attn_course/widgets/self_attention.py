@@ -32,14 +32,14 @@ LEARNED, RELATIVE = _numbers(LAST + 1, 3), _numbers(9, 8)
 
 
 def score_table(method: str) -> Tensor:
-    """Score word A at every place against word B at every place, untrained.
+    """Score word A at every position against word B at every position, untrained.
 
     Raises:
         ValueError: if the method is not one of ``METHODS``.
     """
     if method not in METHODS:
         raise ValueError(f"method: expected one of {METHODS}, got {method!r}")
-    query = QUERY.expand(LAST + 1, DIM)  # word A at place 0, 1, ...
+    query = QUERY.expand(LAST + 1, DIM)  # word A at position 0, 1, ...
     key = KEY.expand(LAST + 1, DIM)
     bias = torch.zeros((), dtype=torch.float64)
     if method == "sinusoidal":
@@ -53,7 +53,9 @@ def score_table(method: str) -> Tensor:
         bias = relative_scores(query, RELATIVE, LAST + 1) / math.sqrt(DIM)
     elif method == "ALiBi":
         bias = AlibiBias(0.5)(query, key)
-    return query @ key.T / math.sqrt(DIM) + bias  # (places of A, places of B)
+    return (
+        query @ key.T / math.sqrt(DIM) + bias
+    )  # (positions of A, positions of B)
 
 
 def only_distance(method: str) -> bool:
@@ -65,12 +67,14 @@ def only_distance(method: str) -> bool:
 def draw(method: str, a: int, b: int) -> Figure:
     """Draw the score against distance, for word A here and elsewhere."""
     scores = score_table(method)
-    places = torch.arange(LAST + 1)
+    positions = torch.arange(LAST + 1)
     figure, ax = plotting.figure(6.4, 3.2)
     for other in range(0, LAST + 1, 5):
-        ax.plot(places - other, scores[other], color="#bbbbbb", linewidth=1)
+        ax.plot(positions - other, scores[other], color="#bbbbbb", linewidth=1)
     ax.plot([], [], color="#bbbbbb", label="A at 0, 5, 10, ...")
-    ax.plot(places - a, scores[a], color=plotting.COLORS[0], label=f"A at {a}")
+    ax.plot(
+        positions - a, scores[a], color=plotting.COLORS[0], label=f"A at {a}"
+    )
     ax.plot(
         [b - a],
         [scores[a, b]],
@@ -79,14 +83,14 @@ def draw(method: str, a: int, b: int) -> Figure:
         markersize=9,
         label=f"B at {b}",
     )
-    finding = "many curves: the place itself counts"
+    finding = "many curves: the position itself counts"
     if only_distance(method):
         finding = "one curve: only the distance counts"
     if method == "none":
-        finding = "a flat line: no place counts"
+        finding = "a flat line: no position counts"
         ax.set_ylim(-1, 1)
     ax.set(
-        xlabel="places from word A to word B",
+        xlabel="positions from word A to word B",
         ylabel="score",
         title=f"{method}: {finding}",
     )
@@ -101,17 +105,17 @@ def words(method: str, a: int, b: int) -> str:
     for step, side in ((1, "later"), (-1, "earlier")):
         if 0 <= min(a, b) + step and max(a, b) + step <= LAST:
             moved = scores[a + step, b + step]
-            said += f"; with both one place {side} it is {moved:.2f}"
+            said += f"; with both one position {side} it is {moved:.2f}"
             break
     same = "one curve" if only_distance(method) else "different curves"
     return (
         f"Method {method}: {said}. Score against distance is {same} for all "
-        "places of A."
+        "positions of A."
     )
 
 
 def move_two_words() -> Explorer:
-    """Show two sliders for the words' places, and a choice of the method."""
+    """Show two sliders for the words' positions, and a choice of the method."""
     return explore(
         draw,
         words,
@@ -119,9 +123,9 @@ def move_two_words() -> Explorer:
             options=METHODS, value="sinusoidal", description="method"
         ),
         a=ipywidgets.IntSlider(
-            value=12, min=0, max=LAST, description="place of A"
+            value=12, min=0, max=LAST, description="position of A"
         ),
         b=ipywidgets.IntSlider(
-            value=8, min=0, max=LAST, description="place of B"
+            value=8, min=0, max=LAST, description="position of B"
         ),
     )

@@ -9,7 +9,8 @@
 # - show, in numbers, how large scores freeze a softmax, and with it learning;
 # - take a softmax that never overflows;
 # - mask padding and the future, before the softmax;
-# - build the `Attention` layer, and show that it equals torch's function.
+# - build the `Attention` layer, show that it equals torch's function, and find
+#   where a `nan` comes from.
 #
 # **Minutes:** 100, of which the exercises take 60. **Needs:** lesson 01;
 # what a variance, a gradient and `nn.Linear` are. Four cells train, about 15
@@ -83,15 +84,16 @@ for d in (2, 8, 32, 128, 512):
 #
 # $$\operatorname{Var}\Big[\sum_{c=1}^{d} q_c k_c\Big] = \sum_{c=1}^{d} 1 = d$$
 #
-# Variances of independent terms add up: the third line. So a typical score is as large as
-# $\sqrt{d}$, and dividing by $\sqrt{d}$ brings the variance back to 1, for
-# every d.
+# Variances of independent terms add up: the third line. So a typical score is
+# as large as $\sqrt{d}$, and dividing by $\sqrt{d}$ brings the variance back to
+# 1, for every d.
 
 # %% [markdown]
 # ## What do large scores do to the softmax?
 #
-# Scores of size $\sqrt{d}$ are a temperature of $1 / \sqrt{d}$: cold. Lesson
-# 01 showed what cold does.
+# Numbers that go into a softmax are called *logits*; in attention they are the
+# scores. Scores of size $\sqrt{d}$ are a temperature of $1 / \sqrt{d}$: cold.
+# Lesson 01 showed what cold does.
 #
 # Here is a function that draws random queries and keys of size d, divides the
 # scores by a power of d (exponent 0: unscaled; 1/2: the square root), and
@@ -166,7 +168,8 @@ for gap in (0.0, 1.0, 5.0, 11.5, 23.0):
 # keys: the variance of the scores, the *entropy* of the weights (how many
 # bits of doubt are left: 6 when 64 keys share evenly, 0 when one takes all),
 # and the gradient of each query's largest weight with respect to the scores
-# that enter the softmax: its length, as a median over the queries.
+# that enter the softmax: its length, the *gradient norm*, as a median over the
+# queries.
 
 # %%
 from attn_course.scaled_dot_product import score_statistics
@@ -479,8 +482,8 @@ assert session.quick() or high
 
 # %% [markdown]
 # None of the three rescues the frozen layer; longer steps are all that the
-# crawling one needs. How many queries are frozen before the first step, and how long is
-# the gradient of a whole batch?
+# crawling one needs. How many queries are frozen before the first step, and how
+# large is the gradient norm of a whole batch?
 
 # %%
 for exponent in (0.0, 0.5, 1.0):
@@ -490,8 +493,8 @@ for exponent in (0.0, 0.5, 1.0):
     top = model(*room[:3])[1].amax(dim=-1)  # (500, 1)
     frozen = (top * (1 - top) < 0.01).float().mean()
     loss(model, room).backward()
-    length = nn.utils.get_total_norm(p.grad for p in model.parameters())
-    print(f"exponent {exponent}: {frozen:.1f} frozen, length {length:.3f}")
+    norm = nn.utils.get_total_norm(p.grad for p in model.parameters())
+    print(f"exponent {exponent}: {frozen:.1f} frozen, norm {norm:.3f}")
 
 # %% [markdown]
 # More than half of the unscaled queries are frozen, and next to nothing, times
@@ -623,22 +626,31 @@ print("plain -inf:", plain)
 
 # %% [markdown]
 # $-\infty$ minus the largest, $-\infty$, is `nan`, and one `nan` spreads
-# through a whole network in a step. What do the module and torch say?
+# through a whole network in a step. The cure takes the lowest *finite* number
+# in place of $-\infty$: the row shares its weights evenly, whatever that means,
+# and a second line sets them to 0. In all other rows nothing changes, since
+# $e^{\text{lowest} - m}$ is 0 too.
+
+# %%
+def masked_softmax(scores, mask):
+    lowest = torch.finfo(scores.dtype).min
+    weights = torch.softmax(scores.masked_fill(~mask, lowest), dim=-1)
+    return weights.masked_fill(~mask, 0.0)
 
 # %%
 nothing = torch.zeros(1, 2, dtype=torch.bool)
+print("weights", masked_softmax(torch.tensor([[1.0, 0.0]]), nothing))
 q = query.clone().requires_grad_()
-output, weights = scaled_dot_product_attention(q, key, value, nothing)
-output.sum().backward()
-print("weights ", weights.detach())
-print("output  ", output.detach())
-print("gradient", q.grad)
 fused = F.scaled_dot_product_attention
-print("torch   ", fused(query, key, value, attn_mask=nothing))
+for function in (scaled_dot_product_attention, fused):
+    output = function(q, key, value, nothing)
+    output = output[0] if isinstance(output, tuple) else output
+    (gradient,) = torch.autograd.grad(output.sum(), q)
+    print(f"output {output.detach()}, gradient {gradient}")
 
 # %% [markdown]
-# The module gives such a row weights 0, output 0 and gradient 0; torch's
-# function of today gives the output 0 too. No answer, and no harm.
+# Such a row gets weights 0, output 0 and gradient 0, from the course's
+# function and from torch's. No answer, and no harm.
 
 # %% [markdown]
 # ### Paint a mask
@@ -707,24 +719,24 @@ assert torch.equal(depends > 0, causal)
 # this lesson that it came from.
 
 # %%
-def attend(query, key, value, mask=None):
-    d = query.shape[-1]
-    scores = query @ key.transpose(-2, -1) / math.sqrt(d)  # (..., q, k)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
-    weights = torch.softmax(scores, dim=-1)
-    return weights @ value, weights  # (..., q, v), (..., q, k)
+def attend(query, key, value, mask):
+    scale = 1 / math.sqrt(query.shape[-1])
+    scores = query @ key.mT * scale  # (*batch, q, k)
+    weights = masked_softmax(scores, mask)  # (*batch, q, k)
+    output = weights @ value  # (*batch, q, v)
+    return output, weights
 
 # %%
-print(attend(query, key, value)[0])
+every_key = torch.ones(1, 2, dtype=torch.bool)
+print(attend(query, key, value, every_key)[0])
 
 # %% [markdown]
-# The same numbers as at the start. Now three writers of one formula: ours,
-# the module's (which also takes care of empty rows and bad input), and
-# torch's (which for inputs of four dimensions, as in lesson 04, has a *fused
-# kernel*: one compiled routine for all steps, which never stores the
-# weights). They must agree in the output *and* in every gradient. This
-# collects both:
+# The same numbers as at the start. The module has the same lines; before them
+# it looks whether shapes, dtypes and devices fit, and takes half precision to
+# float32. With `need_weights=False` it does not compute them at all: it calls
+# torch's function, whose *fused kernel*, one compiled routine for all steps,
+# never stores the weights. All must agree in the output *and* in every
+# gradient. This collects both:
 
 # %%
 def output_and_gradients(function):
@@ -733,17 +745,17 @@ def output_and_gradients(function):
     return output, *torch.autograd.grad(output.square().sum(), inputs)
 
 # %%
-ours = output_and_gradients(lambda q, k, v: attend(q, k, v, both)[0])
-module = output_and_gradients(
-    lambda q, k, v: scaled_dot_product_attention(q, k, v, both)[0]
-)
-torchs = output_and_gradients(
-    lambda q, k, v: fused(q, k, v, attn_mask=both)
-)
-for a, b, c in zip(ours, module, torchs):
-    torch.testing.assert_close(a, b)
-    torch.testing.assert_close(b, c)
-print("ours = module = torch: output and", len(ours) - 1, "gradients")
+rungs = {
+    "ours": lambda *qkv: attend(*qkv, both)[0],
+    "module": lambda *qkv: scaled_dot_product_attention(*qkv, both)[0],
+    "module, without weights": lambda *qkv: scaled_dot_product_attention(
+        *qkv, both, need_weights=False
+    )[0],
+}
+torchs = output_and_gradients(lambda *qkv: fused(*qkv, attn_mask=both))
+for name, function in rungs.items():
+    torch.testing.assert_close(output_and_gradients(function), torchs)
+    print(f"{name} = torch: output and {len(torchs) - 1} gradients")
 
 # %% [markdown]
 # torch's function takes the mask as we do, True = may attend. Beware:
@@ -751,42 +763,100 @@ print("ours = module = torch: output and", len(ours) - 1, "gradients")
 # falls into that trap on purpose.
 
 # %% [markdown]
+# ### The causal mask by its name
+#
+# A causal mask is half empty, and a kernel that knows so skips that half: say
+# `is_causal=True` instead of handing over a table. **Predict:** do weights
+# differ? And what does `is_causal` mean together with a padding mask?
+
+# %%
+tables = {"causal": (None, causal), "and padding": (padding[:, None], both)}
+for name, (mask, table) in tables.items():
+    named = scaled_dot_product_attention(x, x, x, mask, is_causal=True)
+    written = scaled_dot_product_attention(x, x, x, table)
+    torch.testing.assert_close(named, written, rtol=0, atol=0)
+    print(f"{name}: is_causal=True equals the table, digit for digit")
+torch.testing.assert_close(fused(x, x, x, is_causal=True),
+                           fused(x, x, x, attn_mask=causal))
+
+# %% [markdown]
+# Both together allow what both allow. Lesson 13 measures what the skipped half
+# is worth.
+
+# %% [markdown]
+# ### Nan in, nan out
+#
+# Nobody looks at the numbers themselves, as nowhere in torch: it would cost
+# time on every call. **Predict:** key 2 is `nan`, and the mask hides it. What
+# is the output, and what is the query's gradient?
+
+# %%
+inputs = [t.clone() for t in (query, key, value)]
+inputs[1][1] = math.nan
+q = inputs[0].requires_grad_()
+first_only = torch.tensor([[True, False]])
+output, weights = scaled_dot_product_attention(*inputs, first_only)
+(gradient,) = torch.autograd.grad(output.sum(), q, retain_graph=True)
+print(f"weights {weights.detach()}, output {output.detach()}")
+print(f"gradient of the query {gradient}")
+
+# %% [markdown]
+# The output is right, and the gradient is not: on the way back the hidden
+# score's gradient, 0, is multiplied by the key, and `0 * nan` is `nan`. After
+# one step of training everything is. torch finds the operation for you: under
+# `detect_anomaly`, backward stops where the first `nan` arises.
+
+# %%
+import warnings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it is slow, and says so
+    with torch.autograd.detect_anomaly():
+        output, _ = scaled_dot_product_attention(*inputs, first_only)
+        try:
+            output.sum().backward()
+        except RuntimeError as error:
+            print(error)
+
+# %% [markdown]
+# `MmBackward0` is the way back through a matrix product, here the scores'
+# (without the filter, torch also prints the line). The course's training loop,
+# `training.fit`, refuses a loss that is not finite, and names the first module
+# whose output was not.
+
+# %% [markdown]
 # ## The layer
 #
-# Query, key and value are seldom raw vectors. A layer first multiplies each
-# with a matrix that is learned. With them the layer decides what it looks
-# for, what it is found by, and what it hands out.
+# Many texts write attention as a layer, a class. It needs one number, the size
+# of queries and keys.
 
 # %%
 class MyAttention(nn.Module):
     def __init__(self, hidden_size):
         super().__init__()
-        self.query = nn.Linear(hidden_size, hidden_size)
-        self.key = nn.Linear(hidden_size, hidden_size)
-        self.value = nn.Linear(hidden_size, hidden_size)
+        self.scale = 1 / math.sqrt(hidden_size)
 
-    def forward(self, query, key, value, mask=None):
-        q, k, v = self.query(query), self.key(key), self.value(value)
-        return attend(q, k, v, mask)[0]
+    def forward(self, query, key, value):
+        weights = torch.softmax(query @ key.mT * self.scale, dim=-1)
+        return weights @ value
 
 # %% [markdown]
-# The module's `Attention` is this class plus checks of its input and care for
-# empty rows. Copy the weights from one to the other, and wherever a query may
-# attend to something they are one function.
+# The module's `Attention` has the same interface, and checks its input.
+# **Predict:** what can this layer learn? Count its parameters.
 
 # %%
 from attn_course.scaled_dot_product import Attention
 
-mine, theirs = MyAttention(8).double(), Attention(8).double()
-theirs.load_state_dict(mine.state_dict())
-torch.testing.assert_close(mine(x, x, x, both), theirs(x, x, x, both))
-print("parameters:", sum(p.numel() for p in theirs.parameters()))
-print("output:", tuple(theirs(x, x, x, both).shape))
+mine, theirs = MyAttention(8), Attention(hidden_size=8)
+for layer in (mine, theirs):
+    torch.testing.assert_close(layer(x, x, x), fused(x, x, x))
+    print("parameters:", sum(p.numel() for p in layer.parameters()))
 
 # %% [markdown]
-# Three times 8 × 8 numbers and 8 offsets: 216. Neither the length of the
-# sentence nor the number of keys appears in it: the same layer takes any
-# length.
+# Nothing! Whoever is given the same queries, keys and values finds the same
+# answer for ever. All that attention learns, it learns in what stands *before*
+# it: the `Recall` model above had two matrices for that. Lesson 03 gives
+# queries, keys and values a projection each.
 
 # %% [markdown]
 # ## Summary
@@ -796,9 +866,10 @@ print("output:", tuple(theirs(x, x, x, both).shape))
 # - Unscaled, the softmax **saturates**: it is sure of noise, its gradient
 #   vanishes, training stalls. Divided by d, it is nearly blind to a match.
 # - **Subtract the largest score** before the exponential: nothing overflows.
-# - **Masks** set scores to $-\infty$ *before* the softmax. An empty row needs
-#   care.
-# - Function = module = torch, in values and gradients.
+# - **Masks** forbid scores *before* the softmax. An empty row needs care; a
+#   causal mask has a name, `is_causal=True`.
+# - Function = module = torch, in values and gradients; nan in is nan out.
+# - The `Attention` layer has no parameters: it learns nothing by itself.
 
 # %% [markdown]
 # ## Exercises
@@ -914,9 +985,9 @@ checks.scaled_dot_product.attention(my_attention)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Start from `attend` above. For the empty row: fill with the lowest *finite*
-# number, `torch.finfo(scores.dtype).min`, instead of -inf. What does that row
-# become, and which second `masked_fill` cures it?
+# Try it without scrolling up. The scores are divided by $\sqrt{d}$ *before* the
+# mask. For the empty row: what is the softmax of equal finite numbers, and
+# which second `masked_fill` cures it?
 #
 # </details>
 

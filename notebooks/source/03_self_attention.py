@@ -10,8 +10,8 @@
 # - show that a causal layer never looks ahead;
 # - add positions in five ways, and say which of them survive longer texts.
 #
-# **Minutes:** 100, of which the exercises take 60. **Needs:** lessons 01 and 02. One cell trains for about
-# 20 seconds.
+# **Minutes:** 100, of which the exercises take 60. **Needs:** lessons 01 and
+# 02. One cell trains for about 20 seconds.
 
 # %%
 import math
@@ -254,7 +254,7 @@ print("earlier words, all above zero:", (reach.tril() > 0).sum().item() == 21)
 assert (reach.triu(1) == 0).all()
 
 # %% [markdown]
-# Exactly 0.0 above the diagonal, and above zero in all 21 other places. The
+# Exactly 0.0 above the diagonal, and above zero in all 21 other cells. The
 # test looks through any number of layers; later lessons use it again. It
 # misses only what has no slope, such as rounding or argmax: there, change a
 # later word and compare the earlier outputs.
@@ -285,72 +285,76 @@ print("two layers: same last output:", torch.allclose(two[0][-1], two[1][-1]))
 # compared cleanly.
 
 # %% [markdown]
-# ## Three doors for positions
+# ## Three ways in for positions
 #
 # $$\text{score}_{ij} = \frac{(x_i W_q) \cdot (x_j W_k)}{\sqrt d}$$
 #
-# A position can enter this formula in three places:
+# A position can enter this formula at three points:
 #
-# | door | what is done | methods |
+# | where | what is done | methods |
 # |---|---|---|
-# | the input x | a vector for place i is added | sinusoidal, learned |
-# | query and key | both are turned by their place | RoPE |
+# | the input x | a vector for position i is added | sinusoidal, learned |
+# | query and key | both are rotated by their position | RoPE |
 # | the score | a number for the distance is added | relative (Shaw), ALiBi |
 #
 # With "none" that makes six.
 
 # %% [markdown]
-# ### Door 1: add to the input
+# ### At the input: a positional encoding
 #
-# Vaswani et al. (2017, section 3.5) give place i a row of **sines and
-# cosines**, fast waves first. Here d is the size of a row, and c = 0, 1, 2, ...
+# A vector that is added for each position is called a *positional encoding*.
+# Vaswani et al. (2017, section 3.5) give position i a row of **sines and
+# cosines**, fast ones first. Here d is the size of a row, and c = 0, 1, 2, ...
 # counts its pairs:
 #
 # $$P_{i,2c} = \sin\left(i / 10000^{2c/d}\right), \quad
 # P_{i,2c+1} = \cos\left(i / 10000^{2c/d}\right)$$
 #
-# **Learned** positions are a table of free numbers instead, one row a place
+# **Learned** positions are a table of parameters instead, one row a position
 # (Gehring et al. 2017, section 3.1).
 
 # %%
 from attn_course.self_attention import sinusoidal_positions
 
 P = sinusoidal_positions(32, 16)  # (length, dim)
-likeness = P @ P.T  # (length, length)
+products = P @ P.T  # (length, length)
 series = {
-    f"place {i}": (torch.arange(32) - i, likeness[i]) for i in (4, 15, 26)
+    f"position {i}": (torch.arange(32) - i, products[i]) for i in (4, 15, 26)
 }
 
 # %%
 figure, (left, right) = plotting.figure(7.6, 3.0, cols=2)
 left.imshow(P.T, cmap="coolwarm", aspect="auto")
-left.set(xlabel="place", ylabel="number", title="Each place: its own pattern")
+left.set(
+    xlabel="position", ylabel="number", title="Each position: its own pattern"
+)
 plotting.curves(
     series,
-    xlabel="places away", ylabel="dot product",
+    xlabel="positions away", ylabel="dot product",
     title="Two patterns: only distance counts", ax=right,
 )
 plotting.show(
     figure,
-    alt="Left, the sinusoidal table of 32 places and 16 numbers: waves that "
-    "get slower from row to row. Right, dot products of places 4, 15 and 26 "
+    alt="Left, the sinusoidal table of 32 positions and 16 numbers: waves "
+    "that get slower from row to row. Right, dot products of positions 4, 15 "
+    "and 26 "
     "with all others lie on one curve with its peak at distance 0.",
 )
 
 # %% [markdown]
-# Do the three curves really coincide? Move both places by 11:
+# Do the three curves really coincide? Move both positions by 11:
 
 # %%
-torch.testing.assert_close(likeness[4:15, 4:15], likeness[15:26, 15:26])
+torch.testing.assert_close(products[4:15, 4:15], products[15:26, 15:26])
 print("P[i] . P[j] = P[i + 11] . P[j + 11]")
 
 # %% [markdown]
-# But scores are made of words *plus* places. Multiply
+# But scores are made of words *plus* positions. Multiply
 # $(x_i + P_i) \cdot (x_j + P_j)$ out, and besides $x_i \cdot x_j$ and
 # $P_i \cdot P_j$ there are the mixed terms $x_i \cdot P_j$ and
-# $P_i \cdot x_j$, which depend on the place itself. And $W_q$ and $W_k$ stand in
-# between: of $(P_i W_q) \cdot (P_j W_k)$ not even the pure places depend on
-# distance alone. RoPE turns *after* the matrices.
+# $P_i \cdot x_j$, which depend on the position itself. And $W_q$ and $W_k$
+# stand in between: not even $(P_i W_q) \cdot (P_j W_k)$, of positions only,
+# depends on distance alone. RoPE rotates *after* the matrices.
 #
 # A learned table has another limit: it ends.
 
@@ -364,29 +368,29 @@ except ValueError as error:
     print("ValueError:", error)
 
 # %% [markdown]
-# ### Door 2: turn query and key (RoPE)
+# ### At query and key: rotary position embedding (RoPE)
 #
-# Su et al. (2021, section 3.2) take the numbers of a query in pairs, and turn
-# each pair, like the hand of a clock, by an angle that grows with the place.
-# Keys are turned alike. Here is our query [1, 0] at places 0 to 3.
+# Su et al. (2021, section 3.2) take the numbers of a query in pairs, and rotate
+# each pair, like the hand of a clock, by an angle that grows with the position.
+# Keys are rotated alike. Here is our query [1, 0] at positions 0 to 3.
 
 # %%
 from attn_course.self_attention import apply_rotary_emb
 
 query = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
-hands = apply_rotary_emb(query.expand(4, 2))  # (length, dim): the same query, 4 places
+hands = apply_rotary_emb(query.expand(4, 2))  # (length, dim): one query, 4x
 print(hands)
 
 # %%
 figure, ax = plotting.figure(3.6, 3.2)
-for place, (a, b) in enumerate(hands.tolist()):
+for position, (a, b) in enumerate(hands.tolist()):
     ax.annotate("", (a, b), (0, 0), arrowprops={"arrowstyle": "->"})
-    ax.text(1.15 * a, 1.15 * b, f"{place}", ha="center", va="center")
+    ax.text(1.15 * a, 1.15 * b, f"{position}", ha="center", va="center")
 ax.set(xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal",
-       title="Each place turns it by one more radian")
+       title="Each position turns it by one more radian")
 plotting.show(
     figure,
-    alt="The query [1, 0] drawn as an arrow at places 0, 1, 2 and 3: it "
+    alt="The query [1, 0] drawn as an arrow at positions 0, 1, 2 and 3: it "
     "points right, then is turned anticlockwise by 1, 2 and 3 radians.",
 )
 
@@ -411,7 +415,7 @@ for i, j in [(0, 0), (5, 5), (1, 0), (6, 5), (90, 89), (0, 1)]:
 # each pair has its own speed, as the sinusoids have.
 
 # %% [markdown]
-# ### Door 3: add to the score
+# ### At the score: a bias
 #
 # **Relative** positions (Shaw et al. 2018, sections 3.1 and 3.2) learn one
 # vector $a$ for each distance, and add $\text{query}_i \cdot a_{j-i}$ to
@@ -450,7 +454,7 @@ print(alibi)
 # %% [markdown]
 # Our attention function takes no bias. Must we write a second one? No: a dot
 # product adds up over coordinates, so a few more of them can carry the bias.
-# Append row i of the bias to query i, and to key j a 1 in place j:
+# Append row i of the bias to query i, and to key j a 1 at number j:
 #
 # $$[\text{query}_i,\ \text{bias}_i] \cdot [\text{key}_j,\ 0..1..0]
 # = \text{query}_i \cdot \text{key}_j + \text{bias}_{ij}$$
@@ -485,11 +489,11 @@ from attn_course.widgets.self_attention import move_two_words
 move_two_words()
 
 # %% [markdown]
-# For none it is one flat line: no place counts. For RoPE, relative and ALiBi
-# it is one curve: only the distance counts.
-# Sinusoidal and learned positions draw another curve for each place of A.
-# That will matter when texts get longer than those in training: new places
-# come up, but near distances stay the same.
+# For none it is one flat line: no position counts. For RoPE, relative and
+# ALiBi it is one curve: only the distance counts.
+# Sinusoidal and learned positions draw another curve for each position of A.
+# That will matter when texts get longer than those in training, which is called
+# *length extrapolation*: new positions come up, near distances stay the same.
 
 # %% [markdown]
 # ## One task for all: where was she last?
@@ -552,22 +556,22 @@ for word, right in zip(words[0].tolist(), target[0].tolist()):
 # ### Six readers
 #
 # All six are the same model: embed the words, one causal self-attention layer
-# of one head, read a place off the output. Only the door differs. (*Heads* are
-# attentions side by side; lesson 04 builds several.) The slope 1/2 is the
-# steepest of the eight heads in ALiBi's paper; Shaw's table reaches 16 words
-# back.
+# of one head, read a place off the output. They differ only in how positions
+# enter. (*Heads* are attentions side by side; lesson 04 builds several.) The
+# slope 1/2 is the steepest of the eight heads in ALiBi's paper; Shaw's table
+# reaches 16 words back.
 
 # %%
 LENGTH, DIM = 24, 32
 
 # %%
 class Reader(nn.Module):
-    def __init__(self, add=None, **door):
+    def __init__(self, add=None, **positions):
         super().__init__()
         self.embed = nn.Embedding(KINDS, DIM)
-        nn.init.normal_(self.embed.weight, std=0.2)  # small beside a wave
+        nn.init.normal_(self.embed.weight, std=0.2)  # small beside a sine
         self.add = add or nn.Identity()
-        self.attend = SelfAttention(DIM, causal=True, **door)
+        self.attend = SelfAttention(DIM, causal=True, **positions)
         self.answer = nn.Linear(DIM, len(PLACES))
 
     def forward(self, words):
@@ -616,8 +620,7 @@ models = models.to(device)
 # %% [markdown]
 # The loss is the sum of the twelve cross entropies: none of them touches the
 # others' parameters, so each reader learns as if it were alone
-# (`max_grad_norm=None`:
-# one clipped length over all twelve would tie them together).
+# (`max_grad_norm=None`: one clipped norm over all twelve would tie them).
 
 # %%
 def loss(models, batch):
@@ -639,15 +642,15 @@ history = training.fit(
 # ### The table
 #
 # We ask only about the last 8 words of each story. In a story of 192 words
-# these stand at places that no reader has ever seen.
+# these stand at positions that no reader has ever seen.
 
 # %%
 def right_share(reader, words, target):
     with torch.no_grad():
-        found = reader(words.to(device)).argmax(dim=-1).cpu()
+        predictions = reader(words.to(device)).argmax(dim=-1).cpu()
     asked = target >= 0
     asked[:, :-8] = False
-    return (found == target)[asked].double().mean()
+    return (predictions == target)[asked].double().mean()
 
 # %% [markdown]
 # All readers get the same stories in the test, too.
@@ -706,10 +709,10 @@ assert session.quick() or all(claims.values())
 
 # %% [markdown]
 # **None** sees a bag: it finds all places of Ann, and can at best name the most
-# frequent one. With more old places its luck runs out. And yet at 48 words it beats learned:
-# wrong positions mislead more than none.
+# frequent one. With more old places its luck runs out. And yet at 48 words it
+# beats learned: wrong positions mislead more than none.
 #
-# **Learned** meets random rows. **Sinusoidal** meets known waves in unknown
+# **Learned** meets random rows. **Sinusoidal** meets known sines in unknown
 # combinations, and its mixed terms depend on them. Press et al. (2022,
 # section 2.2) saw sinusoidal fail like this in language models.
 
@@ -790,11 +793,12 @@ print("weight within 24 words: ALiBi > relative > RoPE:", order)
 assert session.quick() or order
 
 # %% [markdown]
-# RoPE's score is a sum of waves in the distance. Training says nothing about
-# distances above 23, and there the waves rise again. ALiBi falls for ever.
+# RoPE's score is a sum of sines in the distance. Training says nothing about
+# distances above 23, and there they rise again. ALiBi falls for ever.
 #
 # So is ALiBi best? **Be careful.** "The nearest wins" is what our task asks
-# and what ALiBi assumes, with its steepest slope. Relative had a helpful choice
+# and what ALiBi assumes before it sees any data: its *inductive bias*, with its
+# steepest slope. Relative had a helpful choice
 # too: 16 is below 24, so each of its rows for the past was trained. And this
 # is one layer, one head, one learning rate, two runs: in the deeper decoders
 # of Kazemnejad et al. (2023) "none" did best. Exercise 5 turns the task round.
@@ -805,7 +809,8 @@ assert session.quick() or order
 # - **Self-attention**: query, key and value are three projections of the same
 #   words; every word asks every word.
 # - Without positions and without a mask it sees a bag: shuffle in, shuffle out.
-# - **Causal** = triangular mask; the gradient shows that nothing leaks.
+# - **Causal** = triangular mask (`is_causal=True`); the gradient shows that
+#   nothing leaks.
 # - Positions enter at the **input** (sinusoidal, learned), at **query and
 #   key** (RoPE) or at the **score** (relative, ALiBi).
 # - On our task all five work at the length they were trained on. Beyond it each
@@ -892,7 +897,7 @@ checks.self_attention.alibi(my_alibi)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `place = torch.arange(length)`, and `place[:, None] - place[None, :]` is how
+# `i = torch.arange(length)`, and `i[:, None] - i[None, :]` is how
 # far word j lies behind word i. Subtract slope times that, mask, softmax.
 #
 # </details>
@@ -900,8 +905,8 @@ checks.self_attention.alibi(my_alibi)
 # %% tags=["solution"]
 # Solution
 def my_alibi(scores, slope):
-    place = torch.arange(scores.shape[-1])
-    behind = place[:, None] - place[None, :]  # (query, key)
+    i = torch.arange(scores.shape[-1])
+    behind = i[:, None] - i[None, :]  # (query, key)
     biased = scores - slope * behind
     return biased.masked_fill(behind < 0, -math.inf).softmax(dim=-1)
 
@@ -909,9 +914,9 @@ def my_alibi(scores, slope):
 checks.self_attention.alibi(my_alibi)
 
 # %% [markdown]
-# ### Exercise 4: turn by place (15 min, hard)
+# ### Exercise 4: rotate by position (15 min, hard)
 #
-# Write RoPE for `x` (length, dim), dim even. Row i is at place i. Numbers 2c
+# Write RoPE for `x` (length, dim), dim even. Row i is at position i. Numbers 2c
 # and 2c + 1 of it are a point, turned anticlockwise by the angle
 # $i / 10000^{2c/d}$.
 
@@ -1077,7 +1082,7 @@ assert session.quick() or all(claims.values())
 # </details>
 # <details><summary>C. The positions start again at 0</summary>
 #
-# Only if somebody programs it so; then two places share a row.
+# Only if somebody programs it so; then two positions share a row.
 #
 # </details>
 

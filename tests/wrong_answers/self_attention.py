@@ -55,8 +55,8 @@ def head_attention(x, W_q, W_k, W_v):
 
 
 def back(s):
-    place = torch.arange(s.shape[-1])
-    return place.unsqueeze(1) - place.unsqueeze(0)
+    position = torch.arange(s.shape[-1])
+    return position.unsqueeze(1) - position.unsqueeze(0)
 
 
 def loop_alibi(scores, slope):
