@@ -16,6 +16,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from attn_course.common.statistics import Interval
+
 # Okabe and Ito (2008), "Color universal design": told apart by colour-blind
 # readers. Curves differ in dash and marker too.
 COLORS = [
@@ -352,6 +354,41 @@ def sheet(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Figure:
     for (_, column), cell in drawn.get_celld().items():
         if column == 0:
             cell.set_text_props(ha="left")
+    return fig
+
+
+def interval_table(
+    scores: Mapping[str, Interval],
+    *,
+    lines: Sequence[float] = (),
+    xlabel: str,
+    title: str,
+    xlim: tuple[float, float] | None = (0, 1),
+) -> Figure:
+    """Draw scores with their 95 % intervals, and write them beside."""
+    fig, ax = figure(6.8, 0.8 + 0.42 * len(scores))
+    for row, (score, low, high) in enumerate(scores.values()):
+        color = COLORS[row % len(COLORS)]
+        ax.plot([low, high], [row, row], color=color, lw=3)
+        ax.plot(score, row, "o", color="black")
+        ax.text(
+            1.01,
+            row,
+            f"{score:.3f}  [{low:.3f}, {high:.3f}]",
+            va="center",
+            fontsize=8,
+            transform=ax.get_yaxis_transform(),
+        )
+    for line in lines:
+        ax.axvline(line, color="#888888", lw=1, ls=":")
+    ax.set(
+        yticks=range(len(scores)),
+        yticklabels=list(scores),
+        ylim=(len(scores) - 0.4, -0.6),
+        xlim=xlim,
+        xlabel=xlabel,
+        title=title,
+    )
     return fig
 
 

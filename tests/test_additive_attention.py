@@ -710,10 +710,10 @@ def test_labels_can_be_drawn_in_the_courses_font():
 
 def test_in_words():
     weights = torch.tensor([[0.9, 0.1, 0.0], [0.1, 0.2, 0.7]])
-    seen = views.Reading("1 ", "7", weights, "")
-    assert views.in_words(seen) == "Most weight: 7 at 1"
-    empty = views.Reading("", "", weights[:1, :1], "")
-    assert "nothing was written" in views.in_words(empty)
+    seen = views.DateReading("1 ", "7", weights, "")
+    assert views.describe_weights(seen) == "Most weight: 7 at 1"
+    empty = views.DateReading("", "", weights[:1, :1], "")
+    assert "nothing was written" in views.describe_weights(empty)
 
 
 def test_share_bars_writes_the_interval():

@@ -15,7 +15,6 @@ from pycocotools.cocoeval import COCOeval
 from scipy.optimize import linear_sum_assignment
 
 from attn_course import detection_segmentation as lesson
-from attn_course.common.statistics import Interval
 from attn_course.data import fashion_mnist
 from attn_course.transformer import DecoderLayer, Encoder
 from attn_course.widgets import detection_segmentation as views
@@ -1365,9 +1364,6 @@ def test_figures_have_the_parts_they_are_asked_for():
     assert len(figure.axes) == 9
     figure = views.query_positions(predictions, 5, SIDE, "positions")
     assert len(figure.axes) == 8
-    scores = {"a": Interval(0.5, 0.4, 0.6)}
-    figure = views.interval_table(scores, xlabel="x", title="t")
-    assert "0.500  [0.400, 0.600]" in figure.axes[0].texts[0].get_text()
     figure = views.grouped_bars(["g"], {"s": [0.25]}, ylabel="y", title="t")
     assert figure.axes[0].texts[0].get_text() == "0.25"
     costs = torch.rand(2, 2)

@@ -563,10 +563,9 @@ def test_figures_have_the_parts_they_are_asked_for():
     assert len(views.image_grid([[picture]]).axes) == 1
     assert len(views.image_grid([[picture], [picture]]).axes) == 2
     assert len(views.cost_maps([picture] * 3, [heat] * 3).axes) == 6
-    hits = {"a": torch.tensor([True] * 9 + [False])}
-    figure = views.interval_table(hits, line=0.5, title="t")
-    assert "0.900  [0.596, 0.982]" in figure.axes[0].texts[0].get_text()
-    figure = views.bars(["a", "b"], torch.tensor([0.25, 1.0]), title="t")
+    figure = views.labelled_bars(
+        ["a", "b"], torch.tensor([0.25, 1.0]), title="t"
+    )
     assert figure.axes[0].texts[0].get_text() == "0.25"
     spread = views.spread({"a": torch.rand(9)}, xlabel="x", title="t")
     assert spread.axes[0].get_title(loc="left") == "t"

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from attn_course import plotting
+from attn_course.common.statistics import Interval
 
 WEIGHTS = torch.tensor([[0.7, 0.3], [0.5, 0.5]])
 
@@ -116,3 +117,12 @@ def test_a_sheet_has_a_cell_for_each_text(recwarn):
     assert cells[0, 1] == "score" and cells[2, 0] == "other"
     plotting.picture(figure, "three words here")
     assert not recwarn.list
+
+
+def test_intervals_are_drawn_and_written():
+    scores = {"a": Interval(0.5, 0.4, 0.6)}
+    fig = plotting.interval_table(scores, lines=[0.3], xlabel="x", title="t")
+    assert "0.500  [0.400, 0.600]" in fig.axes[0].texts[0].get_text()
+    assert fig.axes[0].get_xlim() == (0, 1)
+    fig = plotting.interval_table(scores, xlabel="x", title="t", xlim=None)
+    assert fig.axes[0].get_xlim() != (0, 1)

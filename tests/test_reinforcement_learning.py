@@ -436,7 +436,7 @@ def test_the_player_stays_in_range_and_says_what_it_shows():
         player.number, player.step = number, step
         assert player.number in (0, 1) and 0 <= player.step < 500
         shown = views.Film(**player.films[player.number])
-        assert player.said == views.sentence(shown, player.step)
+        assert player.said == views.describe_step(shown, player.step)
     assert player.said.startswith("Asked for 20, got 5. Step 3: position 0.50")
     assert "5.7 degrees, push right" in player.said
     bundle = player._repr_mimebundle_()
@@ -451,7 +451,7 @@ def test_the_player_refuses_empty_films(films):
 
 def test_sentences_never_raise():
     for step in (-5, 0, 4, 10**9):
-        assert "got 5" in views.sentence(film(), step)
+        assert "got 5" in views.describe_step(film(), step)
 
 
 def test_figures_are_drawn(episodes):

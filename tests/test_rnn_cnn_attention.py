@@ -463,7 +463,7 @@ def test_winners_name_ties():
 
 
 def test_price_table_has_the_formulas_numbers():
-    rows = views.cost_table(512, 64).splitlines()
+    rows = views.layer_cost_table(512, 64).splitlines()
     assert [row.split()[0] for row in rows[1:]] == [
         "GRU",
         "CNN",

@@ -901,9 +901,9 @@ def cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", lesson.SPEECH_MODELS)
 def test_a_kept_model_comes_back_whole(kind, cache):
     kept = lesson.Recogniser(model(kind).eval(), vocabulary(), kind)
-    lesson.save(kept)
+    lesson.save_recogniser(kept)
     assert [path.name for path in cache.parent.iterdir()] == [cache.name]
-    found = lesson.load()
+    found = lesson.load_recogniser()
     assert found.kind == kind and not found.model.training
     assert found.vocabulary.words == kept.vocabulary.words
     assert found.vocabulary.token_to_id == kept.vocabulary.token_to_id
@@ -915,7 +915,7 @@ def test_a_kept_model_comes_back_whole(kind, cache):
 
 
 def test_a_failed_save_leaves_the_old_model(cache, tiny, monkeypatch):
-    lesson.save(tiny)
+    lesson.save_recogniser(tiny)
     before = cache.read_bytes()
 
     def fail(*_):
@@ -923,28 +923,28 @@ def test_a_failed_save_leaves_the_old_model(cache, tiny, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        lesson.save(tiny)
+        lesson.save_recogniser(tiny)
     assert [path.name for path in cache.parent.iterdir()] == [cache.name]
     assert cache.read_bytes() == before
 
 
 def test_a_missing_or_damaged_cache_is_named(cache, tiny):
     with pytest.raises(FileNotFoundError, match="trained model at"):
-        lesson.load()
-    lesson.save(tiny)
+        lesson.load_recogniser()
+    lesson.save_recogniser(tiny)
     whole = cache.read_bytes()
     for damaged in (b"", whole[:100], whole[:-9], b"x" * len(whole)):
         cache.write_bytes(damaged)
         with pytest.raises(ValueError, match="path: .*damaged file"):
-            lesson.load()
+            lesson.load_recogniser()
 
 
 def test_a_model_of_another_version_is_not_taken(cache, tiny, monkeypatch):
     monkeypatch.setattr(command, "VERSION", "1")
-    lesson.save(tiny)
+    lesson.save_recogniser(tiny)
     monkeypatch.undo()
     with pytest.raises(ValueError, match="path: .*another version"):
-        lesson.load(cache)
+        lesson.load_recogniser(cache)
 
 
 def test_a_damaged_cache_is_trained_anew(
@@ -958,14 +958,14 @@ def test_a_damaged_cache_is_trained_anew(
     said = capsys.readouterr()
     assert "damaged" in said.err and "training" in said.err
     assert said.out.startswith(f"{tmp_path / 'a.wav'}: ")
-    assert lesson.load().kind == "CTC"
+    assert lesson.load_recogniser().kind == "CTC"
 
 
 def test_a_cache_without_metadata_is_damaged(cache, tiny):
     cache.parent.mkdir(parents=True)
     safetensors.torch.save_file(tiny.model.state_dict(), cache)
     with pytest.raises(ValueError, match="path: .*another version"):
-        lesson.load()
+        lesson.load_recogniser()
 
 
 @pytest.mark.parametrize("reason", ["a file in its place", "disk full"])
@@ -1033,7 +1033,7 @@ def run(arguments, cache):
 
 
 def test_the_program_writes_a_line_per_file(cache, tiny, tmp_path):
-    lesson.save(tiny)
+    lesson.save_recogniser(tiny)
     names = [str(tmp_path / name) for name in ("a.wav", "no.wav", "b c.wav")]
     for name, hertz in zip((names[0], names[2]), (300, 900)):
         with open(name, "wb") as file:

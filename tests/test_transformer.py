@@ -963,7 +963,7 @@ ALPHABET = CharTokenizer(["abcdefg"])
 
 def test_story_tells_what_the_model_writes():
     model = small()
-    story = views.tell(model.eval(), ALPHABET, "  BadE ")
+    story = views.write_story(model.eval(), ALPHABET, "  BadE ")
     assert story.source == ["b", "a", "d", "e", "EOS"]
     assert 1 <= len(story.written) <= 7
     assert story.weights.shape == (len(story.written), 5)
@@ -990,7 +990,7 @@ def test_story_tells_what_the_model_writes():
 )
 def test_text_that_does_not_fit_is_explained(text, words):
     with pytest.raises(ValueError, match=words):
-        views.tell(small(), ALPHABET, text)
+        views.write_story(small(), ALPHABET, text)
     explorer = views.apart({"whole": small()}, ALPHABET, "abc")
     explorer.controls["text"].value = text
     assert "No picture: " in explorer.caption.value
@@ -1036,7 +1036,7 @@ def test_explorer_takes_every_length_and_step(text):
         text,
     )
     last = explorer.controls["step"].max
-    assert last >= len(views.tell(small(), ALPHABET, text).written)
+    assert last >= len(views.write_story(small(), ALPHABET, text).written)
     explorer.controls["step"].value = last
     explorer.controls["model"].value = "without norms"
     assert "Model: without norms" in explorer.caption.value

@@ -794,7 +794,7 @@ def test_drawing_is_valid_and_speaks(translators):
         drawn = views.alignment(found, "three words here", lines=["a < b"])
         ElementTree.fromstring(drawn.svg)
         assert repr(drawn) == drawn._repr_mimebundle_()["text/plain"]
-        said = views.in_words(kind, "Save", found, "zh")
+        said = views.describe_translation(kind, "Save", found, "zh")
         assert "Chinese" in said
         assert ("no attention" in said) is (kind == "RNN")
 
@@ -805,5 +805,5 @@ def test_desk_needs_a_translator():
 
 
 def test_a_table_of_texts_hides_nothing():
-    html = views.table(["a"], [["<b>"]]).data
+    html = views.text_table(["a"], [["<b>"]]).data
     assert "&lt;b&gt;" in html and "<b>" not in html

@@ -53,7 +53,7 @@ def cache_file() -> Path:
     return Path(usual) / "attn_course" / "speech.safetensors"
 
 
-def save(recogniser: Recogniser, path: Path | None = None) -> None:
+def save_recogniser(recogniser: Recogniser, path: Path | None = None) -> None:
     """Keep a trained model; whoever reads meanwhile finds the old one whole."""
     from safetensors.torch import save as to_bytes
 
@@ -79,7 +79,7 @@ def save(recogniser: Recogniser, path: Path | None = None) -> None:
         raise
 
 
-def load(path: Path | None = None) -> Recogniser:
+def load_recogniser(path: Path | None = None) -> Recogniser:
     """Read the trained model back.
 
     Raises:
@@ -182,7 +182,7 @@ def main(arguments: Sequence[str]) -> int:
 def load_or_train(tell: Callable[[str], None]) -> Recogniser:
     """Read the kept model; if there is none, train one and try to keep it."""
     try:
-        return load()
+        return load_recogniser()
     except ValueError as error:
         tell(f"{error}; training anew")
     except OSError:
@@ -190,7 +190,7 @@ def load_or_train(tell: Callable[[str], None]) -> Recogniser:
     tell("this takes one to three minutes")
     recogniser = train_recogniser(tell=tell)
     try:
-        save(recogniser)
+        save_recogniser(recogniser)
         tell(f"kept at {cache_file()}")
     except OSError as error:
         tell(f"not kept, so the next call trains anew: {error}")

@@ -35,7 +35,7 @@ SOUNDS = dict(
 )
 
 
-class Reading(NamedTuple):
+class DateReading(NamedTuple):
     """What a model made of a text."""
 
     text: str  # as far as it was read
@@ -49,7 +49,7 @@ def read_date(
     source: CharTokenizer,
     target: CharTokenizer,
     text: str,
-) -> Reading:
+) -> DateReading:
     """Let a model read one written date; whatever is typed, it never raises.
 
     Args:
@@ -80,7 +80,7 @@ def read_date(
     (prediction,) = target.decode(written)
     if not _is_day(prediction):
         notes.append("That is no day of any calendar")
-    return Reading(text, prediction, weights[0].cpu(), ". ".join(notes))
+    return DateReading(text, prediction, weights[0].cpu(), ". ".join(notes))
 
 
 def _is_day(text: str) -> bool:
@@ -120,7 +120,7 @@ def labels(text: str, count: int) -> list[str]:
     return [*map(label, text), END_LABEL][:count]
 
 
-def alignment(ax: Axes, seen: Reading, title: str) -> None:
+def plot_alignment(ax: Axes, seen: DateReading, title: str) -> None:
     """Draw one reading's weights: written characters on rows, read on columns."""
     rows, columns = seen.weights.shape
     plotting.weights_heatmap(
@@ -140,14 +140,14 @@ def alignment(ax: Axes, seen: Reading, title: str) -> None:
     ax.tick_params(axis="y", labelsize=8)
 
 
-def alignments(readings: Sequence[tuple[Reading, str]]) -> Figure:
+def alignments(readings: Sequence[tuple[DateReading, str]]) -> Figure:
     """Draw several readings, each with its title, in two columns."""
     rows = (len(readings) + 1) // 2
     fig, axes = plotting.figure(8.4, 2.9 * rows, rows, 2)
     for ax in axes.flat[len(readings) :]:
         ax.set_axis_off()
     for ax, (seen, title) in zip(axes.flat, readings):
-        alignment(ax, seen, title)
+        plot_alignment(ax, seen, title)
     fig.supxlabel(f"key: the characters read {SCALE}", fontsize=9)
     fig.supylabel("query: what is written", fontsize=9)
     return fig
@@ -208,10 +208,10 @@ def date_reader(
 
     def draw(text: str) -> Figure:
         seen = read_date(model, source, target, text)
-        details.value = f"<p>{html.escape(in_words(seen))}</p>"
+        details.value = f"<p>{html.escape(describe_weights(seen))}</p>"
         wide = max(4.0, 1.2 + 0.27 * seen.weights.shape[1])
         fig, ax = plotting.figure(min(wide, 9.0), 3.6)
-        alignment(ax, seen, f"Read as {drawable(seen.prediction)}")
+        plot_alignment(ax, seen, f"Read as {drawable(seen.prediction)}")
         ax.set(
             xlabel=f"key: the characters read {SCALE}", ylabel="query: written"
         )
@@ -230,7 +230,7 @@ def date_reader(
     return explorer
 
 
-def in_words(seen: Reading) -> str:
+def describe_weights(seen: DateReading) -> str:
     """Say which character each written one looked at most."""
     characters = [*seen.text.replace(" ", "\u2423"), END_LABEL]
     best = seen.weights.argmax(dim=-1).tolist()

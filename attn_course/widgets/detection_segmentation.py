@@ -12,7 +12,6 @@ from torch import Tensor
 
 from attn_course import plotting
 from attn_course.common.evaluation import evaluating
-from attn_course.common.statistics import Interval
 from attn_course.detection_segmentation import (
     Detector,
     Instances,
@@ -227,40 +226,6 @@ def matching_explorer(cost: Tensor) -> Explorer:
         return f"Costs {costs.int().tolist()}: {'; '.join(words)}."
 
     return explore(draw, alt, **controls)
-
-
-def interval_table(
-    scores: Mapping[str, Interval],
-    *,
-    lines: Sequence[float] = (),
-    xlabel: str,
-    title: str,
-) -> Figure:
-    """Draw scores with their 95 % intervals, and write them beside."""
-    figure, ax = plotting.figure(6.8, 0.8 + 0.42 * len(scores))
-    for row, (score, low, high) in enumerate(scores.values()):
-        color = plotting.COLORS[row % len(plotting.COLORS)]
-        ax.plot([low, high], [row, row], color=color, lw=3)
-        ax.plot(score, row, "o", color="black")
-        ax.text(
-            1.01,
-            row,
-            f"{score:.3f}  [{low:.3f}, {high:.3f}]",
-            va="center",
-            fontsize=8,
-            transform=ax.get_yaxis_transform(),
-        )
-    for line in lines:
-        ax.axvline(line, color="#888888", lw=1, ls=":")
-    ax.set(
-        yticks=range(len(scores)),
-        yticklabels=list(scores),
-        ylim=(len(scores) - 0.4, -0.6),
-        xlim=(0, 1),
-        xlabel=xlabel,
-        title=title,
-    )
-    return figure
 
 
 def grouped_bars(

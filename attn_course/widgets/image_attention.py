@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from attn_course import plotting
-from attn_course.common.statistics import wilson_interval
 from attn_course.image_attention import occlude
 from attn_course.widgets import Explorer, explore
 
@@ -84,46 +83,13 @@ def cost_maps(
     return figure
 
 
-def bars(names: Sequence[str], shares: Tensor, **labels: str) -> Figure:
+def labelled_bars(
+    names: Sequence[str], shares: Tensor, **labels: str
+) -> Figure:
     """Draw one lying bar per name, from 0 to 1, with its number."""
     figure, ax = plotting.figure(6.4, 2.8)
     _bars(ax, names, shares)
     ax.set(**labels)
-    return figure
-
-
-def interval_table(
-    right: Mapping[str, Tensor], *, line: float, title: str
-) -> Figure:
-    """Draw accuracies with their 95 % intervals, and write them beside.
-
-    Args:
-        right: for each name, whether each test image was right.
-        line: an accuracy to compare with, drawn dotted.
-        title: the finding.
-    """
-    figure, ax = plotting.figure(6.8, 0.7 + 0.45 * len(right))
-    for row, hits in enumerate(right.values()):
-        share, low, high = wilson_interval(int(hits.sum()), len(hits))
-        ax.plot([low, high], [row, row], color=plotting.COLORS[row], lw=3)
-        ax.plot(share, row, plotting.MARKERS[row], color="black")
-        words = f"{share:.3f}  [{low:.3f}, {high:.3f}]"
-        ax.text(
-            1.01,
-            row,
-            words,
-            va="center",
-            fontsize=8,
-            transform=ax.get_yaxis_transform(),
-        )
-    ax.axvline(line, color="#888888", lw=1, ls=":")
-    ax.set(
-        yticks=range(len(right)),
-        yticklabels=list(right),
-        ylim=(len(right) - 0.4, -0.6),
-        xlabel=f"accuracy on {len(hits):,} test images, 95 % interval",
-        title=title,
-    )
     return figure
 
 

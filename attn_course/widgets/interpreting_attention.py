@@ -47,7 +47,7 @@ def top_keys(
     return [(keys[j], level[j].item() / 255) for j in order]
 
 
-def sentence(
+def describe_row(
     weights: Float[Tensor, "layers heads q k"],
     queries: Sequence[str],
     keys: Sequence[str],
@@ -180,7 +180,7 @@ class AttentionViewer(StillPicture, anywidget.AnyWidget):
             still_figure(weights, tokens, keys, *chosen),
             f"{weights.shape[0]} layers of {weights.shape[1]} heads as small "
             f"pictures, one in detail. "
-            f"{sentence(weights, tokens, keys, *chosen)}",
+            f"{describe_row(weights, tokens, keys, *chosen)}",
         )
 
     @traitlets.validate("layer", "head", "query")

@@ -99,7 +99,7 @@ def back_table(names: Sequence[str], weights, last: int = 12) -> str:
     return "\n".join(lines)
 
 
-def tell(
+def describe_recommendation(
     now: Recommendation,
     name: Callable[[int], str],
     before: Recommendation | None = None,
@@ -305,7 +305,7 @@ class HistoryExplorer(StillPicture, ipywidgets.VBox):
             changed -= now.skipped
         sentences = "".join(
             f"<p>{html.escape(line)}</p>"
-            for line in tell(now, self._name, before)
+            for line in describe_recommendation(now, self._name, before)
         )
         self.answer.value = (
             f'<div role="status">{sentences}</div>'

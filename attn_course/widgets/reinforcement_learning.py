@@ -301,7 +301,7 @@ class CartPlayer(StillPicture, anywidget.AnyWidget):
         super().__init__(
             films=[film._asdict() for film in films],
             number=number,
-            said=sentence(films[number], 0),
+            said=describe_step(films[number], 0),
         )
         self.still = plotting.picture(self._draw(films), alt)
 
@@ -316,7 +316,9 @@ class CartPlayer(StillPicture, anywidget.AnyWidget):
     @traitlets.observe("number", "step")
     def _say(self, _: dict) -> None:
         if self.films:
-            self.said = sentence(Film(**self.films[self.number]), self.step)
+            self.said = describe_step(
+                Film(**self.films[self.number]), self.step
+            )
 
     def _draw(self, films: Sequence[Film]) -> Figure:
         """Draw up to four of the films as strips, where no kernel runs."""
@@ -336,7 +338,7 @@ class CartPlayer(StillPicture, anywidget.AnyWidget):
         return cart_strips(strips, frames=5)
 
 
-def sentence(film: Film, step: int) -> str:
+def describe_step(film: Film, step: int) -> str:
     """Say what is seen at a step, as the browser does."""
     step = min(max(step, 0), film.got - 1)
     degrees = film.angles[step] * 180 / torch.pi

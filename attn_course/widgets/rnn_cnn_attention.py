@@ -275,7 +275,7 @@ def say_layer_costs(length: int, dim: int, kernel: int) -> str:
     )
 
 
-def cost_table(length: int, dim: int, kernel: int = 3) -> str:
+def layer_cost_table(length: int, dim: int, kernel: int = 3) -> str:
     """Write the table of theory as text, one row a kind."""
     heads = f"{'path':>6}{'sequential':>12}{'multiply-adds':>15}{'in all':>15}"
     lines = [f"{'':12}{heads}"]

@@ -277,7 +277,7 @@ def as_html(reading: Reading) -> str:
     return "".join(parts)
 
 
-def tell(
+def describe_reading(
     reading: Reading,
     classes: Sequence[str],
     whole: Reading | None = None,
@@ -381,7 +381,7 @@ class TextReader(StillPicture, ipywidgets.VBox):
         name = self.model.value
         look, classes = self._readers[name]
         reading = look(self.text.value, None)
-        answer = tell(reading, classes)[0]
+        answer = describe_reading(reading, classes)[0]
         row = (f"{name} says {answer}", reading.words, reading.weights)
         return plotting.picture(highlight([row]), alt)
 
@@ -397,11 +397,11 @@ class TextReader(StillPicture, ipywidgets.VBox):
     def _show(self, _: object = None) -> None:
         look, classes = self._readers[self.model.value]
         whole = look(self.text.value, None)
-        reading, lines = whole, tell(whole, classes)
+        reading, lines = whole, describe_reading(whole, classes)
         if self.drop.value >= 0:
             reading = look(self.text.value, self.drop.value)
             left_out = whole.words[self.drop.value]
-            lines = tell(reading, classes, whole, left_out)
+            lines = describe_reading(reading, classes, whole, left_out)
         sentences = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
         self.answer.value = (
             f'<div style="margin:8px 0">{as_html(reading)}</div>'

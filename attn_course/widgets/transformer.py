@@ -36,7 +36,9 @@ class Story(NamedTuple):
     names: list[str]  # of the tokens
 
 
-def tell(model: Transformer, alphabet: CharTokenizer, text: str) -> Story:
+def write_story(
+    model: Transformer, alphabet: CharTokenizer, text: str
+) -> Story:
     """Let a model write from a text, and keep weights and probabilities.
 
     Spaces at the ends and upper case do not matter.
@@ -103,7 +105,7 @@ def apart(
 
     def seen(model: str, text: str, step: int) -> tuple[Story, int]:
         """Tell the story; after its last step that step is shown."""
-        story = tell(models[model], alphabet, text)
+        story = write_story(models[model], alphabet, text)
         return story, min(step, len(story.written))
 
     def draw(model: str, text: str, step: int) -> Figure:

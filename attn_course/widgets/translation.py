@@ -124,7 +124,7 @@ def _drawing(parts: list[str], width: float, height: float, alt: str):
     return Drawing(svg, alt, width)
 
 
-def in_words(
+def describe_translation(
     name: str, text: str, translation: TranslationWithAttention, language: str
 ) -> str:
     """Say a translation and its alignment without a picture."""
@@ -207,7 +207,9 @@ class Desk(Explorer):
         language = LANGUAGES[self.language]
         return alignment(
             translation,
-            in_words(values["model"], text, translation, self.language),
+            describe_translation(
+                values["model"], text, translation, self.language
+            ),
             lines=[f"English: {text}", f"{language}: {translation.text}"],
         )
 
@@ -226,7 +228,7 @@ def desk(
     return Desk(translators, sentence, language=language)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]):
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]):
     """Show texts as a table."""
     from IPython.display import HTML
 

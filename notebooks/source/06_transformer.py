@@ -777,7 +777,7 @@ assert session.quick() or exact.double().mean() >= 0.995
 # when the source is `attention`.
 
 # %%
-story = views.tell(model, alphabet, "attention")
+story = views.write_story(model, alphabet, "attention")
 print("it writes:", " ".join(story.written))
 plotting.show(
     plotting.weights_heatmap(

@@ -679,7 +679,7 @@ rows = [
     for i, p in enumerate(test_pairs[:12])
 ]
 assert len(rows) == 12
-views.table(["English", "reference", *makers], rows)
+views.text_table(["English", "reference", *makers], rows)
 
 # %% [markdown]
 # BLEU and chrF see none of this: a wrong noun in a smooth sentence costs as

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from attn_course import checks, plotting, session, training
 from attn_course import image_attention as vision
 from attn_course.common.measuring import count_parameters
-from attn_course.common.statistics import spearman
+from attn_course.common.statistics import spearman, wilson_interval
 from attn_course.data import fashion_mnist
 from attn_course.widgets import image_attention as views
 
@@ -392,8 +392,11 @@ assert session.quick() or share(right["ViT, stem, long"]) >= 0.88
 
 # %%
 plotting.show(
-    views.interval_table(
-        right, line=0.88,
+    plotting.interval_table(
+        {name: wilson_interval(int(hits.sum()), len(hits))
+         for name, hits in right.items()},
+        lines=[0.88], xlim=None,
+        xlabel="accuracy on 10,000 test images, 95 % interval",
         title="The stem, and patience, are worth more than the interval",
     ),
     alt="Table of accuracies with 95 percent intervals: after 200 steps the "
@@ -433,7 +436,7 @@ hits = right["ViT, stem, long"]
 recall = torch.stack([hits[test_labels == c].double().mean()
                       for c in range(10)]).cpu()
 plotting.show(
-    views.bars(fashion_mnist.CLASSES, recall, xlabel="recall",
+    views.labelled_bars(fashion_mnist.CLASSES, recall, xlabel="recall",
                title="The shirt is the hardest"),
     alt="Bars of the recall of each class: the shirt is lowest, "
     "trousers and bags are near 1.",

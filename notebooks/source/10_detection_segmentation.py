@@ -589,7 +589,7 @@ scores = {
 
 # %%
 plotting.show(
-    views.interval_table(
+    plotting.interval_table(
         scores, lines=(0.75, 0.85),
         title="Found and cut out (dotted: the aims)",
         xlabel="score on held-out scenes, 95 % interval",

@@ -302,7 +302,7 @@ plotting.show(
 # value, **3 n d²**, scores and mixture, **2 n² d**.
 
 # %%
-print(views.cost_table(length=512, dim=64))
+print(views.layer_cost_table(length=512, dim=64))
 
 # %% [markdown]
 # "In all" counts the layers until the last position can have heard of the first, and
