@@ -16,8 +16,6 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from attn_course.common.statistics import Interval
-
 # Okabe and Ito (2008), "Color universal design": told apart by colour-blind
 # readers. Curves differ in dash and marker too.
 COLORS = [
@@ -262,7 +260,7 @@ def interval_rows(
     *,
     xlabel: str,
     title: str,
-    line: float | None = None,
+    line: float | Sequence[float] = (),
     digits: int = 3,
     ax: Axes | None = None,
 ) -> Figure:
@@ -272,7 +270,7 @@ def interval_rows(
         rows: for each name the number and the two bounds.
         xlabel: what the number is.
         title: the finding.
-        line: a number to compare with, drawn dotted.
+        line: a number or several to compare with, drawn dotted.
         digits: how many to write after the point.
         ax: where to draw; by default a new figure.
     """
@@ -293,8 +291,8 @@ def interval_rows(
             fontsize=8,
             transform=ax.get_yaxis_transform(),
         )
-    if line is not None:
-        ax.axvline(line, color="#888888", lw=1, ls=":")
+    for number in np.atleast_1d(line):
+        ax.axvline(number, color="#888888", lw=1, ls=":")
     ax.locator_params(axis="x", nbins=6)
     ax.set(
         yticks=range(len(rows)),
@@ -310,7 +308,7 @@ def interval_panels(
     panels: Mapping[str, Mapping[str, tuple[float, float, float]]],
     *,
     title: str = "",
-    line: float | None = None,
+    line: float | Sequence[float] = (),
     digits: int = 1,
 ) -> Figure:
     """Draw numbers with their intervals, a panel for each label.
@@ -319,7 +317,7 @@ def interval_panels(
         panels: ``{label: rows}``, for :func:`interval_rows`; the same names
             in each.
         title: the finding, above all.
-        line: a number to compare with, drawn dotted.
+        line: a number or several to compare with, drawn dotted.
         digits: how many to write after the point.
     """
     count = len(next(iter(panels.values())))
@@ -354,41 +352,6 @@ def sheet(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Figure:
     for (_, column), cell in drawn.get_celld().items():
         if column == 0:
             cell.set_text_props(ha="left")
-    return fig
-
-
-def interval_table(
-    scores: Mapping[str, Interval],
-    *,
-    lines: Sequence[float] = (),
-    xlabel: str,
-    title: str,
-    xlim: tuple[float, float] | None = (0, 1),
-) -> Figure:
-    """Draw scores with their 95 % intervals, and write them beside."""
-    fig, ax = figure(6.8, 0.8 + 0.42 * len(scores))
-    for row, (score, low, high) in enumerate(scores.values()):
-        color = COLORS[row % len(COLORS)]
-        ax.plot([low, high], [row, row], color=color, lw=3)
-        ax.plot(score, row, "o", color="black")
-        ax.text(
-            1.01,
-            row,
-            f"{score:.3f}  [{low:.3f}, {high:.3f}]",
-            va="center",
-            fontsize=8,
-            transform=ax.get_yaxis_transform(),
-        )
-    for line in lines:
-        ax.axvline(line, color="#888888", lw=1, ls=":")
-    ax.set(
-        yticks=range(len(scores)),
-        yticklabels=list(scores),
-        ylim=(len(scores) - 0.4, -0.6),
-        xlim=xlim,
-        xlabel=xlabel,
-        title=title,
-    )
     return fig
 
 

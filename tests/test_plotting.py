@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from attn_course import plotting
-from attn_course.common.statistics import Interval
 
 WEIGHTS = torch.tensor([[0.7, 0.3], [0.5, 0.5]])
 
@@ -85,7 +84,9 @@ def test_show_leaves_no_figure_open(capsys):
 
 def test_intervals_write_their_numbers_and_never_minus_zero():
     rows = {"a": (-0.0002, -0.0014, 0.0004), "b": (0.5, 0.25, 0.75)}
-    figure = plotting.interval_rows(rows, xlabel="lead", title="t", line=0)
+    figure = plotting.interval_rows(
+        rows, xlabel="lead", title="t", line=(0, 1)
+    )
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["0.000  [-0.001, 0.000]", "0.500  [0.250, 0.750]"]
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == (
@@ -117,12 +118,3 @@ def test_a_sheet_has_a_cell_for_each_text(recwarn):
     assert cells[0, 1] == "score" and cells[2, 0] == "other"
     plotting.picture(figure, "three words here")
     assert not recwarn.list
-
-
-def test_intervals_are_drawn_and_written():
-    scores = {"a": Interval(0.5, 0.4, 0.6)}
-    fig = plotting.interval_table(scores, lines=[0.3], xlabel="x", title="t")
-    assert "0.500  [0.400, 0.600]" in fig.axes[0].texts[0].get_text()
-    assert fig.axes[0].get_xlim() == (0, 1)
-    fig = plotting.interval_table(scores, xlabel="x", title="t", xlim=None)
-    assert fig.axes[0].get_xlim() != (0, 1)

@@ -392,10 +392,10 @@ assert session.quick() or share(right["ViT, stem, long"]) >= 0.88
 
 # %%
 plotting.show(
-    plotting.interval_table(
+    plotting.interval_rows(
         {name: wilson_interval(int(hits.sum()), len(hits))
          for name, hits in right.items()},
-        lines=[0.88], xlim=None,
+        line=0.88,
         xlabel="accuracy on 10,000 test images, 95 % interval",
         title="The stem, and patience, are worth more than the interval",
     ),

@@ -589,8 +589,8 @@ scores = {
 
 # %%
 plotting.show(
-    plotting.interval_table(
-        scores, lines=(0.75, 0.85),
+    plotting.interval_rows(
+        scores, line=(0.75, 0.85),
         title="Found and cut out (dotted: the aims)",
         xlabel="score on held-out scenes, 95 % interval",
     ),
