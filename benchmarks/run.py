@@ -496,8 +496,9 @@ def table(rows: Sequence[Row], settings: str) -> str:
         "",
         "Written by `make bench`. Each ratio is the median over pairs of "
         "runs, torch's time divided by ours: **above 1 the course is "
-        "faster**. Times are medians. Peak memory is that of the "
-        "tensors that one call makes, inputs and weights not included; its ratio is ours divided by the other's: **below 1 the "
+        "faster**. Times are medians. Peak memory is what one call "
+        "allocates, counted by torch's profiler, inputs and weights not "
+        "included; its ratio is ours divided by the other's: **below 1 the "
         "course needs less**.",
         "",
         settings,
