@@ -1,9 +1,9 @@
 """The drawing of docs/architecture.md: who imports whom."""
 
 from matplotlib import pyplot as plt
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from attn_course import plotting
+from figures.pieces import arrow, box
 
 BLUE, VERMILION, GREEN = plotting.COLORS[:3]
 GREY = "#444444"
@@ -57,30 +57,12 @@ def architecture() -> plt.Figure:
     ax.set(xlim=(-0.2, 18.2), ylim=(1.0, 9.6))
     ax.axis("off")
     for name, what, (x, y, width), color in ROOMS.values():
-        ax.add_patch(
-            FancyBboxPatch(
-                (x - width / 2, y - 0.55),
-                width,
-                1.1,
-                boxstyle="round,pad=0.08",
-                facecolor="white",
-                edgecolor=color,
-                linewidth=2,
-            )
-        )
+        box(ax, x, y, color, width, 1.1)
         ax.text(x, y + 0.22, name, ha="center", va="center", weight="bold")
         ax.text(x, y - 0.28, what, ha="center", va="center", fontsize=8)
     for one, other, start, end in ARROWS:
         (x1, y1, _), (x2, y2, _) = ROOMS[one][2], ROOMS[other][2]
-        _arrow(ax, (x1 + start, y1 - 0.63), (x2 + end, y2 + 0.66))
-    _arrow(ax, (4.4, 4.4), (4.98, 4.4))  # widgets show lessons
-    _arrow(ax, (9.6, 4.4), (10.28, 4.4))  # some lessons have a training
+        arrow(ax, (x1 + start, y1 - 0.63), (x2 + end, y2 + 0.66))
+    arrow(ax, (4.4, 4.4), (4.98, 4.4))  # widgets show lessons
+    arrow(ax, (9.6, 4.4), (10.28, 4.4))  # some lessons have a training
     return fig
-
-
-def _arrow(ax, start: tuple, end: tuple) -> None:
-    ax.add_patch(
-        FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=11, color=GREY
-        )
-    )

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 from matplotlib import pyplot as plt
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from attn_course import plotting
 from attn_course.dot_product import dot_product_attention
 from figures.architecture import architecture
 from figures.multi_head import multi_head_flow
+from figures.pieces import arrow, box
 
 FOLDER = Path(__file__).parent
 BLUE, VERMILION = plotting.COLORS[:2]
@@ -34,20 +34,20 @@ def attention_flow() -> plt.Figure:
     heads = ["query, keys", "scores", "weights", "values", "output"]
     for x, head in zip((1.6, 5.6, 9.4, 13.0, 16.4), heads):
         ax.text(x, 7.0, head, ha="center", weight="bold")
-    box(ax, 1.6, 5.9, f"query {vector(query[0])}", "#444444")
+    labelled(ax, 1.6, 5.9, f"query {vector(query[0])}", "#444444")
     colors = (BLUE, VERMILION)
     for j, (y, color) in enumerate(zip((4.1, 1.7), colors)):
-        box(ax, 1.6, y, f"key {j + 1}  {vector(key[j])}", color)
-        box(ax, 5.6, y, f"{score[j]:.0f}", color, 1.6)
-        box(ax, 9.4, y, f"{weights[0, j]:.4f}", color, 2.2)
-        box(ax, 13.0, y, f"value {j + 1}  {vector(value[j])}", color)
+        labelled(ax, 1.6, y, f"key {j + 1}  {vector(key[j])}", color)
+        labelled(ax, 5.6, y, f"{score[j]:.0f}", color, 1.6)
+        labelled(ax, 9.4, y, f"{weights[0, j]:.4f}", color, 2.2)
+        labelled(ax, 13.0, y, f"value {j + 1}  {vector(value[j])}", color)
         arrow(ax, (3.3, y), (4.7, y))
         arrow(ax, (6.5, y), (8.2, y))
         arrow(ax, (10.6, y), (11.3, y))
         arrow(ax, (14.7, y), (15.2, 2.9 + 0.25 * (y > 2.9) - 0.25 * (y < 2.9)))
     ax.plot([3.3, 4.0, 4.0], [5.9, 5.9, 1.7], color="#444444", ls=":")
     ax.text(11.0, 2.9, "times", ha="center", va="center", style="italic")
-    box(ax, 16.5, 2.9, vector(output[0], 4), "#444444", 2.5)
+    labelled(ax, 16.5, 2.9, vector(output[0], 4), "#444444", 2.5)
     notes = (
         (5.6, "similarity:\ndot product"),
         (9.4, "softmax"),
@@ -58,28 +58,12 @@ def attention_flow() -> plt.Figure:
     return fig
 
 
-def box(ax, x: float, y: float, text: str, color: str, wide=3.2) -> None:
-    """Draw a rounded box with a text in its middle."""
-    patch = FancyBboxPatch(
-        (x - wide / 2, y - 0.45),
-        wide,
-        0.9,
-        boxstyle="round,pad=0.08",
-        facecolor="white",
-        edgecolor=color,
-        linewidth=2,
-    )
-    ax.add_patch(patch)
+def labelled(
+    ax, x: float, y: float, text: str, color: str, width: float = 3.2
+) -> None:
+    """Draw a box with a text in its middle."""
+    box(ax, x, y, color, width)
     ax.text(x, y, text, ha="center", va="center")
-
-
-def arrow(ax, start: tuple, end: tuple) -> None:
-    """Draw an arrow between two boxes."""
-    ax.add_patch(
-        FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=12, color="#444444"
-        )
-    )
 
 
 def vector(numbers, digits: int = 0) -> str:

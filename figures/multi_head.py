@@ -1,9 +1,10 @@
 """Lesson 04's figure: tokens, projections, two heads, merge, output."""
 
 from matplotlib import pyplot as plt
-from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patches import Rectangle
 
 from attn_course import plotting
+from figures.pieces import arrow
 
 HEADS = plotting.COLORS[:2]  # blue, vermilion
 GREY = "#444444"
@@ -70,12 +71,3 @@ def grid(ax, x: float, y: float, colors: list[str], fill=None) -> None:
 def note(ax, x: float, y: float, text: str) -> None:
     """Write below a grid."""
     ax.text(x, y, text, ha="center", va="top", fontsize=8, style="italic")
-
-
-def arrow(ax, start: tuple, end: tuple) -> None:
-    """Draw an arrow between two steps."""
-    ax.add_patch(
-        FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=10, color=GREY
-        )
-    )
