@@ -6,7 +6,7 @@ ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: lab lint test test-portable test-browser test-slow test-site test-gpu \
-	coverage build check \
+	coverage mutants build check \
 	figures bench site site-pdf assignments grade slides cheatsheet \
 	test-classroom clean
 
@@ -44,6 +44,11 @@ lint: .venv/.test
 # 3.11 tracing costs two fifths more time.
 coverage: .venv/.test
 	$(BIN)/python -m pytest $(PARALLEL) tests --cov
+
+# A random sample of small changes, and whether a test notices. About an hour.
+mutants: .venv/.test
+	$(BIN)/python -m pip install -r requirements-mutants.txt
+	$(BIN)/python -m tools.mutants
 
 # On a machine with a GPU: every test that takes a device, on the GPU too, then
 # every lesson from start to end; its assertions have to hold.

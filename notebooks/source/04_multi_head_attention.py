@@ -408,8 +408,8 @@ print("asked:  ", *(PEOPLE[i] for i in names[0]), "- answer:", answers[0])
 # %% [markdown]
 # The model is one `MultiHeadAttention` between look-up tables and a *linear*
 # readout: one number per question, above 0 for "on". Each name has another
-# vector at each place in the question, and the query is their sum: one query
-# that knows who is asked first and who second.
+# vector at each position in the question, and the query is their sum: one
+# query that knows who is asked first and who second.
 
 # %%
 class LampReader(nn.Module):
@@ -417,18 +417,18 @@ class LampReader(nn.Module):
         super().__init__()
         self.house = nn.Embedding(8, dim)  # keys: who lives there
         self.lamp = nn.Embedding(2, dim)  # values: off or on
-        self.question = nn.Embedding(8 * asked, dim)  # name at each place
+        self.question = nn.Embedding(8 * asked, dim)  # name at each position
         self.attend = MultiHeadAttention(dim, heads)
         self.readout = nn.Linear(dim, asked)
 
     def forward(self, who, lit, names, need_weights=False):
-        place = torch.arange(names.shape[1], device=names.device)
-        asked = self.question(names + 8 * place)  # (batch, asked, dim)
+        position = torch.arange(names.shape[1], device=names.device)
+        asked = self.question(names + 8 * position)  # (batch, asked, dim)
         query = asked.sum(dim=1, keepdim=True)  # (batch, 1, dim)
-        found, weights = self.attend(
+        output, weights = self.attend(
             query, self.house(who), self.lamp(lit), need_weights=need_weights
         )
-        return self.readout(found[:, 0]), weights  # (batch, asked)
+        return self.readout(output[:, 0]), weights  # (batch, asked)
 
 # %% [markdown]
 # ### Why one head must fail
@@ -789,7 +789,7 @@ def look(street, on):
 head_board(look, heads=4)
 
 # %% [markdown]
-# The same head every time: it learned *a place in the question*, not a
+# The same head every time: it learned *a position in the question*, not a
 # person. With two heads off, two lamps are left to chance (the dotted line at
 # one half).
 
