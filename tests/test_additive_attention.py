@@ -371,6 +371,16 @@ def test_step_after_step_is_all_at_once(attention):
     assert none.shape == (2, 0, 12)
 
 
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_every_parameter_learns(attention):
+    """Each gets a gradient that is not 0: none is cut off by a detach."""
+    model = translator(attention)
+    rows = sentences([4, 6, 2])
+    sequence_loss(model(rows, shift_right(rows)), rows).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+
+
 def test_the_encoder_is_torchs_gru():
     model = translator()
     source = sentences([5])

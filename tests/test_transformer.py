@@ -597,6 +597,17 @@ def test_greedy_decode_writes_what_decode_scores():
     assert torch.equal(logits.argmax(-1)[real], written[real])
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+def test_every_parameter_learns(first, shared):
+    """Each gets a gradient that is not 0, in every layer."""
+    model = small(norm_first=first, share_embeddings=shared)
+    source, target = tokens(4, 6), tokens(4, 6)
+    sequence_loss(model(source, target), target.roll(-1, 1)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+
+
 def test_positions_are_no_part_of_the_saved_weights():
     model = small()
     assert "positions" not in model.state_dict()
