@@ -515,6 +515,18 @@ def test_padding_does_not_matter(more_source, more_target):
         torch.testing.assert_close(one, other)
 
 
+def test_nobody_attends_to_padding_wherever_it_stands():
+    """Another vector for PAD changes no real token's logits."""
+    model, source, target = small(), tokens(1, 5), tokens(1, 5)
+    source[0, [0, 2]] = target[0, [1, 3]] = PAD
+    real = target[0] != PAD
+    logits = model(source, target)[0, real]
+    with torch.no_grad():
+        model.source_embedding.weight[PAD] += random(16, grad=False)
+        model.target_embedding.weight[PAD] += random(16, grad=False)
+    torch.testing.assert_close(model(source, target)[0, real], logits)
+
+
 def test_a_sequence_in_a_batch_equals_the_sequence_alone():
     model = small()
     source, target = tokens(3, 6), tokens(3, 5)
