@@ -25,6 +25,7 @@ from transformers import audio_utils
 
 from attn_course import checks, plotting, session, training
 from attn_course import speech_attention as hearing
+from attn_course.common.measuring import count_parameters
 from attn_course.common.text import Vocabulary
 from attn_course.data import speech
 from attn_course.widgets import speech_attention as views
@@ -260,8 +261,7 @@ taught = recordings["train"] + recordings["other"]
 train_texts = [one.text for one in taught]
 vocabulary = Vocabulary.from_texts(train_texts, min_freq=1)
 for kind, Model in hearing.SPEECH_MODELS.items():
-    model = Model(len(vocabulary))
-    count = sum(p.numel() for p in model.parameters())
+    count = count_parameters(Model(len(vocabulary)))
     print(f"{kind:22} {count:,} parameters")
 
 # %% [markdown]
@@ -359,8 +359,9 @@ def plan(kind, steps, transform=None, note=""):
     session.set_seed(0)
     model = hearing.SPEECH_MODELS[kind](len(vocabulary)).to(device)
     batches = hearing.speech_batches(ready, targets, transform=transform)
-    return model, lambda: hearing.train_speech(model, batches, steps=steps,
-                                        label=kind + note)
+    return model, lambda: hearing.train_speech(
+        model, batches, steps=steps, label=kind + note
+    )
 
 
 # %% [markdown]
@@ -466,14 +467,14 @@ assert session.quick() or (
 # the real voice the listener leads, 28.8 against 43.8 and 56.5. One seed, one
 # person: a hint, no more.
 #
-# Two targets were set: 5 % on held-out voices, 20 % on the real digits. The
+# Two goals were set: 5 % on held-out voices, 20 % on the real digits. The
 # CTC part of the last model met both: 3.6 and 7.7 %. Its decoder met only the
 # second: 5.6 and 11.7 %. The changes matter: without them the same model made
 # 54.5 % on the real voice (and 4.5 on held-out voices).
 
 # %% [markdown]
 # On the real voice runs differ most: with three seeds the CTC part made 7.7,
-# 12.4 and 26.4 %: the third misses the target. (So the cell above asks for
+# 12.4 and 26.4 %: the third misses the goal. (So the cell above asks for
 # less.)
 #
 # And the help of CTC in the loss? In a trial without it the listener made
