@@ -21,7 +21,7 @@ from attn_course.common.arguments import (
     check_mask,
     check_tokens,
 )
-from attn_course.common.seq2seq import Memory, greedy_decode
+from attn_course.common.seq2seq import Memory
 from attn_course.common.tokens import PAD
 from attn_course.scaled_dot_product import (
     masked_softmax,
@@ -458,7 +458,3 @@ def _check_values(key: Tensor, value: Tensor) -> None:
             f"value: expected one row per key, {tuple(key.shape[:-1])}, "
             f"got {tuple(value.shape[:-1])}"
         )
-
-
-def greedy(model: nn.Module, source: Tensor, max_length: int) -> Tensor:
-    return greedy_decode(model, model.encode(source), max_length)
