@@ -216,7 +216,7 @@ print(f"output:  [{first:.4f}, {second:.4f}]")
 
 # %% [markdown]
 # Key 1 again, but only just: tanh flattens, so the scores differ by 0.2 and
-# not by 1. In a trained layer the matrices and v are learned, and the numbers
+# not by 1. In a trained layer the matrices and v are learned, and the entries
 # of v can grow as large as they need to.
 
 # %% [markdown]

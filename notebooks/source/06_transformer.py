@@ -477,7 +477,7 @@ print("in use:        ", drop.eval()(torch.ones(3)).tolist())
 
 # %% [markdown]
 # The division keeps the mean, so training and use fit together. In the model it
-# acts in four places: on embeddings, on attention weights, inside the MLP, and
+# acts four times: on embeddings, on attention weights, inside the MLP, and
 # on what each part adds to the residual stream.
 #
 # **Predict:** ask a model with dropout the same thing twice.
