@@ -226,6 +226,22 @@ def test_gradients_pass_torchs_own_check():
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_tiles_of_half_precision_compute_in_float32(dtype):
+    leaves = inputs(1, 600, 16, dtype=dtype)
+    exact = [x.detach().double().requires_grad_() for x in leaves]
+    results = []
+    for x in (leaves, exact):
+        output = lesson.tiled_attention(*x, block_size=(100, 100))
+        output.sum().backward()
+        results.append([output, *(leaf.grad for leaf in x)])
+    rounding = 2 * torch.finfo(dtype).eps
+    for ours, wanted in zip(*results):
+        assert ours.dtype == dtype
+        error = (ours.double() - wanted).abs().max()
+        assert error < rounding * wanted.abs().max()
+
+
 def test_large_scores_and_another_scale():
     leaves = [1e3 * x.detach() for x in inputs(1, 6, 4)]
     ours = lesson.tiled_attention(*leaves, scale=0.5, block_size=(2, 2))
@@ -687,6 +703,24 @@ def test_formula_counts_our_own_decoder():
     model(tokens[:, :6], caches)
     one = lesson.estimate(size, A100, 7)
     assert count_flops(lambda: model(tokens[:, :1], caches)) == one.flops
+
+
+@pytest.mark.parametrize("context", [1, 3, 4, 10])
+def test_a_window_counts_the_pairs_that_it_allows(context):
+    wide, narrow = (
+        lesson.ModelSize(
+            "ours", 3, 32, 4, 2, 8, 128, 50, "here", window=window
+        )
+        for window in (None, 4)
+    )
+    more, less = (
+        lesson.estimate(size, A100, context, phase=lesson.PREFILL).flops
+        for size in (wide, narrow)
+    )
+    hidden = create_mask(CAUSAL, context) & ~create_mask(
+        SlidingWindow(3), context
+    )
+    assert more - less == 4 * 3 * 32 * hidden.sum()
 
 
 def test_published_cache_sizes():
