@@ -307,6 +307,15 @@ def test_a_curriculum_is_drawn_by_its_seed_and_examined_alike():
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize(
+    "distance, size", [(4, 64), (8, 64), (32, 16), (128, 4), (512, 4)]
+)
+def test_a_curriculums_batches_hold_about_as_many_tokens(distance, size):
+    curriculum = lesson.Curriculum(1, stages=(distance,))
+    tokens, targets = curriculum.batches(0)
+    assert tokens.shape == targets.shape == (size, distance + lesson.KEYS)
+
+
 def test_the_last_stage_is_not_the_end_before_its_budget_is_spent():
     curriculum = lesson.Curriculum(2, stages=(8,), exams=1)
     model = lesson.SequenceTagger("GRU", lesson.RECALL_TOKENS, 8, 4)
