@@ -303,6 +303,7 @@ def test_augmented_features_are_features(seed):
 
 def test_each_change_changes_and_repeats_with_its_seed():
     x, lengths = features()
+    x = x / x.amax(dim=(1, 2), keepdim=True)  # as augment leaves it
     options = {
         "stretch": (1.3, 1.4),
         "quiet": 6.0,
@@ -316,8 +317,19 @@ def test_each_change_changes_and_repeats_with_its_seed():
         two = change(x, lengths, 5, **{**NOTHING, name: value})
         assert torch.equal(one[0], two[0])
         assert one[0].shape != x.shape or not torch.allclose(
-            one[0], x / x.amax(dim=(1, 2), keepdim=True), atol=1e-3
+            one[0], x, atol=1e-3
         ), name
+
+
+def test_quiet_comes_before_and_after():
+    x, lengths = torch.ones(200, 20, lesson.N_MELS), torch.tensor([20] * 200)
+    found, counts = change(x, lengths, **{**NOTHING, "quiet": 6.0})
+    loud = found.mean(dim=2) > 0.5  # (recordings, frames)
+    before = loud.double().argmax(dim=1)
+    after = counts - before - loud.sum(dim=1)
+    for quiet in (before, after):
+        assert quiet.min() >= 0 and quiet.max() <= 7
+        assert 2 < quiet.double().mean() < 4
 
 
 def test_stretching_makes_it_longer():
@@ -599,6 +611,8 @@ def test_padding_changes_nothing(kind, device):
             rtol=1e-4,
             atol=1e-5,
         )
+        if memory.summary is not None:
+            torch.testing.assert_close(memory.summary[row], alone.summary[0])
 
 
 @pytest.mark.parametrize("kind", lesson.SPEECH_MODELS)
