@@ -240,6 +240,19 @@ def test_recall_can_be_answered_by_a_dictionary(distance, cards, seed):
         assert all(t < 8 for t in row[cards:distance])
 
 
+def test_cards_and_questions_come_in_any_order():
+    generator = torch.Generator().manual_seed(0)
+    tokens, _ = lesson.recall_batch(8, 500, generator)
+    cards = (tokens[:, :4] - lesson.CARD) // lesson.SYMBOLS
+    questions = tokens[:, 8:] - lesson.ASK
+    for keys in (cards, questions):
+        assert len({tuple(row) for row in keys.tolist()}) == 24  # all of 4!
+    assert not torch.equal(cards, questions)
+    single, _ = lesson.recall_batch(8, 500, generator, cards=1)
+    keys = (single[:, 0] - lesson.CARD) // lesson.SYMBOLS
+    assert set(keys.tolist()) == set(range(lesson.KEYS))
+
+
 def test_parity_and_rise_by_loop():
     generator = torch.Generator().manual_seed(0)
     bits, on = lesson.parity_batch(9, 4, generator)
