@@ -733,10 +733,10 @@ print(attend(query, key, value, every_key)[0])
 # %% [markdown]
 # The same numbers as at the start. The module has the same lines; before them
 # it looks whether shapes, dtypes and devices fit, and takes half precision to
-# float32. With `need_weights=False` it does not compute them at all: it calls
-# torch's function, whose *fused kernel*, one compiled routine for all steps,
-# never stores the weights. All must agree in the output *and* in every
-# gradient. This collects both:
+# float32. With `need_weights=False` it calls torch's function instead. For
+# inputs of four dimensions, as in lesson 04, that has a *fused kernel*: one
+# compiled routine for all steps, which never stores the weights. All must agree
+# in the output *and* in every gradient. This collects both:
 
 # %%
 def output_and_gradients(function):
@@ -780,13 +780,13 @@ torch.testing.assert_close(fused(x, x, x, is_causal=True),
                            fused(x, x, x, attn_mask=causal))
 
 # %% [markdown]
-# Both together allow what both allow. Lesson 13 measures what the skipped half
-# is worth.
+# Both together allow what both allow. The forbidden half is skipped only with
+# `need_weights=False` and no other mask. Lesson 13 measures what that is worth.
 
 # %% [markdown]
-# ### Nan in, nan out
+# ### Nan in, nan out?
 #
-# Nobody looks at the numbers themselves, as nowhere in torch: it would cost
+# Neither our function nor torch's looks at the numbers themselves: it would cost
 # time on every call. **Predict:** key 2 is `nan`, and the mask hides it. What
 # is the output, and what is the query's gradient?
 
@@ -853,8 +853,8 @@ for layer in (mine, theirs):
     print("parameters:", sum(p.numel() for p in layer.parameters()))
 
 # %% [markdown]
-# Nothing! Whoever is given the same queries, keys and values finds the same
-# answer for ever. All that attention learns, it learns in what stands *before*
+# Nothing! The same queries, keys and values give the same output, however long
+# it is trained. All that attention learns, it learns in what stands *before*
 # it: the `Recall` model above had two matrices for that. Lesson 03 gives
 # queries, keys and values a projection each.
 
@@ -868,7 +868,8 @@ for layer in (mine, theirs):
 # - **Subtract the largest score** before the exponential: nothing overflows.
 # - **Masks** forbid scores *before* the softmax. An empty row needs care; a
 #   causal mask has a name, `is_causal=True`.
-# - Function = module = torch, in values and gradients; nan in is nan out.
+# - Function = module = torch, in values and gradients. None of them looks for
+#   `nan`: one that the mask hides comes back in the gradient.
 # - The `Attention` layer has no parameters: it learns nothing by itself.
 
 # %% [markdown]

@@ -302,7 +302,8 @@ print("two layers: same last output:", torch.allclose(two[0][-1], two[1][-1]))
 # %% [markdown]
 # ### At the input: a positional encoding
 #
-# A vector that is added for each position is called a *positional encoding*.
+# A vector for each position, added to that of the word, is called a *positional
+# encoding*.
 # Vaswani et al. (2017, section 3.5) give position i a row of **sines and
 # cosines**, fast ones first. Here d is the size of a row, and c = 0, 1, 2, ...
 # counts its pairs:
@@ -454,7 +455,8 @@ print(alibi)
 # %% [markdown]
 # Our attention function takes no bias. Must we write a second one? No: a dot
 # product adds up over coordinates, so a few more of them can carry the bias.
-# Append row i of the bias to query i, and to key j a 1 at number j:
+# Append row i of the bias to query i, and to key j zeros with a 1
+# at index j:
 #
 # $$[\text{query}_i,\ \text{bias}_i] \cdot [\text{key}_j,\ 0..1..0]
 # = \text{query}_i \cdot \text{key}_j + \text{bias}_{ij}$$
@@ -490,10 +492,10 @@ move_two_words()
 
 # %% [markdown]
 # For none it is one flat line: no position counts. For RoPE, relative and
-# ALiBi it is one curve: only the distance counts.
-# Sinusoidal and learned positions draw another curve for each position of A.
-# That will matter when texts get longer than those in training, which is called
-# *length extrapolation*: new positions come up, near distances stay the same.
+# ALiBi it is one curve: only the distance counts. Sinusoidal and learned
+# positions draw another curve for each position of A. That will matter for
+# *length extrapolation*: can a model still read texts longer than any in
+# training? There new positions come up, near distances stay the same.
 
 # %% [markdown]
 # ## One task for all: where was she last?
@@ -798,10 +800,10 @@ assert session.quick() or order
 #
 # So is ALiBi best? **Be careful.** "The nearest wins" is what our task asks
 # and what ALiBi assumes before it sees any data: its *inductive bias*, with its
-# steepest slope. Relative had a helpful choice
-# too: 16 is below 24, so each of its rows for the past was trained. And this
-# is one layer, one head, one learning rate, two runs: in the deeper decoders
-# of Kazemnejad et al. (2023) "none" did best. Exercise 5 turns the task round.
+# steepest slope. Relative had a helpful choice too: 16 is below 24, so each of
+# its rows for the past was trained. And this is one layer, one head, one
+# learning rate, two runs: in the deeper decoders of Kazemnejad et al. (2023)
+# "none" did best. Exercise 5 turns the task round.
 
 # %% [markdown]
 # ## Summary

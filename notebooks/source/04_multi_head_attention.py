@@ -668,8 +668,8 @@ plotting.show(
 # ## What is a head worth? Cut it out
 #
 # `prune_heads({0, 2})` silences heads 0 and 2 of a trained model: their parts
-# are multiplied by 0. (Code counts from 0, figures
-# from 1.) Cut one head of the four-lamp reader at a time.
+# are multiplied by 0. (Code counts from 0, figures from 1.) Cut one head of the
+# four-lamp reader at a time.
 #
 # **Predict:** which questions suffer when one of the four heads is gone?
 

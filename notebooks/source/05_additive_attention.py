@@ -104,7 +104,8 @@ def digit_batches(seed):
 
 # %% [markdown]
 # The loss is the cross-entropy of the right token, averaged over all
-# positions that are not padding. That is all a model sees; exact match is our measure.
+# positions that are not padding. That is all a model sees; exact match is our
+# measure.
 
 # %%
 def loss(model, batch):
@@ -519,8 +520,8 @@ plotting.show(
 # library that knows how people write dates, made the pairs: five formats each
 # in English, French, German and Chinese, days from 1950 to 2049. No day of
 # the test is in training: a model that only knows its training pairs by heart
-# (**overfitting**) will fail there. (One German format, 17.08.52, writes two digits of
-# the year: clear here, since the days span just 100 years.)
+# (**overfitting**) will fail there. (One German format, 17.08.52, writes two
+# digits of the year: clear here, since the days span just 100 years.)
 
 # %%
 from attn_course.data import dates
@@ -710,8 +711,8 @@ for digit in (2, 3):
 # %% [markdown]
 # ## What breaks it
 #
-# Three more files, with what training never showed. Data drawn otherwise than
-# the training data is a **distribution shift**. **Italian** dates; the
+# When data come from another source than the training data, this is a
+# **distribution shift**. Three more files show one each: **Italian** dates; the
 # four languages with **years** before 1950 and after 2049; and **American**
 # numbers, month first: 03/15/2024. **Predict** the order, from best to worst.
 
@@ -844,9 +845,9 @@ views.date_reader(
 #   is bounded; needs a vector per pair.
 # - **Dot, general**: one matrix product, which is why they won.
 # - The weights show an **alignment** that nobody taught.
-# - High accuracy holds **where training has been**, not after a
-#   *distribution shift*. 03/04/2024 is read with
-#   confidence, and wrongly if an American wrote it.
+# - High accuracy holds **where training has been**, not after a *distribution
+#   shift*. 03/04/2024 is read with confidence, and wrongly if an American
+#   wrote it.
 
 # %% [markdown]
 # ## Exercises

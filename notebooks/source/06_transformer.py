@@ -545,9 +545,9 @@ print(f"log(0.925 / 0.025) = {math.log(0.925 / 0.025):.3f}")
 
 # %% [markdown]
 # Without smoothing the gap grows for ever. With it, it stops where the
-# probabilities are 0.925 and 0.025. Vaswani et al. (section 5.4): it "hurts perplexity, as
-# the model learns to be more unsure, but improves accuracy and BLEU score". Our
-# task has no doubtful answers, so we train without it.
+# probabilities are 0.925 and 0.025. Vaswani et al. (section 5.4): it "hurts
+# perplexity, as the model learns to be more unsure, but improves accuracy and
+# BLEU score". Our task has no doubtful answers, so we train without it.
 
 # %% [markdown]
 # ## Warm-up
@@ -730,9 +730,9 @@ plotting.show(
 # processor core. The test is strict: the model writes **by itself**
 # (lesson 05's `greedy_decode`), and every letter and the EOS must be right.
 #
-# (At each step it reads all that it wrote anew. Keys and values of earlier
-# tokens stay the same, so they could be kept: in a *key-value cache*, lesson
-# 13.)
+# (At each step it reads again all that it has written. Keys and values of
+# earlier tokens stay the same, so they could be kept: in a *key-value cache* (KV
+# cache), lesson 13.)
 
 # %%
 def loss(model, batch):

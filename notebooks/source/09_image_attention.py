@@ -286,11 +286,11 @@ for name, make in makers.items():
 # %% [markdown]
 # ## One recipe for all
 #
-# Batches of 64, each image mirrored left to right with chance 1/2: a
-# *horizontal flip*. The optimizer is AdamW (gradient descent with a step size
-# for each weight); its learning rate rises to 0.003, then falls to 0 along a
-# cosine. **Label smoothing**: aim at 0.91 for the right class and 0.01 for each
-# other, so that the model does not grow overconfident. The recipe was chosen
+# Batches of 64, each image mirrored left to right with probability
+# 1/2: a *horizontal flip*. The optimizer is AdamW (gradient descent with a step
+# size for each weight); its learning rate rises to 0.003, then falls to 0 along
+# a cosine. **Label smoothing**: aim at 0.91 for the right class and 0.01 for
+# each other, so that the model does not grow overconfident. The recipe was chosen
 # for the ViT with stem.
 
 # %%
@@ -718,10 +718,11 @@ plotting.show(
 # background. Where covering the others does cost, this helps brightness.
 
 # %% [markdown]
-# Every *deletion test* has this *fill problem*: something must stand where a part
-# was deleted, its *baseline* (here black), and no training image had such holes.
-# Hooker et al. (2019) therefore delete in the training images too, and train
-# anew: *ROAR*, remove and retrain.
+# Every *deletion test*, which takes parts of the input away to see what they
+# were worth, has this problem: something must stand in the gap, here black. It
+# too is called a *baseline*, and no training image had such holes. Hooker et al.
+# (2019) therefore delete in the training images too, and train anew: *ROAR*,
+# remove and retrain.
 
 # %% [markdown]
 # Other possible reasons, untested here: neighbouring tokens stand in for each

@@ -240,10 +240,10 @@ print("cheapest first pays more on over half of them:", worse > 50)
 views.matching_explorer(cost)
 
 # %% [markdown]
-# Two rules follow. **Fewer objects than predictions:** those that are left
-# over should predict "no object". **More objects than predictions:** the
-# objects that would cost most go without; in training they cost nothing, in
-# the test they are missed.
+# Two rules follow. **Fewer objects than predictions:** those left over should
+# say "no object". **More objects than predictions:** the objects that would
+# cost most go without; in training they cost nothing, in the test they are
+# missed.
 
 # %%
 rows, columns = det.hungarian_matching(cost[:2])  # two for three objects
@@ -277,10 +277,11 @@ print("parameters:", measuring.count_parameters(model))
 # token has its position added, as sines and cosines of x and y (lesson 03).
 #
 # DETR is known to learn slowly: 500 epochs. We have three minutes, so each
-# query gets help: a learned **first box**, which every layer corrects. This
-# *iterative box refinement* (Liu et al., 2022) adds to the logits of the four
-# numbers: so they stay between 0 and 1. From the second layer on, an
-# **attention mask** lets each query look only in and around its own box.
+# query gets help: a learned **first box** (Liu et al., 2022), which every layer
+# corrects: *iterative box refinement* (Zhu et al., 2021, section 4.2). A
+# correction is added to the logits of the four numbers: so they stay between 0
+# and 1. From the second layer on, an **attention mask** lets each query look
+# only in and around its own box.
 
 # %%
 def ask(model, memory):
@@ -336,8 +337,8 @@ print("mask logits:", tuple(output.masks.shape))
 # times the difference of the boxes' four numbers (L1), minus 2 times their
 # GIoU. Here a box is its centre, width and height, as shares of the side;
 # `det.box_cxcywh_to_xyxy` turns it into corners. Match each scene's objects,
-# then train each match to agree and the other queries to predict "no object".
-# Before training, for one scene:
+# then train each matched query to agree with its object, and the others to
+# predict "no object". Before training, for one scene:
 
 # %%
 scene = test.take(slice(4, 5))
@@ -1053,7 +1054,7 @@ plotting.show(
 #
 # At step 0 random boxes give 1: an untrained query always answers with its own
 # first box. Training lowers it, since queries move to objects. One box for
-# starts at 0, and in our run was above 0.9 after 50 steps: contents differ,
+# all starts at 0, and in our run was above 0.9 after 50 steps: contents differ,
 # and the matching breaks the tie. Whoever is a little nearer is matched,
 # pulled there, and is nearer the next time. (A share near 1 says that a
 # query's boxes stay together, not that they lie on objects.) Self-attention
