@@ -61,7 +61,8 @@ for source, target, program in test_pairs[7:12]:
 # Such texts repeat themselves: "Delete the file", "Delete the files?". If one
 # trains and the other tests, we measure memory. So no test sentence has a
 # *near* twin in training: none with the same English or the same translation
-# (case, marks and digits aside), none that shares 7 in 10 of the words of both.
+# (case, punctuation and digits aside), none that shares 7 in 10 of the words of
+# both.
 
 # %% [markdown]
 # ## How good is a translation?
@@ -523,8 +524,9 @@ plotting.show(
 # %% [markdown]
 # Intervals that overlap do not settle who is better: luck with easy sentences
 # falls on all alike. So draw the *same* sentences for both (the *paired*
-# bootstrap), and look at the **difference**. Attention against none; Transformer against RNN with
-# attention; beam against greedy; Transformer against memory:
+# bootstrap), and look at the **difference**. Attention against none;
+# Transformer against RNN with attention; beam against greedy; Transformer
+# against memory:
 
 # %%
 matches = {
@@ -717,8 +719,9 @@ views.alignment(
 # whether weights explain.)
 #
 # **Your own sentence.** Type, press Enter; change the model, and the beam size.
-# **Find** a sentence that all get right, one where only the Transformer is right, and one far from programs ("My cat sleeps."). Try to
-# break it: nothing, too much, a snowman ☃.
+# **Find** a sentence that all get right, one where only the Transformer is
+# right, and one far from programs ("My cat sleeps."). Try to break it: nothing,
+# too much, a snowman ☃.
 
 # %%
 views.desk(translators, SENTENCE, language=LANGUAGE)
@@ -927,8 +930,8 @@ assert session.quick() or letters[0] < letters[1]
 # A wider beam finds likelier sentences, not better ones: what the model holds
 # for likely is not what is right. Without length normalisation, short
 # sentences are likelier, so the wider beam writes less and less, and BLEU's
-# brevity penalty bites. Most of the gain comes from the first steps of beam
-# size.
+# brevity penalty bites. Most of the gain comes early, while the beam is still
+# small.
 #
 # </details>
 

@@ -96,8 +96,10 @@ for task, choose in CHOOSE.items():
 # *these* texts stand in the test, and not others of the same kind.
 #
 # Accuracy counts every text once, so frequent classes decide. **Macro-F1**
-# counts every *class* once: F1, the harmonic mean of precision and recall, is
-# taken for each class, then averaged. A class that is never named has F1 0.
+# counts every *class* once. Each class has its F1, the harmonic mean of
+# *precision* (of the texts given this class, how many have it) and *recall* (of
+# those that have it, how many were given it); macro-F1 is the mean over the
+# classes. A class that is never named has F1 0.
 
 # %% [markdown]
 # ## From text to numbers
@@ -640,7 +642,7 @@ torch.testing.assert_close(cost, expected)
 print("by hand = comprehensiveness:", len(cost), "texts")
 
 # %% [markdown]
-# Two others, to have something to compare with:
+# Two more orders of the words, to compare with:
 #
 # - **gradient times input**: from the model itself, how much the answer would
 #   change if the word's vector shrank a little;
@@ -860,8 +862,9 @@ views.TextReader(
 # %% [markdown]
 # ### Exercise 1: three words on paper (5 min, easy)
 #
-# Three words have the scores 2, 1 and 1. A fourth position is padding: its score
-# is 0. What are the weights of the three words, to three digits? ($e = 2.718$.)
+# Three words have the scores 2, 1 and 1. A fourth position is padding: its
+# score is 0. What are the weights of the three words, to three digits?
+# ($e = 2.718$.)
 
 # %%
 three = ...

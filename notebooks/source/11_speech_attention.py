@@ -342,8 +342,8 @@ print(edits.total, "changes for 1 word")
 # learns that nothing ever follows a command. AdamW, learning rate up to 0.002,
 # then down along a cosine.
 #
-# Convolutions and learning rate were chosen by the *validation* voices. The
-# number of bands, mean normalisation, the other programs' voices, the joined
+# The convolutions and the learning rate were chosen by the *validation* voices.
+# The number of bands, mean normalisation, the other programs' voices, the joined
 # rows and the strength of the augmentation were set after looks at the human
 # digits: there the error rates below are too good.
 
@@ -506,10 +506,10 @@ plotting.show(
 # %% [markdown]
 # ## A number for it
 #
-# Two measures. The **centre** of a row is the mean time under its weights; the
-# share of steps that move it forward is the row's *monotonicity*. And how much
-# weight lies *inside* the word's own time? As a baseline, the same rows in a
-# random order.
+# Two measures. The **centre** of a row is the mean time under its weights. The
+# share of steps, from one row to the next, in which it moves forward is called
+# *monotonicity* here. And how much weight lies *inside* the word's own time? As
+# a baseline, the same rows in a random order.
 
 # %%
 by_hand = weights @ (torch.arange(weights.shape[1]).to(weights) + 0.5) * 0.064
@@ -669,7 +669,8 @@ assert session.quick() or decoder >= 1.5 * by_ctc
 # soon. CTC names each encoder frame where it stands: it cannot lose its way.
 # (Its errors rise too, far less: so long a row was rare in training, and at 48
 # words the last positions were never seen.)
-#
+
+# %% [markdown]
 # In practice one cuts long recordings, lets CTC score beside the decoder
 # (Watanabe et al., 2017), or makes attention remember where it was (Chorowski
 # et al., 2015).

@@ -6,7 +6,8 @@
 #
 # **You will be able to**
 # - compute a short sequence with each of the three;
-# - derive their path length, *sequential operations* and cost, and measure them;
+# - derive their path length, *sequential operations* and cost, and measure
+#   them;
 # - say from which length on attention is slower;
 # - name a task that each wins, and one that attention loses.
 #
@@ -116,10 +117,10 @@ print(looped)
 assert looped.tolist() == by_hand
 
 # %% [markdown]
-# As a matrix it is whole: lay each vector beside its neighbour (`causal_unfold`;
-# torch calls this *unfold*), and one product does every position at once. The
-# module `CausalConv` keeps that product; `nn.Conv1d` does the same, with the
-# dimensions exchanged.
+# As a matrix it is whole: lay each vector beside its neighbour
+# (`causal_unfold`; torch calls this *unfold*), and one product does every
+# position at once. The module `CausalConv` keeps that product; `nn.Conv1d` does
+# the same, with the dimensions exchanged.
 
 # %%
 windows = rca.causal_unfold(x, kernel=2)  # (3, 2 * 2), the older one first
@@ -185,8 +186,9 @@ print("module = matrix = torch")
 #
 # - **GRU:** D + 1 cell steps, its own and each one after.
 # - **CNN**, kernel k: a layer reaches k - 1 back, so ⌈D / (k - 1)⌉ layers.
-# - **Dilated CNN:** layer 1 reads neighbours, layer 2 every k-th position, layer 3
-#   every k²-th. L layers see $k^L$ positions: the least L with $k^L > D$.
+# - **Dilated CNN:** layer 1 reads neighbours, layer 2 every k-th position,
+#   layer 3 every k²-th. L layers see $k^L$ positions: the least L with
+#   $k^L > D$.
 # - **Attention:** 1.
 #
 # **Predict** the four for D = 512 and kernel 3.
@@ -201,10 +203,10 @@ assert [rca.path_length(kind, 512)
 # %% [markdown]
 # ### Measured, not believed
 #
-# Give a stack random weights and ask autograd: is the gradient of output *i* with
-# respect to input *j* zero? If it is, *i* has not heard of *j*. All that it has
-# heard of is its *receptive field*. Three rounds: cell steps of the GRU, layers of
-# the others.
+# Give a stack random weights and ask autograd: is the gradient of output *i*
+# with respect to input *j* zero? If it is, *i* has not heard of *j*. All that it
+# has heard of is its *receptive field*. Three rounds: cell steps of the GRU,
+# layers of the others.
 
 # %%
 torch.manual_seed(0)
@@ -222,11 +224,11 @@ plotting.show(
 )
 
 # %% [markdown]
-# (A GRU is stopped after three steps by giving it the last three inputs only, so
-# its band is so by construction. *Truncated back-propagation*, a usual way to train
-# on long sequences, stops the gradient in this way, though not the state.) Does the
-# formula hold everywhere? Every distance up to 23, four kinds, kernels 2 to 4, up to
-# five rounds: both must agree in each cell.
+# (A GRU is stopped after three steps by giving it the last three inputs only,
+# so its band is so by construction. *Truncated back-propagation*, a usual way to
+# train on long sequences, cuts the gradient after some steps too; but the state
+# goes on.) Does the formula hold everywhere? Every distance up to 23, four
+# kinds, kernels 2 to 4, up to five rounds: both must agree in each cell.
 
 # %%
 agree = 0
@@ -245,8 +247,8 @@ print("formula = gradient in", agree, "cells")
 # ### Try it
 #
 # Click a position, or move with the arrow keys. Change kind, rounds and kernel.
-# **Find** the least number of layers with which position 23 hears position 0: for
-# kernel 3, plain and dilated; and for kernel 5.
+# **Find** the least number of layers with which position 23 hears position 0:
+# for kernel 3, plain and dilated; and for kernel 5.
 
 # %%
 views.ReceptiveFieldLattice("dilated CNN", position=20, rounds=3)
@@ -254,11 +256,11 @@ views.ReceptiveFieldLattice("dilated CNN", position=20, rounds=3)
 # %% [markdown]
 # ### Heard, but how loud?
 #
-# (Position 23 hears position 0 after 12 layers, 3 if dilated; with kernel 5 after
-# 6, or 2.) A path that exists may still be too quiet to learn from. How large is the
-# gradient that arrives from 0 to 63 positions back? **Predict** for a GRU at
-# *initialisation*, its weights just drawn: does it lose the same *amount* at each
-# position, or the same *factor*?
+# (Position 23 hears position 0 after 12 layers, 3 if dilated; with kernel 5
+# after 6, or 2.) A path that exists may still be too quiet to learn from. How
+# large is the gradient that arrives from 0 to 63 positions back? **Predict** for
+# a GRU at *initialisation*, its weights just drawn: does it lose the same
+# *amount* at each position, or the same *factor*?
 
 # %%
 torch.manual_seed(0)
@@ -282,14 +284,14 @@ plotting.show(
 
 # %% [markdown]
 # Bengio, Simard and Frasconi (1994) found this. A GRU's gate can learn to stay
-# open: then the state passes on unharmed. It has to *learn* it first, or be given
-# another initialisation.
+# open: then the state passes on unharmed. It has to *learn* it first, or be
+# given another initialisation.
 
 # %% [markdown]
 # ## How much waits, how much is there to do?
 #
-# Vaswani et al. (2017, section 4, table 1), for n positions of d numbers. Sequential
-# operations are those that have to wait for each other:
+# Vaswani et al. (2017, section 4, table 1), for n positions of d numbers.
+# Sequential operations are those that have to wait for each other:
 #
 # | layer | cost per layer | sequential operations | longest path |
 # |---|---|---|---|
@@ -298,15 +300,15 @@ plotting.show(
 # | self-attention | n² d | 1 | 1 |
 #
 # Those are orders. With the constants: a GRU has six products (r, z and n, each
-# from input and state), **6 n d²**. A convolution **k n d²**. Attention has query, key and
-# value, **3 n d²**, scores and mixture, **2 n² d**.
+# from input and state), **6 n d²**. A convolution **k n d²**. Attention has
+# query, key and value, **3 n d²**, scores and mixture, **2 n² d**.
 
 # %%
 print(views.layer_cost_table(length=512, dim=64))
 
 # %% [markdown]
-# "In all" counts the layers until the last position can have heard of the first, and
-# so does "sequential". The plain CNN pays there.
+# "In all" counts the layers until the last position can have heard of the
+# first, and so does "sequential". The plain CNN pays there.
 #
 # Is the formula true? torch can count the multiply-adds of every matrix product
 # that it runs.
@@ -320,8 +322,8 @@ for length, dim in ((16, 8), (96, 64), (200, 32)):
     print(f"length {length}, dim {dim}: formula = counted, all four")
 
 # %% [markdown]
-# And what waits? The graph that autograd keeps has it: the longest chain of
-# operations from inputs to output, the *critical path*. Double the length.
+# And how much waits? The graph that autograd keeps shows it: the longest chain
+# of operations from inputs to output, the *critical path*. Double the length.
 # **Predict** for which kinds it grows.
 
 # %%
@@ -434,10 +436,10 @@ widgets.explore(
 # ## A race over distance
 #
 # Cost is one side. What can each **learn**? Four cards are shown, each a key
-# with a symbol. *Distractors* follow, symbols that mean nothing. Then the keys are
-# asked for, in another order, 8 to 512 positions after the first card. This is associative recall (Graves, Wayne and
-# Danihelka, 2014) with a gap, as Hochreiter and Schmidhuber (1997) put one into
-# their tasks.
+# with a symbol. *Distractors* follow, tokens that mean nothing. Then the keys
+# are asked for, in another order, 8 to 512 positions after the first card. This
+# is associative recall (Graves, Wayne and Danihelka, 2014) with a gap, as
+# Hochreiter and Schmidhuber (1997) put one into their tasks.
 
 # %%
 draw = torch.Generator().manual_seed(0)
@@ -481,12 +483,13 @@ assert max(sizes.values()) < 1.2 * min(sizes.values())
 
 # %% [markdown]
 # **Equal training time.** A second is worth different things on different
-# machines. So attention gets 45 steps at each distance, and we look at the clock;
-# the others get *the same seconds* (the processor's, so that no other program
-# steals any), and make as many steps as they can. Distances grow, 8 to 512, one
-# stage each: a *curriculum*, from easy to hard. Each model is examined at the end of
-# a stage, so nobody is judged by what a later stage spoiled.
-#
+# machines. So attention gets 45 steps at each distance, and we look at the
+# clock; the others get *the same seconds* (the processor's, so that no other
+# program steals any), and make as many steps as they can. Distances grow, 8 to
+# 512, one stage each: a *curriculum*, from easy to hard. Each model is examined
+# at the end of a stage, so nobody is judged by what a later stage spoiled.
+
+# %% [markdown]
 # The learning rates, 0.01 for the GRU and 0.005 for the others, come from short
 # trials with other exam sequences.
 
@@ -664,8 +667,8 @@ assert session.quick() or (min(each["GRU"]) >= 0.9
 # ## Where a convolution wins: nearby, with little data
 #
 # Digits. Is each larger than the one two positions before? All the answer lies
-# within three positions. Only **16 sequences** of 32 digits to learn from. **Predict** the
-# order.
+# within three positions. Only **16 sequences** of 32 digits to learn from.
+# **Predict** the order.
 
 # %%
 near = {kind: [] for kind in rca.LAYER_KINDS}

@@ -219,8 +219,8 @@ explore(views.draw_tiles, views.say_tiles, **views.tile_controls())
 # ## And backwards
 #
 # Training needs gradients, and those need the weights. Store them? That is the
-# square again. Keep one number per query, the *log-sum-exp* of its scores,
-# $L = \log \sum_j e^{s_j} = m + \log l$. Any weight is then $e^{s - L}$,
+# square again. Instead keep one number per query, the *log-sum-exp* of its
+# scores, $L = \log \sum_j e^{s_j} = m + \log l$. Any weight is then $e^{s - L}$,
 # computed anew for one tile. Given $dO$, the gradient that arrives at the
 # output $O$, and the weights $P$ ($\circ$ multiplies number by number):
 #
@@ -247,13 +247,15 @@ for name, ours, theirs in zip(("query", "key", "value"), by_hand, gradients):
     print(f"gradient of the {name}: by hand = autograd")
 
 # %% [markdown]
-# (The first paper kept m and l, and divided by l after every tile.
-# *FlashAttention-2*, Dao, 2023, section 3.1, keeps L alone and divides once, at
-# the end, as `finalize` does: fewer steps that are no matrix products.)
+# (The first paper stored m and l for the backward pass, and divided by l after
+# every tile. *FlashAttention-2*, Dao, 2023, section 3.1, stores L alone and
+# divides once, at the end, as `finalize` does: fewer steps that are no matrix
+# products.)
 #
 # `tiled_attention` does both passes in tiles. Is it equal to lesson 02's
 # function in value and gradient? In three precisions, with a mask that leaves
-# one query nothing to look at, and a causal one, as a function of positions:
+# one query nothing to look at, and a causal one on top, given as a function of
+# positions, `mask_mod`:
 
 # %%
 mask = torch.rand(2, 1, 37, 37, device=device) > 0.5
@@ -734,9 +736,9 @@ print(f"FLOPs grow with the power {ea.fit_power_law(far, row):.1f}")
 #
 # A list of pairs, key and value, drawn anew each time; then: "which value came
 # with this key?" That is *associative recall*; copying a phone number is such a
-# task. One head each, of 16
-# dimensions, trained alike; only the attention differs. 16 values, so chance is
-# 1/16. **Predict:** up to how many pairs does each get nearly all right?
+# task. One head each, of 16 dimensions, trained alike; only the attention
+# differs. 16 values, so chance is 1/16. **Predict:** up to how many pairs does
+# each get nearly all right?
 
 # %%
 KEYS, VALUES = 64, 16
@@ -821,7 +823,8 @@ assert session.quick() or (
 #
 # torch's `flex_attention` takes two functions of positions: its `mask_mod` says
 # who may attend to whom, its `score_mod` changes a score. Our functions fit as
-# they are. Here with the window, a global token, and the ALiBi bias of lesson 03.
+# they are. Here with the window, a global token, and the ALiBi bias of lesson
+# 03.
 
 # %%
 from torch.nn.attention import flex_attention as flex
@@ -861,12 +864,13 @@ print("flex_attention = mask and bias written out")
 # %% [markdown]
 # ## Which bottleneck?
 #
-# A device computes so many FLOPs a second and moves so many bytes. The **roofline**
-# (Williams et al., 2009) puts both together by *arithmetic intensity*, FLOPs per
-# byte moved: work with few waits for memory, it is *memory-bound*; work with many
-# waits for arithmetic, it is *compute-bound*. Between them is the ridge. And
-# everything must *fit*.
-#
+# A device computes so many FLOPs a second and moves so many bytes. The
+# **roofline** (Williams et al., 2009) puts both together by *arithmetic
+# intensity* (the paper says *operational*), FLOPs per byte moved. Work with few
+# waits for memory: it is *memory-bound*. Work with many waits for arithmetic: it
+# is *compute-bound*. Between them is the ridge. And everything must *fit*.
+
+# %% [markdown]
 # **Find:** a batch at which Llama 3 8B no longer fits. The one model whose cache is
 # smaller than its weights even at batch 64; why? Back at Llama 3 8B, batch 1,
 # prefill: the two devices on which *untiled* attention changes the bottleneck,
@@ -881,8 +885,8 @@ explore(views.draw_costs, views.say_costs, **views.cost_controls())
 #
 # The same numbers, printed. One token at batch 1 uses each weight once (of the
 # table of embeddings it reads one row): one FLOP or so per byte, where the A100
-# could do 153. So decoding is slow because of *bandwidth*, and the prefill because
-# of *arithmetic*.
+# could do 153. So decoding is slow because of *bandwidth*, and the prefill
+# because of *arithmetic*.
 
 # %%
 a100 = ea.ACCELERATORS["NVIDIA A100 80GB SXM"]

@@ -129,8 +129,8 @@ view
 # ## A score for a head
 #
 # How much of its weight does a head give to the word before? By hand, for
-# three words between `[CLS]` and `[SEP]`, the two *special tokens* that the model
-# adds at both ends:
+# three words between `[CLS]` and `[SEP]`, the two *special tokens* that the
+# tokenizer adds at the ends:
 
 # %%
 small = torch.tensor([
@@ -412,8 +412,8 @@ print("networkx = attention_flow; flow is never below rollout")
 # of the course mean the same in other words. Leave one word (token) out of the
 # first sentence, masked, while the others keep their positions: how much
 # similarity is lost? That is the cost to be explained. It is a *counterfactual*
-# (the answer as it would have been), and *causal* evidence: something was
-# changed, and the answer followed. A score that tells what the model really
+# (the answer as it would be without the word), and *causal* evidence: something
+# was changed, and the answer followed. A score that tells what the model really
 # uses has *faithfulness* (Jacovi and Goldberg, 2020).
 
 # %%
@@ -458,9 +458,9 @@ def candidates(row, n):
             "length of the vector": lengths[row, :n]}
 
 # %% [markdown]
-# For each sentence *Spearman's rho*, the correlation of the ranks, with the cost
-# (1: the same order of words, 0: nothing in common), then mean and interval over
-# the 40 sentences:
+# How well does each agree with the cost? For each sentence *Spearman's rho*, the
+# correlation of the ranks (1: the same order of words, 0: nothing in common),
+# then mean and interval over the 40 sentences:
 
 # %%
 agree = {}
@@ -504,8 +504,8 @@ assert abs(rows["flow"][0]) < 0.2
 # %% [markdown]
 # ## Silence a head
 #
-# Lesson 04's head mask multiplies a head's part by 0. How far does the sentence's
-# vector turn? 72 heads, 20 sentences, some seconds.
+# Lesson 04's head mask multiplies a head's part by 0. How far does the
+# sentence's vector turn? 72 heads, 20 sentences, some seconds.
 
 # %%
 each = ia.head_importance(model, ids[:20], mask[:20])  # (20, 6, 12)
@@ -544,8 +544,8 @@ print(f"all positions, sharpness and cost: {rho:.2f}")
 
 # %% [markdown]
 # Below zero: the sharper, the *cheaper*? Ask where that largest weight lies:
-# often on `[CLS]`. Voita et al. left out the special token at the end. **Predict** what
-# is left when only words count.
+# often on `[CLS]`. Voita et al. left out the special token at the end.
+# **Predict** what is left when only words count.
 
 # %%
 sharp["words only"] = sharpness(slice(1, -1))
@@ -984,8 +984,8 @@ assert session.quick() or abs(moment - halved) <= 30
 
 # %% [markdown]
 # A slope, then a cliff, in the very steps in which the head appears: a *phase
-# change*. Olsson et al. saw one in large language models too. The single layer only
-# slides: it can see *which* letters are in the block (a guess among 8 costs
+# change*. Olsson et al. saw one in large language models too. The single layer
+# only slides: it can see *which* letters are in the block (a guess among 8 costs
 # ln 8 = 2.08), hardly which comes next. (A head that looked everywhere alike
 # would have 0.1 for the previous letter; the best has about 0.3.)
 #
@@ -1048,11 +1048,11 @@ assert torch.stack(stack).shape == (2, 4, 32, 32)
 
 # %% [markdown]
 # Look at it in the viewer, a layer of four heads and a layer of one (the three
-# empty squares). **Find** the stripes. And find out why the previous-letter score
-# is no more than 0.3: in our run that head looks back sharply in the first dozen
-# positions, where the first copy stands, and hardly later, where nobody needs it.
-# (Trained weights differ a little from machine to machine, so this output is not
-# compared.)
+# empty squares). **Find** the stripes. And find out why the previous-letter
+# score is no more than 0.3: in our run that head looks back sharply in the first
+# dozen positions, where the first copy stands, and hardly later, where nobody
+# needs it. (Trained weights differ a little from machine to machine, so this
+# output is not compared.)
 
 # %% tags=["nbval-ignore-output"]
 letters = [chr(97 + n % 26) + "'" * (n // 26) for n in sequences[0].tolist()]
@@ -1111,8 +1111,8 @@ checks.interpreting_attention.two_words(three)
 # ### Exercise 2: the next-word score (10 min, easy)
 #
 # `weights` (heads, n, n), the first token is `[CLS]`, the last `[SEP]`. Return
-# for each head the mean weight of a word on the **next word**. The special tokens
-# do not count, neither as query nor as next word.
+# for each head the mean weight of a word on the **next word**. The special
+# tokens do not count, neither as query nor as next word.
 
 # %%
 def my_next_score(weights):

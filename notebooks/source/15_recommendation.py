@@ -98,8 +98,8 @@ print("other last items, the same counts")
 # %% [markdown]
 # ## Who guessed well?
 #
-# A model gives every item a score. Sort them: which *rank* has the hidden item?
-# **HR@10**, the hit rate, is the share of people for whom it is among the
+# A model gives every item a score. Sort them: which *rank* does the hidden item
+# get? **HR@10**, the hit rate, is the share of people for whom it is among the
 # first ten. **NDCG@10** also asks how high: rank $r$ counts
 # $1/\log_2(1 + r)$, beyond ten 0.
 #
@@ -115,7 +115,7 @@ print("gain:", rec.ndcg_at_k(ranks).item())
 
 # %% [markdown]
 # **Predict:** a lazy model gives *every* item the score 0. How many of the
-# others have a higher score? So which rank has the hidden item, and what is
+# others have a higher score? So which rank does the hidden item get, and what is
 # the hit rate?
 
 # %%
@@ -170,7 +170,7 @@ for name, result in results.items():
 # %% [markdown]
 # Even the oracle misses often: surprises, and moods that change. Markov
 # knows the mood and no genre; the factors know which genres, and not whose
-# turn it is. The gap is what remembering *two* positions can win.
+# turn it is. The gap is what looking at *two* positions together can win.
 
 # %% [markdown]
 # ## Look back with a query
@@ -273,8 +273,8 @@ except ValueError as error:
 # ## Training
 #
 # The loss is cross-entropy over the **whole** catalogue at every position. The
-# paper compares the right item with *one* random negative; the full softmax does
-# better (Klenitskiy and Vasilev, 2023), and 120 items are few.
+# paper compares the right item with *one* random other, a *negative*; the full
+# softmax does better (Klenitskiy and Vasilev, 2023), and 120 items are few.
 
 # %%
 def train(split, items, *, max_length, steps, lr, label, seed=0):
@@ -620,9 +620,10 @@ assert session.quick() or (close and 0 < order.low < order.high < 0.1)
 # %% [markdown]
 # What do these numbers not say? Whether a student *likes* what is recommended.
 # Who was rated is who was heard, and much of that the department decides: a hit
-# may only repeat its plan. A system in use adds to it: what it shows is chosen
-# more, and so shown more. That is *popularity bias*. And a hit on past choices
-# is not a better choice in future: that needs an experiment with people.
+# may only repeat its plan. Recommenders also tend to show what is popular more
+# than it deserves, which is called *popularity bias*; and in use it feeds
+# itself: what is shown is chosen more, and so shown more. And a hit on past
+# choices is not a better choice in future: that needs an experiment with people.
 
 # %% [markdown]
 # ## What it looks back at, for one student
@@ -655,9 +656,9 @@ assert session.quick() or spread < 0.5
 
 # %% [markdown]
 # Over many students no position stands out, though for one of them a few
-# lecturers may. So the state is something like a mean over all that was heard: not far
-# from the factors, which add up a row of the table. That fits what we found:
-# here *who* was heard counts, and *when* only a little.
+# lecturers may. So the state is something like a mean over all that was heard:
+# not far from the factors, which add up a row of the table. That fits what we
+# found: here *who* was heard counts, and *when* only a little.
 
 # %% [markdown]
 # ## Summary

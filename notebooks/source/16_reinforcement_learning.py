@@ -51,8 +51,11 @@ plotting.show(
 # Nobody learns by trying here. Somebody else has played, and we have the
 # records: that is *offline* reinforcement learning. A *policy* is a rule from
 # what one sees to what one does; the one that made the records is called the
-# *behaviour policy*. Ours is a mixture of three players, made by hand, that push
-# right where a weighted sum of the four numbers is above zero:
+# *behaviour policy*.
+
+# %% [markdown]
+# Ours is a mixture of three players, made by hand, that push right where a
+# weighted sum of the four numbers is above zero:
 #
 # - **random**: a coin (weights of 0, only noise);
 # - **mediocre**: balances the pole, forgets the cart, and leans a little to one
@@ -377,9 +380,12 @@ for name, least in LEAST.items():
 # **The model of one step** keeps up: in CartPole state, timestep and target say
 # enough. In our first draft it got half as much, and we thought that looking
 # back had won; but with 64 windows a batch it had read a tenth of the decisions.
-# Give all arms equal data. Emmons et al. (2022) found the same for *RvS*, as they
-# call reinforcement learning via supervised learning: a network of two layers,
-# told the outcome and no history, was competitive with Transformers in every
+# Give all models equal data.
+
+# %% [markdown]
+# Emmons et al. (2022) found something like it for *RvS*, as they call
+# reinforcement learning via supervised learning: a network of two layers, told
+# the outcome wanted and no history, was competitive with Transformers in every
 # suite of tasks that they tried. In Atari games looking back did help (Chen et
 # al., 2021, section 5.3).
 
@@ -451,7 +457,8 @@ assert session.quick() or behind > 0.5
 # plays**: the mediocre player's lean is hidden, and a glance at one state does
 # not show it. For a target of 500 that does not matter, as the table above says:
 # only good players had 500, and the model of one step keeps up.
-#
+
+# %% [markdown]
 # Weights alone prove little (lesson 08). So hide a kind of token from all
 # others while playing. **Predict** which kind is missed most, and which not
 # at all.
