@@ -821,10 +821,10 @@ assert session.quick() or (
 # %% [markdown]
 # ## Your own mask, fused
 #
-# torch's `flex_attention` takes two functions of positions: its `mask_mod` says
-# who may attend to whom, its `score_mod` changes a score. Our functions fit as
-# they are. Here with the window, a global token, and the ALiBi bias of lesson
-# 03.
+# torch's `flex_attention` takes two functions of batch, head and the two
+# positions: its `mask_mod` says who may attend to whom, its `score_mod` changes a
+# score. Our masks ask for the positions only, so a `lambda` drops the rest. Here
+# with the window, a global token, and the ALiBi bias of lesson 03.
 
 # %%
 from torch.nn.attention import flex_attention as flex
