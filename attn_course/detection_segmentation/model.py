@@ -72,8 +72,9 @@ class Detector(nn.Module):
 
     Sources: Carion et al. (2020), section 3.2; masks: Cheng et al. (2021),
     "Per-pixel classification is not all you need", section 3.2; boxes that
-    are refined layer by layer: Liu et al. (2022), "DAB-DETR", section 4;
-    groups: Chen et al. (2023), "Group DETR", section 3; attention inside what
+    are refined layer by layer: Zhu et al. (2021), "Deformable DETR", section
+    4.2; queries that begin with a learned box: Liu et al. (2022), "DAB-DETR",
+    section 4; groups: Chen et al. (2023), "Group DETR", section 3; attention inside what
     was found so far: after Cheng et al. (2022), "Masked-attention mask
     transformer", section 3.2.1, who use the mask, not the box.
     """

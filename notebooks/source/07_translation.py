@@ -498,7 +498,9 @@ panels = {
 
 # %%
 plotting.show(
-    plotting.interval_panels(panels, title="Of the models, the Transformer leads"),
+    plotting.interval_panels(
+        panels, title="Of the models, the Transformer leads"
+    ),
     alt="BLEU and chrF with 95 % intervals of eight systems: copy, memory, "
     "and RNN, RNN with attention and Transformer, each greedy and by beam. "
     "Of the models, the RNN without attention is lowest, the Transformer "

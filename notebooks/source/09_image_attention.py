@@ -161,7 +161,7 @@ convolved = F.conv2d(batch, kernel, embed.project.bias, stride=4)
 torch.testing.assert_close(
     embed(batch), convolved.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-4
 )
-print("cut and project = convolution with stride 4:", tuple(embed(batch).shape))
+print("cut and project = convolution, stride 4:", tuple(embed(batch).shape))
 
 # %% [markdown]
 # A convolution whose kernel moves by its own size: no overlap. The claim "no
@@ -187,7 +187,7 @@ print("cut and project = convolution with stride 4:", tuple(embed(batch).shape))
 def forward(model, images):
     x = model.embed(images)  # (batch, 49, dim)
     class_token = model.class_token.expand(len(x), -1, -1)
-    x = torch.cat([class_token, x], dim=1) + model.positions  # (batch, 50, dim)
+    x = torch.cat([class_token, x], dim=1) + model.positions  # (batch, 50, d)
     for block in model.blocks:
         normed = block.norm_attention(x)
         x = x + block.attention(normed)[0]

@@ -481,8 +481,11 @@ figure = plotting.curves(
     title="With a cache a token costs nearly the same, up to 256",
 )
 figure.axes[0].set_ylim(0)
-plotting.show(figure, alt="Milliseconds per token against its position: with a "
-              "cache nearly flat, computed anew rising.")
+plotting.show(
+    figure,
+    alt="Milliseconds per token against its position: with a cache nearly "
+    "flat, computed anew rising.",
+)
 
 # %%
 cached, anew = per_token["cached"], per_token["computed anew"]
