@@ -187,7 +187,7 @@ print("cut and project = convolution, stride 4:", tuple(embed(batch).shape))
 def forward(model, images):
     x = model.embed(images)  # (batch, 49, dim)
     class_token = model.class_token.expand(len(x), -1, -1)
-    x = torch.cat([class_token, x], dim=1) + model.positions  # (batch, 50, d)
+    x = torch.cat([class_token, x], 1) + model.positions  # (batch, 50, dim)
     for block in model.blocks:
         normed = block.norm_attention(x)
         x = x + block.attention(normed)[0]
