@@ -464,6 +464,21 @@ def test_a_question_asks_without_dropout():
             assert torch.equal(first, second)
 
 
+def test_what_a_classifier_is_by_default():
+    torch.manual_seed(0)
+    model = lesson.TextClassifier(2_000, 3, layers=1)
+    assert model.dropout.p == 0.5 and model.word_dropout == 0.2
+    assert model.head.in_features == 64 and model.max_length == 64
+    assert isinstance(model.pool, lesson.AttentionPooling)
+    assert model.encoder.layers[0].attention.heads == 4
+    assert not model.embedding.weight[PAD].any()
+    spread = model.embedding.weight[1:].std().item()
+    assert 0.095 < spread < 0.105  # small: a rare word says little
+    assert "positions" not in model.state_dict()
+    bag = lesson.TextClassifier(9, 3)
+    assert bag.encoder is None and not hasattr(bag, "positions")
+
+
 @pytest.mark.parametrize("options", ALL)
 def test_the_forward_pass_reads_no_number_back_to_the_host(options):
     """On the meta device there is none to read."""
@@ -512,6 +527,14 @@ def test_each_epoch_has_an_order_of_its_own():
         shortest = [min(i % 9 + 1 for i in batch) for batch in epoch]
         spread = [a - b for a, b in zip(longest, shortest)]
         assert statistics.mean(spread) < 6 and max(spread) > 0
+
+
+def test_a_batch_has_64_texts_by_default():
+    labels, tokens = torch.arange(130), torch.full((130, 3), 5)
+    batches = lesson.text_batches(tokens, labels)
+    assert batches(0)[0].shape == (64, 3) and len(batches(1)[1]) == 64
+    same = lesson.text_batches(tokens, labels, size=64, seed=0)
+    assert torch.equal(batches(3)[1], same(3)[1])
 
 
 def test_the_rest_that_fills_no_batch_changes_from_epoch_to_epoch():

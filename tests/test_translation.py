@@ -409,6 +409,18 @@ def test_beam_escapes_where_greedy_is_caught():
     assert score.exp().item() == pytest.approx(0.36)
 
 
+def test_by_default_a_beam_of_4_and_the_mean_per_token():
+    torch.manual_seed(44)  # here each wider beam finds something likelier
+    model, source = Table(2 * torch.randn(12, 12)), torch.tensor([[EOS]])
+
+    def score(**options):
+        return lesson.beam_search(model, source, 8, **options)[1].item()
+
+    assert score(beam_size=3) < score(beam_size=4) < score(beam_size=5)
+    assert score() == score(beam_size=4, length_penalty=1.0)
+    assert score() != score(length_penalty=0.9)
+
+
 def test_beam_search_refuses():
     for options, words in (
         ({"beam_size": 0}, "beam_size: .*got 0"),
@@ -585,6 +597,12 @@ def test_memory_gives_the_most_similar_sentence():
         memory.translate("save")
 
 
+def test_memory_takes_the_first_of_equals():
+    pairs = [("a b", "1"), ("b c", "2"), ("c b", "3")]
+    memory = lesson.TranslationMemory(pairs)
+    assert memory.translate(["b", "c", "b c d"]) == ["1", "2", "2"]
+
+
 @pytest.mark.parametrize(
     "said, number",
     [
@@ -602,6 +620,32 @@ def test_error_types(said, number):
         "Delete the file {1}", said, "Supprimer le fichier {1}"
     )
     assert lesson.ERROR_TYPES[number] in found
+
+
+@pytest.mark.parametrize(
+    "source, said, reference, errors",
+    [
+        # three words of five, eight of five: just not too short, too long
+        ("x", "a b c", "a b c d e", ()),
+        ("x", "a b", "a b c d e", (2,)),
+        ("x", "a b c d e f g h", "a b c d e", ()),
+        ("x", "a b c d e f g h i", "a b c d e", (3,)),
+        # up to three words written twice are a stutter
+        ("x", "a b c a b c", "a b c d e", (1,)),
+        ("x", "a b c d a b c d", "a b c d e f", ()),
+        ("x", "a b a", "a b a", ()),
+        # a short English word may be a word of the other language too
+        ("the file", "the nom", "le nom", ()),
+        ("file names", "names b", "a b", (4,)),
+        ("file names", "Names b", "names b", ()),
+        ("{1} of {2}", "{2} de {1}", "{1} de {2}", ()),
+        ("{1} of {2}", "{1} de {1}", "{1} de {2}", (0,)),
+    ],
+)
+def test_error_types_at_their_edges(source, said, reference, errors):
+    assert lesson.error_types(source, said, reference) == (
+        [lesson.ERROR_TYPES[i] for i in errors]
+    )
 
 
 def test_a_right_translation_has_no_error():
@@ -717,6 +761,66 @@ def test_a_translator_leaves_the_model_as_it_was(translators, kind):
         handle.remove(), other.remove()
     finally:
         model.eval()
+
+
+def test_explained_weights_are_the_mean_over_layers_and_heads(translators):
+    translator = translators["fr"]["Transformer"]
+    found = translator.explain("Save the file {1}")
+    model = translator.model
+    source = torch.tensor([translator.encode("Save the file {1}")])
+    target = torch.tensor(
+        [[translator.target.model.piece_to_id(p) for p in found.target]]
+    )
+    with torch.no_grad():
+        weights = model.decode(
+            model.encode(source), shift_right(target), need_weights=True
+        )[1]
+    expected = sum(head for layer in weights for head in layer[0]) / (
+        weights.shape[0] * weights.shape[2]
+    )
+    torch.testing.assert_close(found.weights, expected)
+
+
+def test_a_translator_is_greedy_unless_told_otherwise(
+    translators, monkeypatch
+):
+    from attn_course.translation import translator as module
+
+    asked = []
+
+    def search(model, source, limit, *, beam_size):
+        asked.append((beam_size, limit))
+        return lesson.beam_search(model, source, limit, beam_size=beam_size)
+
+    monkeypatch.setattr(module, "beam_search", search)
+    translator = translators["fr"]["RNN"]
+    translator.translate(["Save"])
+    translator.explain("Save")
+    translator.translate(["Save"], beam_size=3)
+    # "Save" and EOS: no more than 10 + 2 * 2 pieces are written
+    assert asked == [(1, 14), (1, 14), (3, 14)]
+    long = "Save the file in this folder and close all the other tabs now"
+    translator.translate([long])
+    assert asked[-1] == (1, min(60, 10 + 2 * len(translator.encode(long))))
+    short = lesson.Translator(
+        translator.model, translator.source, translator.target, max_length=7
+    )
+    short.translate(["Save"])
+    assert asked[-1] == (1, 7)
+    assert len(short.encode("Save")) == 2
+    with pytest.raises(ValueError, match="at most 7 pieces"):
+        short.encode(long)
+
+
+def test_translations_come_in_the_order_of_the_texts(translators):
+    """They are read in the order of their lengths."""
+    translator = translators["fr"]["Transformer"]
+    texts = [p.source for p in SPLITS["fr", "test"][:9]]
+    together = translator.translate(texts, batch_size=4)
+    back = translator.translate(texts[::-1], batch_size=9)
+    assert together == back[::-1]
+    with pytest.raises(ValueError, match="batch_size: .*got 0"):
+        translator.translate(texts, batch_size=0)
 
 
 def test_translator_refuses_in_clear_words(translators, own_errors):
