@@ -1,4 +1,8 @@
-"""The API reference: one page per module, made from its docstrings."""
+"""The API reference: one page per module, made from its docstrings.
+
+Sphinx's autodoc makes the pages. Its autosummary would list modules by name;
+here they stand in the order of the lessons, in groups that say what they are.
+"""
 
 import ast
 import re
@@ -10,7 +14,7 @@ ROOT = notebooks.ROOT
 PACKAGE = notebooks.PACKAGE
 GROUPS = {
     "Lessons": "what each lesson teaches, as one would import it",
-    "Shared by all lessons": "seed, figures, training",
+    "Shared by all lessons": "seed, figures, training, and what several lessons need",
     "Data": "loaders of the embedded data sets",
     "Checks of exercises": "what judges an answer and names the mistake",
     "Views": "what a learner can move",
@@ -21,27 +25,31 @@ FORMULA = re.compile(r"^\s*``[^`]+``(?:[.,;]|, or ``[^`]+``)?$")
 
 def modules() -> dict[str, list[str]]:
     """Return the dotted names of all modules, by the group they stand in."""
-    slugs = [name[3:] for name in notebooks.lessons()]
-    groups: dict[str, list[str]] = {group: [] for group in GROUPS}
-    for slug in slugs:  # in the order of the road
-        package = PACKAGE / slug / "__init__.py"
-        if (PACKAGE / f"{slug}.py").exists() or package.exists():
-            groups["Lessons"].append(f"attn_course.{slug}")
-    for path in sorted(PACKAGE.glob("*.py")):
-        if path.stem not in ("__init__", *slugs):
-            groups["Shared by all lessons"].append(f"attn_course.{path.stem}")
-    for path in sorted((PACKAGE / "data").glob("*/__init__.py")):
-        groups["Data"].append(f"attn_course.data.{path.parent.name}")
-    groups["Data"].insert(0, "attn_course.data")
-    for folder, group in (
-        ("checks", "Checks of exercises"),
-        ("widgets", "Views"),
-    ):
-        groups[group].append(f"attn_course.{folder}")
-        for path in sorted((PACKAGE / folder).glob("*.py")):
-            if path.stem != "__init__":
-                groups[group].append(f"attn_course.{folder}.{path.stem}")
-    return groups
+    slugs = [name[3:] for name in notebooks.lessons()]  # in the road's order
+    single = sorted(path.stem for path in PACKAGE.glob("[a-z]*.py"))
+    return {
+        "Lessons": [f"attn_course.{slug}" for slug in slugs],
+        "Shared by all lessons": [
+            *(f"attn_course.{name}" for name in single if name not in slugs),
+            *inside("common"),
+        ],
+        "Data": inside("data"),
+        "Checks of exercises": inside("checks"),
+        "Views": inside("widgets"),
+    }
+
+
+def inside(folder: str) -> list[str]:
+    """Return a package and the modules and packages right in it."""
+    place = PACKAGE / folder
+    paths = {*place.glob("[a-z]*.py"), *place.glob("*/__init__.py")}
+    names = (path.relative_to(place).parts[0] for path in paths)
+    return [
+        f"attn_course.{folder}",
+        *sorted(
+            f"attn_course.{folder}.{n.removesuffix('.py')}" for n in names
+        ),
+    ]
 
 
 def summary(module: str) -> str:

@@ -2,7 +2,9 @@
 
 ``find`` recognises "Vaswani et al. (2017)", "Jain and Wallace (2019,
 section 4)", "(Press, Smith and Lewis, 2022)" and "Hahn (2020)". ``match``
-finds the entry; a list of names has to be all of its authors.
+finds the entry; a list of names has to be all of its authors. The list of
+references is sphinxcontrib-bibtex's; its roles are not used, because a learner
+would see them, as raw text, in the notebook and in a docstring.
 """
 
 import re

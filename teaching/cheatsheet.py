@@ -2,7 +2,9 @@
 
 ``python -m teaching.cheatsheet`` writes ``teaching/cheatsheet.pdf``, the same
 bytes every time. Each formula stands beside a function that checks it in
-numbers against the course's own code; the tests run them all.
+numbers against the course's own code; the tests run them all. It is set by
+matplotlib, which the course has anyway: the site's PDF would need Chromium and
+npm, and would not be the same bytes twice.
 """
 
 import logging
