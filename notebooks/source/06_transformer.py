@@ -71,13 +71,12 @@ for one in range(3):
 #
 # BOS (beginning of sequence) and EOS (end) are lesson 05's *special tokens*.
 #
-# So the target is the expected row, moved one to the right, EOS left out. (Lesson
-# 05 left it in, which changes nothing: after EOS nothing is learned.) All steps are
-# trained at once, each with the right beginning: *teacher forcing* (lesson
-# 05).
+# So the target is the expected row, moved one to the right, without EOS. (Lesson
+# 05 kept it: after EOS nothing is learned.) All steps are trained at once, each
+# with the right beginning: *teacher forcing*.
 #
-# To test honestly, a fifth of all sequences is kept away from training by a
-# rule: those whose ids sum to a multiple of 5.
+# To test honestly, a fifth of all sequences, those whose ids sum to a multiple
+# of 5, is kept away from training.
 
 # %%
 test = parts.reversals(500, torch.Generator().manual_seed(1), held_out=True)

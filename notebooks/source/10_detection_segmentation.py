@@ -278,9 +278,9 @@ print("parameters:", measuring.count_parameters(model))
 #
 # DETR is known to learn slowly: 500 epochs. We have three minutes, so each
 # query gets help: a learned **first box** (Liu et al., 2022), which every layer
-# corrects: *iterative box refinement* (Zhu et al., 2021, section 4.2). A
-# correction is added to the logits of the four numbers: so they stay between 0
-# and 1. From the second layer on, an **attention mask** lets each query look
+# corrects: *iterative box refinement* (Zhu et al., 2021, section 4.2).
+# Corrections are added to the four numbers' logits: so they stay between 0 and
+# 1. From the second layer on, an **attention mask** lets each query look
 # only in and around its own box.
 
 # %%

@@ -227,9 +227,7 @@ print(f"together {total:.3f}")
 # stepped on, or skipped a blank between two *different* words.
 
 # %%
-torch.testing.assert_close(
-    hearing.ctc_forward(probs, [1, 2]).item(), total
-)
+torch.testing.assert_close(hearing.ctc_forward(probs, [1, 2]).item(), total)
 loss = F.ctc_loss(
     probs.log()[:, None], torch.tensor([[1, 2]]), torch.tensor([3]),
     torch.tensor([2]), reduction="sum",

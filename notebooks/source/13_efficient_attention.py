@@ -922,11 +922,10 @@ for tiled in (True, False):
 # - An **online softmax** mends the past by one factor. **Tiles** make it
 #   exact, forward and backward, in memory that grows with n.
 # - With a **KV cache** a new token costs nearly the same while the text is short
-#   against 6 d, and grows slowly then; the cache itself changes nothing. **MQA and
+#   against 6 d, then slowly more; the numbers stay the same. **MQA and
 #   GQA** make it smaller.
 # - A **sliding window** costs n times w. Layers carry further than the window.
-# - **Linear attention** keeps a state of fixed size, and cannot recall more than
-#   fits into it.
+# - **Linear attention** keeps a state of fixed size: it recalls what fits in.
 # - Decoding a few texts is **memory-bound**, the prefill of a long prompt is
 #   **compute-bound**, and all must fit.
 
