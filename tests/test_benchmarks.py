@@ -53,7 +53,7 @@ def test_peak_memory_counts_what_a_call_holds():
 @pytest.mark.parametrize("part", run.PASSES)
 def test_bytes_counted_in_lessons_agree_with_the_profilers(part):
     for job in (
-        run._attention_job(run.WEIGHTS, run.ATTENTION[1024], part, quick=True),
+        run._attention_job(run.WEIGHTS, run.ATTENTION[6], part, quick=True),
         run._tiled_job(16_384, part, quick=True),
     ):
         counted = run.measuring.peak_bytes(job.ours)

@@ -106,7 +106,10 @@ def test_every_make_target_exists():
 def dry(*words):
     """Return what make would run, or its complaint."""
     result = subprocess.run(
-        ["make", "-n", *words], cwd=ROOT, capture_output=True, text=True
+        ["make", "-n", "--no-print-directory", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     return result.stdout + result.stderr
 
