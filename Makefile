@@ -6,7 +6,7 @@ ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: lab lint test test-portable test-browser test-slow test-site test-gpu \
-	coverage mutants build check \
+	coverage mutants build check evidence \
 	figures bench site site-pdf assignments grade slides cheatsheet \
 	test-classroom clean
 
@@ -90,6 +90,11 @@ check: .venv/.test
 
 figures: .venv/.test
 	$(BIN)/python -m figures.draw
+
+# What the comparisons of the lessons rest on: trains every arm with its settings
+# and seeds, two at a time; what is finished is kept. Up to 40 minutes a lesson.
+evidence: .venv/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m experiments $(LESSON)
 
 bench: .venv/.test
 	$(BIN)/python -m benchmarks.run

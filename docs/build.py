@@ -36,6 +36,7 @@ COURSE = [
     "pyproject.toml",
     "requirements.txt",
     "attn_course",
+    "experiments",
     "figures",
     "notebooks",
 ]
@@ -77,6 +78,7 @@ def lay_out() -> None:
         raise SiteError(f"{error}, or `make site`") from None
     lessons(target / "lessons")
     teaching(target / "teaching")
+    evidence(target / "experiments" / "results")
     api.write(target / "api")
     (target / "glossary.md").write_text(glossary(), "utf-8")
     for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
@@ -100,6 +102,29 @@ def lessons(target: Path) -> None:
         prepare(notebook, name)
         nbformat.write(notebook, target / f"{name}.ipynb")
     (target / "index.md").write_text(contents(names), "utf-8")
+
+
+def evidence(target: Path) -> None:
+    """Take the results of the experiments, where lessons link to them."""
+    results = sorted((ROOT / "experiments" / "results").glob("*.md"))
+    target.mkdir(parents=True)
+    for page in results:
+        shutil.copy(page, target)
+    lines = [
+        "# Evidence",
+        "",
+        "Each comparison of a lesson has an id. Here stand its arms, what",
+        "settings each could choose from, the seeds, the interval and the",
+        "verdict, and how long it took.",
+        "",
+        "```{toctree}",
+        ":maxdepth: 1",
+        "",
+        *(page.stem for page in results),
+        "```",
+        "",
+    ]
+    (target / "index.md").write_text("\n".join(lines), "utf-8")
 
 
 def prepare(notebook, name: str) -> None:

@@ -71,3 +71,24 @@ def test_every_embedded_archive_has_a_checksum():
         if file.name.endswith((".gz", ".npz", ".xz", ".zip"))
     ]
     assert sorted(found) == all_files()
+
+
+def test_sample_draws_at_random_and_again_the_same():
+    items = [f"text {i}" for i in range(1000)]
+    drawn = data.sample(items, 200)
+    assert len(set(drawn)) == 200 and set(drawn) < set(items)
+    assert drawn == data.sample(items, 200, seed=0)
+    assert drawn != data.sample(items, 200, seed=1)
+    places = data.sample(range(1000), 200)
+    assert drawn == [items[i] for i in places]
+    # From everywhere: the mean place is near the middle, in no order.
+    assert abs(sum(places) / 200 - 499.5) < 60
+    assert places != sorted(places)
+    assert sorted(data.sample(items, 1000)) == sorted(items)
+    assert data.sample(items, 0) == []
+
+
+@pytest.mark.parametrize("n", [-1, 4])
+def test_sample_refuses_more_than_there_are(n):
+    with pytest.raises(ValueError, match="n: expected 0 to 3 items, got"):
+        data.sample("abc", n)

@@ -63,6 +63,7 @@ ROOMS = {
     "common": (),
     "data": (),
     "checks": (),
+    "evidence": ("common",),
     "plotting": ("common",),
     "session": ("common", "plotting"),
     "training": ("common", "session", "widgets"),  # widgets: its progress bar
@@ -161,7 +162,8 @@ def test_only_the_progress_bar_of_the_widgets_is_known_to_training():
 
 
 def test_learners_import_no_tool():
-    outside = {"benchmarks", "docs", "figures", "teaching", "tests", "tools"}
+    outside = {"benchmarks", "docs", "experiments", "figures", "teaching"}
+    outside |= {"tests", "tools"}
     for path in PACKAGE.rglob("*.py"):
         for module, _ in imports(path):
             assert module.split(".")[0] not in outside, path

@@ -6,6 +6,8 @@ Every data set is a module or folder here with ``load`` functions, a
 
 import hashlib
 import json
+import random
+from collections.abc import Sequence
 from importlib import resources
 
 
@@ -48,3 +50,17 @@ def read(name: str) -> bytes:
             f"{known[name]}, found {found}: it is damaged. {restore}"
         )
     return content
+
+
+def sample(items: Sequence, n: int, seed: int = 0) -> list:
+    """Draw ``n`` different items at random, in the order of the draw.
+
+    Files are often sorted: the first 400 of one may all be of one class. For
+    data in several tensors, draw places: ``sample(range(len(labels)), 400)``.
+
+    Raises:
+        ValueError: if there are not ``n`` items.
+    """
+    if not 0 <= n <= len(items):
+        raise ValueError(f"n: expected 0 to {len(items)} items, got {n}")
+    return [items[i] for i in random.Random(seed).sample(range(len(items)), n)]

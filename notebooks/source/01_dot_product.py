@@ -403,6 +403,18 @@ plotting.show(
 )
 
 # %% [markdown]
+# That was one draw of the noise. Such an order is luck until it is seen again:
+# the claims of this course that compare are run with several seeds, and each
+# has a row. Here are [E01.1](../experiments/results/01_dot_product.md#e011) and
+# [E01.2](../experiments/results/01_dot_product.md#e012), over fifty draws. In
+# brackets is the interval in which the true difference lies, 19 times in 20.
+
+# %%
+from attn_course import evidence
+
+evidence.show("E01.1", "E01.2")
+
+# %% [markdown]
 # The squared width is the temperature again: too sharp repeats the noise, too
 # soft forgets the place. A network that learns attention learns, in its
 # queries and keys, *what near means* and *how sharp to be*.
