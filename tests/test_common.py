@@ -98,6 +98,8 @@ def test_check_shapes(own_errors):
         (shapes(k=(2, 5, 3)), r"key: expected shape \(2, 5, 4\)"),
         (shapes(k=(1, 5, 4)), r"key: .*got \(1, 5, 4\)"),
         (shapes(v=(2, 4, 6)), r"value: expected shape \(2, 5, 6\)"),
+        (shapes(v=(3, 5, 6)), r"value: .*got \(3, 5, 6\)"),
+        (shapes(v=(1, 5, 6)), r"value: .*got \(1, 5, 6\)"),
         ((query, key.double(), value), "key: expected the query's dtype"),
         ((query, key, value.half()), "value: expected the query's dtype"),
         ((query, key, value.to("meta")), "value: .*device cpu, got meta"),
@@ -325,6 +327,18 @@ def test_an_epoch_is_shuffled_anew_and_repeatable():
     assert again(5).tolist() == epochs[2][1]  # without those before it
     other = batching.epoch_batches(shuffled, seed=2)
     assert other(0).tolist() != epochs[0][0]
+
+
+def test_a_plan_is_asked_for_epochs_from_0_up():
+    asked = []
+
+    def plan(generator, epoch):
+        asked.append(epoch)
+        return "ab"
+
+    batch = batching.epoch_batches(plan)
+    assert [batch(step) for step in (0, 1, 3, 4)] == list("abba")
+    assert asked == [0, 1, 2]
 
 
 def test_a_plan_may_draw_more_than_an_order():
@@ -613,6 +627,38 @@ def test_turns_are_added_while_something_gets_faster(fake_clock):
     seconds = measuring.measure_seconds(functions, 2)
     assert seconds["a"] == pytest.approx(2.0**-8)  # 1 + 4 * 2 turns
     assert seconds["b"] == pytest.approx(5.0)
+
+
+def test_no_turn_is_added_once_the_fastest_falls_by_less(fake_clock):
+    """A fall of 5 % from 4 s adds a turn, one of 4 % does not."""
+    for second, turns in ((3.84, 2), (3.76, 3)):
+        calls = [0]
+
+        def function(second=second, calls=calls):
+            fake_clock.time += 4.0 if calls[0] < 2 else second
+            calls[0] += 1
+
+        seconds = measuring.measure_seconds({"a": function}, 2)
+        assert seconds["a"] == pytest.approx(second)
+        assert calls == [1 + turns]
+
+
+def test_one_thread_is_timed_by_its_own_time(monkeypatch):
+    """Which other programs do not lengthen; but not in steps of 16 ms."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    for name in ("thread_time", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda name=name: name)
+    for platform, threads, expected in (
+        ("linux", 1, "thread_time"),
+        ("linux", 2, "perf_counter"),
+        ("linux", None, "perf_counter"),
+        ("win32", 1, "perf_counter"),
+    ):
+        monkeypatch.setattr(measuring.sys, "platform", platform)
+        assert measuring._clock(threads)() == expected
+    monkeypatch.setattr(measuring.sys, "platform", "linux")
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    assert measuring._clock(1)() == "perf_counter"
 
 
 def test_measuring_refuses(fake_clock):
