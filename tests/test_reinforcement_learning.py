@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attn_course import reinforcement_learning as lesson
+from attn_course import session, training
 from attn_course.widgets import reinforcement_learning as views
 from tools import notebooks
 
@@ -291,11 +292,11 @@ def test_dropout_is_the_encoders_and_of_training_only(window):
 def test_a_model_acts_in_evaluation_mode_and_is_left_as_it_was():
     model = small_model(dropout=0.4)
     played = []
-    for training in (False, True):
-        model.train(training)
+    for mode in (False, True):
+        model.train(mode)
         policy = lesson.return_conditioned_policy(model, torch.ones(3) * 90)
         played.append(lesson.collect_episodes(policy, 3, seed=0))
-        assert model.training is training
+        assert model.training is mode
     assert torch.equal(played[0].actions, played[1].actions)
 
 
@@ -334,6 +335,90 @@ def test_the_model_refuses(window, change, words, own_errors):
 def test_the_model_refuses_no_context():
     with pytest.raises(ValueError, match="context: .* got 0"):
         lesson.DecisionTransformer(0)
+
+
+# --- RvS, the baseline without attention -------------------------------------
+
+
+def test_rvs_by_hand(window):
+    model = lesson.RvS(width=3).double()
+    scale = torch.tensor([2.4, 2.0, 0.21, 2.0]).double()
+    returns, states = window.returns.double(), window.states.double()
+    x = torch.cat([returns[..., None] / 500, states / scale], dim=-1)
+    one, two, three = (model.layers[i] for i in (0, 2, 4))
+    for layer in (one, two):
+        x = (x @ layer.weight.T + layer.bias).clamp(min=0)
+    by_hand = x @ three.weight.T + three.bias
+    scores, weights = model(returns, states, *window[2:4])
+    torch.testing.assert_close(scores, by_hand)
+    assert weights is None and scores.shape == (6, 4, 2)
+
+
+def test_rvs_sees_its_own_step_and_return_and_no_more(window):
+    model = lesson.RvS(width=8)
+    returns = window.returns.requires_grad_()
+    states = window.states.requires_grad_()
+    scores, _ = model(returns, states, window.actions, window.timesteps)
+    slopes = torch.autograd.grad(scores[:, 2].sum(), [returns, states])
+    for slope in slopes:
+        assert slope[:, 2].any()
+        assert not slope[:, :2].any() and not slope[:, 3:].any()
+    again, _ = model(returns, states, 1 - window.actions, window.timesteps + 9)
+    assert torch.equal(again, scores)
+
+
+def test_rvs_is_as_large_as_the_lessons_model():
+    sizes = [
+        sum(p.numel() for p in make().parameters())
+        for make in (lesson.RvS, lesson.DecisionTransformer)
+    ]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.01)
+
+
+def test_every_parameter_of_rvs_learns(episodes):
+    session.set_seed(0)
+    model = lesson.RvS(width=8)
+    window = lesson.window_batches(episodes, context=1, size=640)(0)
+    lesson.action_loss(model, window).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+
+
+def test_rvs_learns_what_the_return_says():
+    """Left where 9 is still to come, right where 1 is: no state tells it."""
+    session.set_seed(0)
+    states = torch.zeros(2, 9, 4)
+    actions = torch.tensor([[0] * 9, [1] * 9])
+    returns = torch.tensor([[500.0] * 9, [1.0] * 9])
+    window = lesson.Window(
+        returns, states, actions, torch.zeros(2, 9).long(), actions > -1
+    )
+    model = lesson.RvS(width=16)
+    training.fit(model, lesson.action_loss, [window], steps=100)
+    scores, _ = model(*window[:4])
+    assert torch.equal(scores.argmax(dim=-1), actions)
+
+
+def test_rvs_plays_by_its_step_alone():
+    model = lesson.RvS(width=8)
+    policy = lesson.return_conditioned_policy(
+        model, torch.full((4,), 60.0), greedy=True
+    )
+    played = lesson.collect_episodes(policy, 4, seed=0)
+    step = int(played.lengths.min()) - 1
+    to_go = torch.full((4, 1), 60.0 - step).clamp(min=1)
+    window = lesson.cut_windows(
+        played, torch.arange(4), torch.full((4,), step), 1
+    )
+    scores, _ = model(to_go, *window[1:4])
+    assert torch.equal(scores[:, 0].argmax(dim=-1), played.actions[:, step])
+
+
+def test_rvs_refuses(window):
+    with pytest.raises(ValueError, match="width: .* got 0"):
+        lesson.RvS(0)
+    with pytest.raises(ValueError, match="hide: expected nothing"):
+        lesson.RvS(4)(*window[:4], hide=["state"])
 
 
 # --- asking -----------------------------------------------------------------

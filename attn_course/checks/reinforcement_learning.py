@@ -45,6 +45,11 @@ def token(answer):
         mistakes=[
             ([22.0, 22.0], "a token sees itself too: one more"),
             (
+                [23.0, 22.0],
+                "right numbers, swapped: first which token it is, then how "
+                "many it sees",
+            ),
+            (
                 [22.0, 24.0],
                 "that counts its own action too: it comes after the state",
             ),
@@ -237,6 +242,14 @@ def weave(answer):
             Mistake(
                 lambda r, s, a: _oracle_weave(s, a, r),
                 "the return comes first: the decision has to see it",
+            ),
+            Mistake(
+                lambda r, s, a: _oracle_weave(a, s, r),
+                "each step stands in reverse order: return, state, action",
+            ),
+            Mistake(
+                lambda r, s, a: _oracle_weave(a, r, s),
+                "the action comes last: the decision is made before it",
             ),
             Mistake(
                 lambda r, s, a: _oracle_weave(r, a, s),

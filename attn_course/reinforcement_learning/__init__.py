@@ -4,8 +4,9 @@ Reading order: ``episodes`` plays many games at once and keeps them, with what
 was still to come at each step. ``model`` puts returns, states and actions into
 one row of tokens; its ``DecisionTransformer`` reads it, and
 ``attention_by_kind`` says what it looks at. ``windows`` makes the batches and
-the loss of training, and the best fraction for a baseline. ``acting`` lets the
-model play, asked for a return.
+the loss of training, and the best fraction for a baseline. ``rvs`` is a baseline
+that is told the return too, and has no attention. ``acting`` lets a model play,
+asked for a return.
 """
 
 from attn_course.reinforcement_learning.acting import (
@@ -29,6 +30,7 @@ from attn_course.reinforcement_learning.model import (
     attention_by_kind,
     interleave,
 )
+from attn_course.reinforcement_learning.rvs import RvS
 from attn_course.reinforcement_learning.windows import (
     Window,
     action_loss,
@@ -46,6 +48,7 @@ __all__ = [
     "DecisionTransformer",
     "Episodes",
     "Policy",
+    "RvS",
     "Window",
     "action_loss",
     "attention_by_kind",

@@ -9,6 +9,7 @@ from torch import Tensor
 from attn_course.common.evaluation import evaluating
 from attn_course.reinforcement_learning.episodes import Episodes, Policy
 from attn_course.reinforcement_learning.model import DecisionTransformer
+from attn_course.reinforcement_learning.rvs import RvS
 
 
 def remaining_return(
@@ -27,7 +28,7 @@ def remaining_return(
 
 
 def return_conditioned_policy(
-    model: DecisionTransformer,
+    model: DecisionTransformer | RvS,
     target_return: Float[Tensor, " n"],
     *,
     greedy: bool = False,
@@ -40,8 +41,8 @@ def return_conditioned_policy(
     the remaining returns.
 
     Args:
-        model: a :class:`DecisionTransformer`, or a clone of one, which does
-            not see what is asked; used in evaluation mode.
+        model: a :class:`DecisionTransformer` or :class:`RvS`, or a clone,
+            which does not see what is asked; used in evaluation mode.
         target_return: one per episode.
         greedy: take the more probable action; by default it is drawn by its
             probability, as noisy players act.

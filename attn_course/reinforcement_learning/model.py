@@ -15,6 +15,9 @@ from attn_course.reinforcement_learning.episodes import (
 from attn_course.transformer import Encoder
 
 TOKEN_KINDS = ("return", "state", "action")
+# About the largest numbers of the game: edge of the track, limit of the angle,
+# and velocities of that size.
+STATE_SCALE = (2.4, 2.0, 0.21, 2.0)
 
 
 def interleave(
@@ -92,9 +95,7 @@ class DecisionTransformer(nn.Module):
         nn.init.normal_(self.embed_timestep.weight, std=0.02)
         self.encoder = Encoder(layers, dim, heads, dropout=dropout)
         self.output = nn.Linear(dim, len(ACTIONS))
-        # About the largest numbers of the game: edge of the track, limit of
-        # the angle, and velocities of that size.
-        scale = torch.tensor([2.4, 2.0, 0.21, 2.0])
+        scale = torch.tensor(STATE_SCALE)
         self.register_buffer("scale", scale, persistent=False)
 
     def forward(

@@ -117,15 +117,15 @@ def return_curve(
     title: str,
     best: float | None = None,
 ) -> Figure:
-    """Draw the return got against the return asked for.
+    """Draw the return got against the target return.
 
-    Each dot is an episode; the line is their mean, with a 95 % interval. On
-    the grey diagonal one gets what one asks for; it ends at 500, where the
-    game ends.
+    The line is the mean of the dots, with a 95 % interval. On the grey band
+    one gets what one asks for; it is flat from 500 on, where the game ends.
 
     Args:
         targets: the returns asked for.
-        returns: for each curve's name, what was got: a row for each target.
+        returns: for each curve's name, what was got: a row for each target,
+            a dot for each episode or, of means, for each training seed.
         title: the finding.
         best: the highest return in the training data, drawn as a dotted
             line.
@@ -142,14 +142,12 @@ def return_curve(
         color="0.8",
         lw=5,
         zorder=0,
+        label="what is asked",
     )
     plotting.curves(
-        means,
-        xlabel="return asked for",
-        ylabel="return got",
-        title=title,
-        ax=ax,
+        means, xlabel="target return", ylabel="return got", title=title, ax=ax
     )
+    ax.legend()
     step = 0.012 * highest
     for number, rows in enumerate(returns.values()):
         color = plotting.COLORS[number % len(plotting.COLORS)]
@@ -174,12 +172,17 @@ def return_curve(
 def returns_table(
     returns: Mapping[str, Float[Tensor, " n"]], *, title: str
 ) -> Figure:
-    """Draw mean returns with their intervals, the numbers beside them."""
+    """Draw mean returns with their intervals, the numbers beside them.
+
+    Each small dot is an episode or, of means, a training seed.
+    """
     fig, ax = plotting.figure(7.5, 0.9 + 0.34 * len(returns))
     for row, got in enumerate(returns.values()):
         mean, low, high = mean_interval(got)
         color = plotting.COLORS[row % len(plotting.COLORS)]
         ax.plot([low, high], [row, row], color=color, lw=4, alpha=0.5)
+        below = [row + 0.25] * len(got)
+        ax.plot(got, below, ".", ms=3, alpha=0.5, color=color)
         ax.plot(mean, row, plotting.MARKERS[row % 7], color=color)
         ax.text(
             MAX_STEPS + 25,
@@ -217,7 +220,9 @@ def kinds_by_step(weights: Float[Tensor, "steps 3"], *, title: str) -> Figure:
             width=0.85,
         )
         under = under + weights[:, number]
-    ax.axhline(1 / len(weights), color="0.3", ls=":", lw=1)
+    ax.axhline(
+        1 / len(weights), color="0.3", ls=":", lw=1, label="all steps alike"
+    )
     ax.set(
         xlabel="steps back (0: the decision's own step)",
         ylabel="weight",
@@ -225,7 +230,7 @@ def kinds_by_step(weights: Float[Tensor, "steps 3"], *, title: str) -> Figure:
     )
     ax.set_xticks(list(back))
     ax.legend(
-        ncols=3, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.22)
+        ncols=4, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.22)
     )
     return fig
 

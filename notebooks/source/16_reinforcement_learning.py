@@ -2,13 +2,13 @@
 # # Can attention act?
 #
 # So far attention has read. Here it moves a cart: it reads what has happened,
-# and is told what should happen. That is all a *decision transformer* is.
+# and how much reward should still come. That is a *decision transformer*.
 #
 # **You will be able to**
 # - turn episodes of a game into a row of tokens, and train on them offline;
 # - ask a model for a return, and draw what you get against what you asked;
-# - compare it fairly with cloning, with intervals;
-# - find where asking fails, and why.
+# - compare it fairly: with clones, and with a network that has no attention;
+# - say what is known about targets beyond the data.
 #
 # **Minutes:** 95, of which the exercises take 50. **Needs:** lessons 02 and
 # 06. The long cells take about a minute and a half in all on a free core.
@@ -16,10 +16,9 @@
 # %%
 import torch
 
-from attn_course import checks, plotting, session, training
+from attn_course import checks, evidence, plotting, session, training
 from attn_course import reinforcement_learning as rl
 from attn_course.common.measuring import count_parameters
-from attn_course.common.statistics import mean_interval
 from attn_course.scaled_dot_product import causal_mask
 from attn_course.widgets import reinforcement_learning as views
 
@@ -42,7 +41,7 @@ plotting.show(
     views.cart_strips({"a coin": one.states[0, : int(one.lengths[0])]},
                       title="Whoever tosses a coin does not last long"),
     alt="A strip of six still pictures of a cart pushed by a coin: the pole "
-    "starts upright and leans more and more until it has fallen.",
+    "starts upright and leans more and more, up to the limit of 12 degrees.",
 )
 
 # %% [markdown]
@@ -60,8 +59,8 @@ plotting.show(
 # - **random**: a coin (weights of 0, only noise);
 # - **mediocre**: balances the pole, forgets the cart, and leans a little to one
 #   side for a whole episode; sooner or later it leaves the track;
-# - **good**: minds all four numbers. Of its episodes there are **few**, 3 %.
-#   That is our choice, and it matters below.
+# - **good**: minds all four numbers. Of its episodes there are **few**, 15 of
+#   465. That is our choice, and it matters below.
 
 # %%
 PLAYERS = {
@@ -96,6 +95,16 @@ print("mean return, mediocre 100 to 250:",
 print("mean return, good above 450:     ", bool(returns["good"].mean() > 450))
 assert returns["random"].mean() < 40 and returns["good"].mean() > 450
 assert 100 < returns["mediocre"].mean() < 250
+
+# %% [markdown]
+# Few episodes are not few steps. A good one is long, and training will draw
+# *steps*. **Predict** the good player's share of the steps:
+
+# %%
+steps = {name: part.lengths.sum() for name, part in parts.items()}
+share = (steps["good"] / sum(steps.values())).item()
+print(f"of the episodes: {15 / 465:.0%}; of the steps: about {share:.1f}")
+assert 0.15 < share < 0.25
 
 # %% [markdown]
 # ## What is still to come
@@ -225,20 +234,20 @@ print("step 5 changes:   ", bool(moved[5] > 1e-3))
 # %% [markdown]
 # ## Training, offline
 #
-# A batch is 64 windows of ten steps, from anywhere. The loss is the
-# cross-entropy of the actions that were taken, good or bad. Nothing says
-# "balance the pole".
+# A batch is 64 windows of ten steps. The first step of a window may be any step
+# of any episode. The loss is the cross-entropy of the actions that were taken,
+# good or bad. Nothing says "balance the pole". Every model of this lesson gets
+# 1,000 batches.
 
 # %%
-def train(episodes, steps=1000, size=64, **options):
+def train(make, episodes, size=64, label="decision transformer", **options):
     session.set_seed(SEED)
-    model = rl.DecisionTransformer(**options)
-    label = "told the return" if model.return_conditioned else "cloning"
+    model = make(**options)
     training.fit(
         model, rl.action_loss,
         rl.window_batches(episodes, context=model.context, size=size,
                           seed=SEED),
-        steps=steps // (50 if session.quick() else 1), warmup=50, threads=1,
+        steps=1000 // (50 if session.quick() else 1), warmup=50, threads=1,
         label=label,
     )
     return model
@@ -248,7 +257,7 @@ def train(episodes, steps=1000, size=64, **options):
 
 # %%
 everything = rl.Episodes.join(list(parts.values()))
-model = train(everything)
+model = train(rl.DecisionTransformer, everything)
 
 # %% [markdown]
 # ## Asking
@@ -288,10 +297,10 @@ def got(played):
 played = ask(model, TARGETS)
 curve = got(played)
 plotting.show(
-    views.return_curve(TARGETS, {"told, drawn": curve},
-                       title="It gives what one asks for, nearly"),
-    alt="Return got against return asked, 20 episodes for each of nine "
-    "targets, with intervals: the curve stays near the diagonal, and is flat "
+    views.return_curve(TARGETS, {"got, drawn": curve},
+                       title="One run: the mean return follows the target"),
+    alt="Return got against target return, 20 episodes for each of nine "
+    "targets, with intervals: the mean rises with the target, and is flat "
     "at the top, where the game ends.",
 )
 
@@ -304,10 +313,20 @@ steered = mean[25] < 60 and 100 < mean[150] < 230 and mean[500] > 380
 assert session.quick() or steered
 
 # %% [markdown]
-# One network, and one number that turns it from a bad player into a good one.
-# (The limits are wide: one rounding error in another processor, and a pole
-# falls to the other side. A slow test of the course repeats this lesson with
-# five other seeds; all of its limits held.)
+# One network, and one number that chooses among its levels. That was one
+# training. What do five say, each with records of its own?
+# [E16.1](../experiments/results/16_reinforcement_learning.md#e161),
+# [E16.2](../experiments/results/16_reinforcement_learning.md#e162),
+# [E16.3](../experiments/results/16_reinforcement_learning.md#e163):
+
+# %%
+evidence.show("E16.1", "E16.2", "E16.3")
+
+# %% [markdown]
+# So the target steers, but not exactly: asked for 400 it gets more. It is
+# tempting to say why: hardly any record has such a return. Keep that guess until
+# another model has read the same records. And look at the dots: a mean hides
+# that some games end early and others go on to 500.
 
 # %% [markdown]
 # ## Watch it
@@ -326,75 +345,125 @@ views.CartPlayer(
 
 # %% [markdown]
 # Asked for 25 the pole falls, as the coin's did. Asked for 150 the cart drifts
-# off the track, as the mediocre player's did: it gives the return by playing
-# like those who had it.
+# off the track, as the mediocre player's did. That film was one game; over
+# five trainings, [E16.4](../experiments/results/16_reinforcement_learning.md#e164):
+
+# %%
+evidence.show("E16.4")
 
 # %% [markdown]
 # ## Against cloning
 #
-# Is being told worth anything? Three baselines on the same game:
+# *Behaviour cloning* does what the records did, and has no target. Is
+# return conditioning worth anything? Three baselines on the same game:
 #
-# - **cloning, all**: the same network, not told;
-# - **cloning, best tenth**: not told, but trained on the tenth of the episodes
-#   with the highest returns (Chen et al., 2021, section 5.1);
-# - **told, one step**: our model, but with a context of 1: no looking back. It
-#   gets 640 windows a batch, so that it reads as many decisions.
-#
-# **Predict** the order. About 40 seconds.
+# - **cloning, all**: the same network, its return tokens empty;
+# - **cloning, best tenth** (*percentile behaviour cloning*, 10 %BC; Chen et al.,
+#   2021, section 5.1): trained on the tenth of the episodes with the highest
+#   returns;
+# - **RvS**, *reinforcement learning via supervised learning* (Emmons et al.,
+#   2022): two hidden layers see state and return-to-go. No attention, no past.
+
+# %% [markdown]
+# RvS gets 640 windows of one step a batch: about as many decisions. (In a first
+# draft a model of one step got 64, a tenth, and we took its low return for a
+# proof that looking back wins.) A clone copies its players' coins too; greedy,
+# it may leave them out. So each plays both ways, 30 games each. **Predict** the
+# order. About 40 seconds.
 
 # %%
 tenth = rl.top_fraction(everything, 0.1)
+clone = {"return_conditioned": False, "label": "cloning"}
 models = {
-    "told": model,
-    "cloning, all": train(everything, return_conditioned=False),
-    "cloning, best tenth": train(tenth, return_conditioned=False),
-    "told, one step": train(everything, size=640, context=1),
+    "decision transformer": model,
+    "cloning, all": train(rl.DecisionTransformer, everything, **clone),
+    "cloning, best tenth": train(rl.DecisionTransformer, tenth, **clone),
+    "RvS": train(rl.RvS, everything, size=640, label="RvS"),
 }
-full = {name: got(ask(one, [500], count=60))[0]
-        for name, one in models.items()}
-
-# %% [markdown]
-# The tenth is 46 episodes, only 15 of them good: there are no more.
+full = {(name, how): got(ask(one, [500], 30, greedy=how == "greedy"))[0]
+        for name, one in models.items() for how in ("drawn", "greedy")}
 
 # %%
 plotting.show(
-    views.returns_table(full, title="Asked for 500 (the clones cannot hear)"),
-    alt="Mean return with interval over 60 episodes each: told is far above "
-    "cloning of all, and above cloning of the best tenth; the last row is "
-    "told with one step.",
+    views.returns_table({", ".join(key): row for key, row in full.items()},
+                        title="One run, target 500 (clones do not see it)"),
+    alt="Mean return with interval and dots, 30 episodes each, drawn and "
+    "greedy, for the decision transformer, the clones of all episodes and of "
+    "the best tenth, and RvS.",
 )
 
 # %%
-lead = {name: (full["told"].mean() - r.mean()).item()
-        for name, r in full.items()}
-LEAST = {"cloning, all": 150, "cloning, best tenth": 50}
-for name, least in LEAST.items():
-    print(f"told leads {name} by {least} or more:", lead[name] >= least)
-    assert session.quick() or lead[name] >= least
+lead = {name: (full["decision transformer", "drawn"].mean()
+               - full[name, "drawn"].mean()).item() for name in models}
+print("cloning all, drawn, gets 100 less or worse:",
+      lead["cloning, all"] >= 100)
+assert session.quick() or lead["cloning, all"] >= 100
 
 # %% [markdown]
-# Cloning everything gives a mixture of three players, which is none of them.
-# The best tenth is much better, but two thirds of its episodes are mediocre.
+# **Be careful** with this figure. It is one run, and the learning rate was not
+# tuned, so no order of the models follows from it. What can be said without a
+# race: a clone of everything imitates three players by their shares of the
+# steps, and two thirds of the best tenth's *episodes* are mediocre, though more
+# than half of its *steps* are good.
+
+# %%
+best_return = tenth.returns >= 450
+print(f"best tenth: {len(tenth)} episodes, {int(best_return.sum())} good")
+share = (tenth.lengths[best_return].sum() / tenth.lengths.sum()).item()
+print("more than half of its steps are good:", share > 0.5)
+assert 0.5 < share < 0.6
 
 # %% [markdown]
-# **The model of one step** keeps up: in CartPole state, timestep and target say
-# enough. In our first draft it got half as much, and we thought that looking
-# back had won; but with 64 windows a batch it had read a tenth of the decisions.
-# Give all models equal data.
+# That is so because *we* made good episodes rare. A clone of the best 3 % here
+# would see good ones only. But one has to know that number, and a clone plays at
+# one level. Chen et al. (2021, section 5.1) found that the best fraction, well
+# chosen, can keep up with a decision transformer on several of their tasks.
 
 # %% [markdown]
-# Emmons et al. (2022) found something like it for *RvS*, as they call
-# reinforcement learning via supervised learning: a network of two layers, told
+# ## What does attention over time add?
+#
+# The decision transformer attends to ten steps; RvS sees one. Both have as many
+# parameters, batches and decisions, and the better of two learning rates, chosen
+# by other games. **Predict:** does the past help to reach 500? To hit the
+# targets? To guess what a player does next?
+
+# %%
+arms = evidence.arms("16")
+WANTED = [25, 50, 150, 300, 400, 500]
+seeds = {
+    name: torch.tensor([arms[name].means[f"return, asked for {target}"]
+                        for target in WANTED])  # (targets, seeds)
+    for name in ("decision transformer", "RvS")
+}
+miss = [sum(arms[name].means["miss"]) / 5 for name in seeds]
+title = "Mean miss: decision transformer {:.0f}, RvS {:.0f}".format(*miss)
+plotting.show(
+    views.return_curve(WANTED, seeds, title=title),
+    alt="Return got against six target returns, a dot for each of five seeds, "
+    "for the decision transformer and RvS. Both rise with the target.",
+)
+
+# %% [markdown]
+# The rows [E16.5](../experiments/results/16_reinforcement_learning.md#e165),
+# [E16.6](../experiments/results/16_reinforcement_learning.md#e166) and
+# [E16.7](../experiments/results/16_reinforcement_learning.md#e167):
+
+# %%
+evidence.show("E16.5", "E16.6", "E16.7")
+
+# %% [markdown]
+# The past was not needed here. RvS is level at 500, misses the targets by less
+# (E16.6 fell, the other way round), and even predicts the player with a lower
+# loss, though it sees one step. So the gap in the records alone does not explain
+# what happened at 400: RvS saw the same gap. Two things stay open: 1,000 batches
+# may be too few for a Transformer, and each chose between two rates only.
+
+# %% [markdown]
+# Emmons et al. (2022) found something like it: a network of two layers, given
 # the outcome wanted and no history, was competitive with Transformers in every
-# suite of tasks that they tried. In Atari games looking back did help (Chen et
-# al., 2021, section 5.3).
-
-# %% [markdown]
-# **Be fair.** That is so because *we* made good episodes rare. With 40 good of
-# 340 the best tenth holds good ones only, and when we tried that, its clone
-# got 500, just as the told model did. So would a clone of the best 3 % here.
-# But one has to know that number, and a clone plays at one level. Chen et al.
-# (2021, section 5.1) found too that the best fraction, well chosen, can keep up.
+# suite of tasks that they tried. In Atari games a context of one step did worse
+# (Chen et al., 2021, section 5.3); their guess: the past shows which policy is
+# playing.
 
 # %% [markdown]
 # ## Drawn or greedy?
@@ -407,9 +476,9 @@ FEW = [25, 50, 100, 200, 500]
 both = {"drawn": curve[[TARGETS.index(target) for target in FEW]],
         "greedy": got(ask(model, FEW, greedy=True))}
 plotting.show(
-    views.return_curve(FEW, both, title="Drawn and greedy: both steer"),
-    alt="Return got against return asked for five targets, drawn and greedy: "
-    "both curves rise along the diagonal.",
+    views.return_curve(FEW, both, title="One run: both rise with the target"),
+    alt="Return got against target return for five targets, drawn and greedy: "
+    "both curves rise with the target.",
 )
 
 # %%
@@ -419,9 +488,12 @@ print("greedy: asked 25, got below 100; asked 500, got above 380:",
 assert session.quick() or (ends[0] < 100 and ends[1] > 380)
 
 # %% [markdown]
-# A coin cannot be imitated greedily: it has no likelier action, and what the
-# model takes for one is chance. Greedy play is cleaner than its teachers, and
-# at small targets often lasts longer than it should.
+# A fair coin has no likelier action; what the model takes for one is chance, or
+# a bit of another player. So a greedy game may be cleaner than the records it
+# imitates. Over five seeds, [E16.8](../experiments/results/16_reinforcement_learning.md#e168):
+
+# %%
+evidence.show("E16.8")
 
 # %% [markdown]
 # ## What does it look at?
@@ -435,33 +507,41 @@ rows = part.lengths.topk(10).indices  # the ten longest
 assert session.quick() or part.lengths[rows].min() > 30
 starts = torch.full_like(rows, 30 - model.context + 1)
 window = rl.cut_windows(part, rows, starts, model.context)
-target = 150.0 - window.timesteps  # what it was told
+target = 150.0 - window.timesteps  # what was still to come
 with torch.no_grad():
     _, weights = model(target, *window[1:4], need_weights=True)
 kinds = rl.attention_by_kind(weights)
+behind = kinds[1:].sum().item()
 plotting.show(
-    views.kinds_by_step(kinds, title="It looks back over all ten steps"),
+    views.kinds_by_step(kinds, title=f"One run: {behind:.0%} of the weight "
+                        "lies on earlier steps"),
     alt="Stacked bars of attention weight for ten steps back, each divided "
-    "into return, state and action; no step holds most of it.",
+    "into return, state and action; a dotted line where all would be alike.",
 )
 
 # %%
-behind = kinds[1:].sum().item()
 torch.testing.assert_close(kinds.sum(), torch.tensor(1.0))
 print("more than half of the weight lies on earlier steps:", behind > 0.5)
 assert session.quick() or behind > 0.5
 
 # %% [markdown]
-# Nearly flat: it takes an average over the last ten steps. Why look back at
-# all, if the state says everything about cart and pole? It does not say **who
-# plays**: the mediocre player's lean is hidden, and a glance at one state does
-# not show it. For a target of 500 that does not matter, as the table above says:
-# only good players had 500, and the model of one step keeps up.
+# Nearly flat: about an average over the last ten steps. Over five seeds, on
+# records that nobody trained on,
+# [E16.9](../experiments/results/16_reinforcement_learning.md#e169) and
+# [E16.10](../experiments/results/16_reinforcement_learning.md#e1610):
+
+# %%
+evidence.show("E16.9", "E16.10")
+
+# %% [markdown]
+# Why could looking back help at all, if the state says everything about cart
+# and pole? It does not say **who plays**: the mediocre player's lean is hidden.
+# We had expected lower losses for ten steps therefore, and E16.7 says otherwise.
+# To look at ten steps is not yet to make use of them.
 
 # %% [markdown]
 # Weights alone prove little (lesson 08). So hide a kind of token from all
-# others while playing. **Predict** which kind is missed most, and which not
-# at all.
+# others while playing. **Predict:** which kind can the target not do without?
 
 # %%
 ENDS = [25, 500]
@@ -471,7 +551,7 @@ for kind in rl.TOKEN_KINDS:
 table = {f"{kind} hidden, asked {target}": row
          for kind, rows in hidden.items() for target, row in zip(ENDS, rows)}
 plotting.show(
-    views.returns_table(table, title="Without returns no target is heard"),
+    views.returns_table(table, title="One run: hidden returns, hidden target"),
     alt="Mean return with intervals for targets 25 and 500, with nothing, the "
     "returns, the states or the actions hidden. Without returns both targets "
     "get about the same.",
@@ -481,62 +561,79 @@ plotting.show(
 reach = {kind: (rows[1].mean() - rows[0].mean()).item()
          for kind, rows in hidden.items()}
 print("500 gets 300 more than 25, nothing hidden:", reach["nothing"] > 300)
-print("the same with the actions hidden:         ", reach["action"] > 300)
 print("less than 150 more, returns hidden:       ", reach["return"] < 150)
 assert session.quick() or (
-    min(reach["nothing"], reach["action"]) > 300 and reach["return"] < 150)
+    reach["nothing"] > 300 and reach["return"] < 150)
 
 # %% [markdown]
-# Returns carry the target. Actions are not missed: where a cart went shows what
-# was pushed. What hidden *states* cost (the deciding token still sees its own)
-# the table shows for this run. Be careful with it: with five other seeds, the two
-# targets came less than half as far apart in four, and in one nothing was lost.
+# Without returns the target *cannot* be known: nothing else carries it. So that
+# is no finding, it is how the model is built; what is left is chance. Whether
+# states and actions of earlier steps are needed is a question.
+# [E16.11](../experiments/results/16_reinforcement_learning.md#e1611) and
+# [E16.12](../experiments/results/16_reinforcement_learning.md#e1612):
+
+# %%
+evidence.show("E16.11", "E16.12")
+
+# %% [markdown]
+# **But** the model was never trained with hidden tokens: this too is *out of
+# distribution*, unlike anything it has seen. What is lost may come from the
+# strangeness and not from what the tokens said; with the states hidden it
+# differed so much from training to training that E16.12 is undecided. To learn
+# what states are worth, one trains without them.
 
 # %% [markdown]
 # ## Asking for what nobody had
 #
-# Train again, **without** the good player: 500 is then *out of distribution*,
+# Train again, **without** the good player: 500 is then out of distribution too,
 # beyond anything in the data. **Predict:** what do you get when you ask for 500,
-# or for 1,000? About 10 seconds.
+# or for 1,000? About 20 seconds.
 
 # %%
 without = rl.Episodes.join([parts["random"], parts["mediocre"]])
-poor = train(without, steps=500)
+poor = train(rl.DecisionTransformer, without)
 BEYOND = [25, 100, 150, 200, 300, 500, 1000]
 poor_curve = got(ask(poor, BEYOND))
 best = without.returns.max().item()
 plotting.show(
     views.return_curve(BEYOND, {"no good player seen": poor_curve}, best=best,
-                       title=f"The best it ever saw was {best:.0f}"),
-    alt="Return got against return asked by a model that saw no good player: "
-    "near the diagonal for small targets, far below it for 500 and 1,000.",
+                       title=f"One run: the best it ever saw was {best:.0f}"),
+    alt="Return got against target return by a model that saw no good player, "
+    "with dots for episodes and a line at the best return it ever saw.",
 )
 
 # %%
 low = dict(zip(BEYOND, poor_curve.mean(dim=1).tolist()))
 print("no episode reached 500:     ", best < 500)
 print("asked   25, got below 60:   ", low[25] < 60)
-far = (low[500] + low[1000]) / 2
-print("asked 500 or 1000, got below 450 on average:", far < 450)
-assert session.quick() or best < 500 and low[25] < 60 and far < 450
+assert session.quick() or best < 500 and low[25] < 60
 
 # %% [markdown]
-# There it fails. It steers where it has examples, a little beyond them, and
-# no further: a target is no teacher. A return-to-go of 1,000 is a number that
-# it never saw, and what an unseen number does is anybody's guess. Brandfonbrener
-# et al. (2022) say when such conditioning can work: the wanted return must
-# occur in the data, and the game must be nearly deterministic.
+# Look at the dots above the dotted line: games that lasted longer than any that
+# the model had read. How many there are may change with the next training, and
+# this lesson has no row for it: read the figure as one run. Chen et al. (2021,
+# section 5.2) found targets beyond the data sometimes reached, on some tasks.
+
+# %% [markdown]
+# So do not believe the neat sentence "it cannot go beyond its data", which stood
+# here once, beside a figure that showed otherwise; nor its opposite. A
+# return-to-go of 1,000 is a number that the model never saw. Brandfonbrener
+# et al. (2022) say when such conditioning can be *relied* upon: the wanted
+# return must occur in the data, and the game be nearly deterministic.
 
 # %% [markdown]
 # ## Summary
 #
 # - Acting can be **continuing a text**: return-to-go, state, action, under a
 #   causal mask. The return is written before the action.
-# - One network plays at many levels; one number chooses.
-# - It beats cloning where few episodes are good. A clone of a well-chosen best
-#   fraction can do as well, at one level.
-# - Weights say where it looks, not what it needs: hide tokens and see.
-# - Asked for more than the data hold, it **fails**: it does not invent.
+# - One network plays at many levels; the target return chooses.
+# - Attention over time was not what did it: RvS, two layers with a target return
+#   and no past, missed by less (E16.6).
+# - A clone plays at one level. Try the best fraction first, and compare with
+#   several seeds.
+# - Weights say where a model looks, not what it needs.
+# - What a target beyond the data gets, nobody can promise: neither nothing nor
+#   all.
 
 # %% [markdown]
 # ## Exercises
@@ -687,24 +784,23 @@ def change(so_far, rows, step):
 
 
 ended = rl.collect_episodes(change, 20, seed=900 + SEED, label="changed")
-mean = mean_interval(ended.returns).score
-plotting.show(
-    views.returns_table({"told to end at 150": ended.returns},
-                        title="Changing one's mind"),
-    alt="Mean return with interval of twenty episodes told to end at 150.",
-)
-print("ends later than it is told:", mean > 165)
-assert session.quick() or mean > 165
+late = ended.returns.mean().item() - 160
+print("ends more than 5 steps late, on average:", late > 5)
+assert session.quick() or late > 5
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# It obeys, but late: the figure has the number. From a cart that stands upright
-# in the middle at step 150 hardly any episode ends in ten steps. The target
-# and the state do not fit, and what it does is nearer to what the data hold for
-# such states. It is the same limit as above, in the other direction.
+# It ends, but late; [E16.13](../experiments/results/16_reinforcement_learning.md#e1613)
+# says how late over five seeds. Our reading, which we did not test: from a cart
+# that stands upright in the middle hardly any record ends within ten steps, so
+# target and state do not fit, as above with 500. To test it, choose the moment
+# by the state: switch when the pole already leans.
 #
 # </details>
+
+# %%
+evidence.show("E16.13")
 
 # %% [markdown]
 # ## Test yourself
@@ -740,13 +836,13 @@ assert session.quick() or mean > 165
 # </details>
 # <details><summary>B. No, but it also shows nothing about 900</summary>
 #
-# Right. It played as well as the game allows; whether it understands 900 we
-# cannot see.
+# Right. It played as well as the game allows; what it makes of 900 we cannot
+# see.
 #
 # </details>
 # <details><summary>C. No, it has learned to plan for 900</summary>
 #
-# No. It never saw that number, and plans nothing: it continues.
+# It never saw that number, and nothing here shows a plan.
 #
 # </details>
 
@@ -760,7 +856,8 @@ assert session.quick() or mean > 165
 # </details>
 # <details><summary>B. Cloning the best half</summary>
 #
-# Yes: simple, and hard to beat when good episodes are many.
+# Yes: it is simple, and all that it copies is good. If you want levels between,
+# come back to A.
 #
 # </details>
 # <details><summary>C. Cloning everything</summary>

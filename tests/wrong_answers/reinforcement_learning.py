@@ -123,6 +123,7 @@ WRONG = {
     ],
     "token": [
         ([22, 22], "itself too"),
+        ([23, 22], "swapped"),
         ([22, 24], "its own action"),
         ([22, 30], "causal"),
         ([21, 22], "return of step 7"),
@@ -155,6 +156,8 @@ WRONG = {
         (lambda r, s, a: right_tokens(s, r, a), "return comes first"),
         (lambda r, s, a: right_tokens(s, a, r), "decision has to see it"),
         (lambda r, s, a: right_tokens(r, a, s), "action comes last"),
+        (lambda r, s, a: right_tokens(a, s, r), "reverse order"),
+        (lambda r, s, a: right_tokens(a, r, s), "action comes last"),
         (lambda r, s, a: torch.cat([r, s, a], dim=2), "one wide token"),
         (lambda r, s, a: torch.stack([r, s, a], dim=2), "join them"),
         (lambda r, s, a: r + s + a, "are added"),
