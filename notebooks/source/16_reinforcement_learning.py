@@ -7,8 +7,8 @@
 # **You will be able to**
 # - turn episodes of a game into a row of tokens, and train on them offline;
 # - ask a model for a return, and draw what you get against what you asked;
-# - compare it fairly: with clones, and with a network that has no attention;
-# - say what is known about targets beyond the data.
+# - compare it with clones, and with a network that has no attention;
+# - say what is known of targets beyond the data.
 #
 # **Minutes:** 95, of which the exercises take 50. **Needs:** lessons 02 and
 # 06. The long cells take about a minute and a half in all on a free core.
@@ -77,7 +77,7 @@ for number, (name, (count, weights, how)) in enumerate(PLAYERS.items(), 1):
 # %% [markdown]
 # All carts of a player run side by side, in one *vectorised* environment: 300
 # games take as many calls as one. `rl.Episodes` holds the states, actions and
-# rewards, one row per episode, with zeros behind its end.
+# rewards, one row per episode, with zeros after its end.
 
 # %%
 title = "Random falls at once, mediocre lasts a while, good lasts to the end"
@@ -692,7 +692,7 @@ checks.reinforcement_learning.token(number_and_seen)
 # %% [markdown]
 # ### Exercise 3: returns-to-go of padded episodes (10 min, medium)
 #
-# `rewards` (batch, steps), `lengths` (batch,). What stands behind an episode's
+# `rewards` (batch, steps), `lengths` (batch,). What stands after an episode's
 # end is nonsense: it must count nowhere, and the returns-to-go there are 0. Do
 # not call the module.
 
@@ -856,8 +856,8 @@ evidence.show("E16.13")
 # </details>
 # <details><summary>B. Cloning the best half</summary>
 #
-# Yes: it is simple, and all that it copies is good. If you want levels between,
-# come back to A.
+# Yes: simple, and all that it copies is good. For levels between, come back to
+# A.
 #
 # </details>
 # <details><summary>C. Cloning everything</summary>
