@@ -8,7 +8,7 @@
 # - turn episodes of a game into a row of tokens, and train on them offline;
 # - ask a model for a return, and draw what you get against what you asked;
 # - compare it with clones, and with a network that has no attention;
-# - say what is known of targets beyond the data.
+# - say what is known of targets beyond data.
 #
 # **Minutes:** 95, of which the exercises take 50. **Needs:** lessons 02 and
 # 06. The long cells take about a minute and a half in all on a free core.
@@ -856,8 +856,7 @@ evidence.show("E16.13")
 # </details>
 # <details><summary>B. Cloning the best half</summary>
 #
-# Yes: simple, and all that it copies is good. For levels between, come back to
-# A.
+# Yes: simple, and all that it copies is good. For levels between, see A.
 #
 # </details>
 # <details><summary>C. Cloning everything</summary>
