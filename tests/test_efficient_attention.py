@@ -686,6 +686,12 @@ def test_sizes_give_the_count_in_the_name(size):
     assert size.source and size.heads % size.kv_heads == 0
 
 
+def test_falcon_shares_one_table():
+    """transformers ties it, so the table of words counts once."""
+    falcon = lesson.MODELS["Falcon 7B"]
+    assert falcon.parameters == pytest.approx(6.92e9, rel=1e-3)
+
+
 def test_formula_counts_our_own_decoder():
     model = lesson.DecoderLM(50, 32, 4, 3, 2)
     size = lesson.ModelSize(

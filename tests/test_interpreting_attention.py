@@ -713,3 +713,86 @@ def test_figures_of_heads_and_of_the_moment():
     curve = ([10, 20, 30], [3.0, 2.0, 0.1])
     figure = views.moment({"loss": curve}, {"score": curve}, 20, title="t")
     assert len(figure.axes) == 2
+
+
+# Paths, and gradients along a way ------------------------------------------
+
+
+def two_layers():
+    torch.manual_seed(0)
+    model = ia.AttentionOnly(dim=16, heads=(2, 2)).double().eval()
+    tokens, _ = ia.repeated_blocks(3, torch.Generator().manual_seed(0))
+    return model, tokens
+
+
+def test_a_path_that_hides_nothing_changes_nothing():
+    model, tokens = two_layers()
+    with torch.no_grad():
+        scores, weights = model.read(tokens)
+    for heads, paths in (((), ia.PATHS), ((0, 1), ())):
+        got = ia.ablate_path(model, tokens, heads, paths)
+        torch.testing.assert_close(got[0], scores)
+        torch.testing.assert_close(got[1], weights[1])
+    assert model.attentions[0].head_mask is None
+
+
+def test_what_is_hidden_from_values_moves_no_weight():
+    model, tokens = two_layers()
+    with torch.no_grad():
+        scores, weights = model.read(tokens)
+    for path, moves in (("value", False), ("query", True), ("key", True)):
+        got = ia.ablate_path(model, tokens, [0], [path])
+        assert torch.allclose(got[1], weights[1]) != moves
+        assert not torch.allclose(got[0], scores)
+
+
+def test_hidden_from_all_parts_a_head_still_speaks_to_the_output():
+    """All of the second layer sees the words alone; the sum keeps it all."""
+    model, tokens = two_layers()
+    with torch.no_grad():
+        x = model.word(tokens) + model.position.weight
+        first, _ = model.attentions[0](model.norms[0](x), is_causal=True)
+        second, _ = model.attentions[1](model.norms[1](x), is_causal=True)
+        expected = model.output(model.last_norm(x + first + second))
+    got, _ = ia.ablate_path(model, tokens, [0, 1])
+    torch.testing.assert_close(got, expected)
+
+
+def test_a_path_has_two_layers_and_a_name():
+    model, tokens = two_layers()
+    with pytest.raises(ValueError, match="paths: expected one of"):
+        ia.ablate_path(model, tokens, [0], ["output"])
+    with pytest.raises(ValueError, match="two layers, got 1"):
+        ia.ablate_path(ia.AttentionOnly(heads=(2,)), tokens, [0])
+
+
+def test_integrated_gradients_share_the_whole_change_out():
+    generator = torch.Generator().manual_seed(0)
+    x, b = torch.randn(2, 2, 3, 4, generator=generator).double()
+
+    def answer(vectors):  # a cubic: 16 middle points are nearly exact
+        return (vectors.sum(dim=1) ** 3).sum(dim=-1)
+
+    parts = ia.integrated_gradients(answer, x, b, steps=64)
+    torch.testing.assert_close(
+        parts.sum(dim=1), answer(x) - answer(b), rtol=1e-2, atol=1e-2
+    )
+
+
+def test_integrated_gradients_of_a_linear_answer_are_gradient_times_input():
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(2, 2, 3, 4, generator=generator).double()
+
+    def answer(vectors):
+        return (vectors * weight).sum(dim=(1, 2))
+
+    parts = ia.integrated_gradients(answer, x, torch.zeros_like(x), steps=1)
+    torch.testing.assert_close(parts, gradient_x_input(answer, x))
+
+
+def test_integrated_gradients_refuse_what_does_not_fit():
+    x = torch.zeros(1, 2, 3)
+    with pytest.raises(ValueError, match="steps"):
+        ia.integrated_gradients(lambda v: v.sum((1, 2)), x, x, steps=0)
+    with pytest.raises(ValueError, match="baseline: expected shape"):
+        ia.integrated_gradients(lambda v: v.sum((1, 2)), x, x[0])

@@ -34,7 +34,11 @@ def caches(answer):
             ),
             (times(2), "that is twice as much: 16 bits are 2 bytes"),
             (times(8), "those are bits: 8 of them are a byte"),
-            (times(1 / 40), "that is one layer: there are 40"),
+            (
+                times(1 / 40),
+                "those are the MiB of one layer, and there are 40; or the "
+                "numbers of key heads, and asked are MiB",
+            ),
             (times(1 / 2048), "that is one token: there are 2,048"),
             (times(2**20), "those are bytes: divide by 2**20"),
             (

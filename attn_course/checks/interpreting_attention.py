@@ -108,6 +108,7 @@ def next_score(answer):
     return check(
         answer,
         oracle=_oracle_next,
+        gradients=False,  # a diagnostic: nothing learns from it
         cases=[
             Case((small,), "one head, three words: 0.7 and 0.5"),
             Case((heads(3, 8, 8),), "three heads, six words"),
@@ -184,6 +185,7 @@ def permute(answer):
     return check(
         answer,
         oracle=_oracle_permute,
+        gradients=False,  # as above
         cases=[
             Case((small, noise), "one row of three"),
             Case((rows(4, 5), rows(4, 5)), "four rows of five"),

@@ -78,8 +78,10 @@ MODELS = {
             64,
             4 * 4544,
             65024,
-            "Almazrouei et al. (2023), and the released configuration",
+            "Almazrouei et al. (2023), and the released configuration; tied "
+            "as transformers builds it (its file holds the table twice)",
             gated=False,
+            tied=True,
         ),
         ModelSize(
             "Llama 2 7B",
@@ -147,7 +149,11 @@ MODELS = {
 
 @dataclass(frozen=True)
 class Accelerator:
-    """What a device can do at best, as its maker says, without sparsity."""
+    """What a device can do at best, as its maker says, without sparsity.
+
+    32 bits are float32 (not TF32), 16 are float16 or bfloat16 on tensor
+    cores, 8 are integers.
+    """
 
     name: str
     speed: dict[str, float]  # products, FLOP/s, by precision
@@ -169,28 +175,31 @@ ACCELERATORS = {
             (8.1, 65, 130),
             320,
             16,
-            "NVIDIA T4 datasheet, and its product brief for the bandwidth",
+            "NVIDIA T4 datasheet, and its product brief for the bandwidth "
+            "(the datasheet says 300)",
         ),
         _accelerator(
             "GeForce RTX 4090",
             (82.6, 165.2, 660.6),
             1008,
             24,
-            "NVIDIA Ada GPU architecture whitepaper, appendix A",
+            "NVIDIA Ada GPU architecture whitepaper, appendix A; 16 bits "
+            "summed in float32",
         ),
         _accelerator(
             "NVIDIA A100 80GB SXM",
             (19.5, 312, 624),
             2039,
             80,
-            "NVIDIA A100 datasheet",
+            "NVIDIA A100 datasheet, 80GB SXM, without sparsity",
         ),
         _accelerator(
             "NVIDIA H100 80GB SXM",
             (67, 989, 1979),
             3350,
             80,
-            "NVIDIA H100 datasheet, half of the numbers with sparsity",
+            "NVIDIA H100 datasheet, SXM; for 16 and 8 bits half of the "
+            "numbers, which are with sparsity",
         ),
     )
 }

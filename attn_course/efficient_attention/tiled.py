@@ -52,8 +52,10 @@ def tiled_attention(
             ``block_size`` is not two numbers from 1 up.
 
     Source: Dao et al. (2022), "FlashAttention: fast and memory-efficient
-    exact attention with IO-awareness", algorithms 1 and 4; the queries in the
-    outer loop, as in Dao (2023), "FlashAttention-2", section 3.1.
+    exact attention with IO-awareness", algorithms 1 and 4. That paper has the
+    keys in the outer loop and keeps m and l; queries outside, one number per
+    query and one division at the end are of Dao (2023), "FlashAttention-2",
+    section 3.1.
     """
     check_shapes(query, key, value)
     if query.shape[-1] == 0:

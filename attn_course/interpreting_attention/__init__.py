@@ -4,17 +4,22 @@ Reading order: ``model`` puts a pretrained model's weights into lesson 06's
 layers, and ``reading`` lets it read sentences. ``patterns`` says what each head
 looks at, and asks for pronouns. ``attribution`` asks what the words are for:
 ``attention_flow`` is the sibling of lesson 09's ``attention_rollout``,
-``leave_one_out`` asks the model itself. ``interventions`` silences heads and
-changes the weights inside the model. Last, ``induction``: a model that is small
-enough to understand, and the scores of its heads.
+``leave_one_out`` asks the model itself, ``integrated_gradients`` walks from a
+baseline to the sentence. ``interventions`` silences heads and changes the
+weights inside the model. Last, ``induction``: a model that is small enough to
+understand, the scores of its heads, and ``ablate_path``, which hides heads from
+one part of the next layer only.
 """
 
 from attn_course.interpreting_attention.attribution import (
     attention_flow,
+    integrated_gradients,
     leave_one_out,
 )
 from attn_course.interpreting_attention.induction import (
+    PATHS,
     AttentionOnly,
+    ablate_path,
     induction_scores,
     induction_targets,
     previous_token_scores,
@@ -53,18 +58,21 @@ from attn_course.interpreting_attention.reading import (
 )
 
 __all__ = [
+    "PATHS",
     "PATTERNS",
     "AttentionOnly",
     "PatchableAttention",
     "Reference",
     "SentenceEncoder",
     "SentenceReading",
+    "ablate_path",
     "attention_flow",
     "convert_state_dict",
     "encode",
     "head_importance",
     "induction_scores",
     "induction_targets",
+    "integrated_gradients",
     "leave_one_out",
     "load_minilm",
     "load_tokenizer",

@@ -1,9 +1,12 @@
 """What the words are for: flow through the layers, and leaving one out."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from attn_course.common.arguments import check_at_least
 from attn_course.interpreting_attention.model import SentenceEncoder
 
 UNITS = 1_000_000  # scipy's maximum flow counts in whole numbers
@@ -87,3 +90,44 @@ def leave_one_out(
         similarity = model.sentence(vectors, masks) @ target[row]  # (n + 1,)
         costs[row, :n] = similarity[0] - similarity[1:]
     return costs
+
+
+def integrated_gradients(
+    answer: Callable[[Tensor], Tensor],
+    vectors: Float[Tensor, "batch length dim"],
+    baseline: Float[Tensor, "batch length dim"],
+    steps: int = 16,
+) -> Float[Tensor, "batch length"]:
+    """Share the way from a baseline's answer to the answer among the tokens.
+
+    ``score_j = (x_j - b_j) . mean of d answer / d x_j`` over points on the
+    straight line from b to x. A row's scores sum to ``answer(x) -
+    answer(b)``, but for the error of a sum with few ``steps`` (at the middle
+    of each).
+
+    Args:
+        answer: gives one number per row, ``(batch,)``, of such vectors. A row
+            must not see the others.
+        vectors: one per token, as ``answer`` gets them.
+        baseline: vectors that stand for "no word".
+        steps: how many gradients are taken.
+
+    Raises:
+        ValueError: if ``baseline`` has another shape, or ``steps`` is below 1.
+
+    Source: Sundararajan et al. (2017), "Axiomatic attribution for deep
+    networks", section 3.
+    """
+    check_at_least(1, steps=steps)
+    if baseline.shape != vectors.shape:
+        raise ValueError(
+            f"baseline: expected shape {tuple(vectors.shape)}, "
+            f"got {tuple(baseline.shape)}"
+        )
+    way, total = (vectors - baseline).detach(), torch.zeros_like(vectors)
+    for step in range(steps):
+        point = baseline.detach() + (step + 0.5) / steps * way
+        point.requires_grad_()
+        (gradient,) = torch.autograd.grad(answer(point).sum(), point)
+        total += gradient
+    return (way * total / steps).sum(dim=-1)

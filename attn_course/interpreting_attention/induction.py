@@ -6,8 +6,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from attn_course.common.arguments import check_choice
 from attn_course.multi_head_attention import MultiHeadAttention
 from attn_course.scaled_dot_product import causal_mask
+
+# Of what the second layer makes from the stream.
+PATHS = ("query", "key", "value")
 
 
 def repeated_blocks(
@@ -168,3 +172,61 @@ def repeat_losses(
     position = torch.arange(tokens.shape[1] - 1, device=tokens.device)
     known = position >= sizes[:, None]
     return losses[~known].mean(), losses[known].mean()
+
+
+@torch.no_grad()
+def ablate_path(
+    model: AttentionOnly,
+    tokens: Int[Tensor, "batch length"],
+    heads: Sequence[int],
+    paths: Sequence[str] = PATHS,
+) -> tuple[
+    Float[Tensor, "batch length vocab_size"],
+    Float[Tensor, "batch heads length length"],
+]:
+    """Hide heads of the first layer from parts of the second one only.
+
+    The second layer makes its queries, keys and values from the stream; here
+    those named in ``paths`` are made as if ``heads`` had written nothing.
+    Everything else gets the whole stream, the output too. If the keys alone
+    need these heads, the second layer composes with them through its keys:
+    K-composition.
+
+    Args:
+        model: of two layers.
+        tokens: what it reads.
+        heads: of the first layer.
+        paths: some of "query", "key" and "value".
+
+    Returns:
+        The scores of the next tokens, and the weights of the second layer.
+
+    Raises:
+        ValueError: if the model has not two layers, or a path is unknown.
+
+    Source: Elhage et al. (2021), "A mathematical framework for transformer
+    circuits", "Three kinds of composition"; changing one path only is path
+    patching, as of Wang et al. (2023), "Interpretability in the wild",
+    section 3.1.
+    """
+    if len(model.attentions) != 2:
+        raise ValueError(
+            f"model: expected two layers, got {len(model.attentions)}"
+        )
+    for path in paths:
+        check_choice("paths", path, PATHS)
+    first, second = model.attentions
+    x = model.word(tokens) + model.position.weight[: tokens.shape[1]]
+    written, _ = first(model.norms[0](x), is_causal=True)
+    before = first.head_mask
+    try:
+        first.prune_heads(heads)
+        less, _ = first(model.norms[0](x), is_causal=True)
+    finally:
+        first.head_mask = before
+    inputs = [
+        model.norms[1](x + (less if path in paths else written))
+        for path in PATHS
+    ]
+    part, weights = second(*inputs, is_causal=True, need_weights=True)
+    return model.output(model.last_norm(x + written + part)), weights

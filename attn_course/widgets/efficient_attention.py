@@ -366,10 +366,15 @@ def table(
     figure, ax = plotting.figure(width, 0.55 + 0.3 * (len(rows) + 1))
     ax.set_axis_off()
     ax.set_title(title)
-    made = ax.table(rows, colLabels=head, loc="upper left", cellLoc="right")
+    made = ax.table(
+        rows,
+        colLabels=head,
+        bbox=(0, 0, 1, 1),  # fills the axes
+        cellLoc="right",
+        colLoc="right",
+    )
     made.auto_set_font_size(False)
     made.set_fontsize(9)
-    made.scale(1, 1.35)
     for (row, column), cell in made.get_celld().items():
         cell.set_edgecolor("#cccccc")
         if row == 0:

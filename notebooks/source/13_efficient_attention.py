@@ -65,8 +65,9 @@ for n, cost in costs.items():
 
 # %% [markdown]
 # 8 times the tokens: 64 times the FLOPs, and nearly 64 times the memory. These
-# are counted, the same at every run. Time is noisy: other work on the machine
-# only ever adds, so the least counts. On logarithmic scales `c * n^a` is a line of slope a, so a line is fitted.
+# are counted: they are the same at every run. Time is not. Other programs can
+# only make a call slower, so we take the fastest. On logarithmic scales
+# `c * n^a` is a line of slope a, so a line is fitted.
 
 # %%
 def fitted(costs, what):
@@ -179,10 +180,13 @@ for state in (both, ea.merge(left, right), ea.merge(right, left)):
 # %% [markdown]
 # ## Tiles
 #
-# Now for whole matrices. Cut queries and keys into tiles. For each tile of
-# queries, go through the tiles of keys, make the scores of that one tile,
-# take them in, forget them. This is the idea of **flash attention** (Dao et
+# Now for whole matrices. Cut queries and keys into tiles. Make the scores of one
+# tile, take them in, forget them. This is the idea of **flash attention** (Dao et
 # al., 2022; the memory argument is also in Rabe and Staats, 2021).
+#
+# Which loop is outside? The first paper's is over keys (algorithm 1). Ours is
+# over queries, as in *FlashAttention-2* (Dao, 2023, section 3.1): a tile of
+# queries is finished before the next one begins.
 
 # %%
 def tiles_by_hand(query, key, value, size):
@@ -228,8 +232,8 @@ explore(views.draw_tiles, views.say_tiles, **views.tile_controls())
 #
 # $dQ = dS\,K / \sqrt{d}$, $\quad dK = dS^T Q / \sqrt{d}$
 #
-# The row sum is the softmax's: raising one score lowers the weights of all
-# others.
+# The row sum comes from the softmax: a higher score lowers the weights of all
+# other keys.
 
 # %%
 scale = 1 / math.sqrt(q.shape[-1])
@@ -247,10 +251,9 @@ for name, ours, theirs in zip(("query", "key", "value"), by_hand, gradients):
     print(f"gradient of the {name}: by hand = autograd")
 
 # %% [markdown]
-# (The first paper stored m and l for the backward pass, and divided by l after
-# every tile. *FlashAttention-2*, Dao, 2023, section 3.1, stores L alone and
-# divides once, at the end, as `finalize` does: fewer steps that are no matrix
-# products.)
+# (The first paper stored m *and* l for the backward pass, and divided by l after
+# every tile. FlashAttention-2, section 3.1, stores L alone and divides once, at
+# the end, as `finalize` does: fewer steps that are no matrix products.)
 #
 # `tiled_attention` does both passes in tiles. Is it equal to lesson 02's
 # function in value and gradient? In three precisions, with a mask that leaves
@@ -331,10 +334,10 @@ assert peak < eight_rows
 
 # %% [markdown]
 # Nothing is approximated. And where all may be attended to, no FLOP is saved: the
-# backward pass even makes the scores a second time. On a GPU it is still *faster* than plain attention,
-# since moving n² numbers to memory and back took longer than computing them
-# (Dao et al., 2022, section 3.2). torch has it as one kernel; lesson 02's
-# `need_weights=False` calls it.
+# backward pass even makes the scores a second time. On a GPU it was still
+# *faster* than plain attention: it moves fewer numbers to memory and back, and
+# that moving took most of the time (Dao et al., 2022, sections 2.1 and 3.2).
+# torch has it as one kernel; lesson 02's `need_weights=False` calls it.
 
 # %%
 inputs = random_qkv(256, heads=2)
@@ -356,7 +359,9 @@ print("torch's fused kernel = our tiles")
 # after another is the *decode* phase.
 #
 # `DecoderLM` is a small language model, untrained: it writes nonsense, but
-# always the same nonsense.
+# always the same nonsense. (Our `generate` reads even the prompt token by token.
+# A server would read it at once. We do it so that the next test can ask for
+# equal bits.)
 
 # %%
 session.set_seed(0)
@@ -395,10 +400,10 @@ print("the best token always leads by more than twice that:", lead > 2 * off)
 assert off < 1e-4 and lead > 2 * off
 
 # %% [markdown]
-# The same tokens, and that is no luck: the best token's lead is larger than any
-# difference could bridge. But the numbers need not be equal to the last bit. A
-# product for 40 rows adds in another order than a product for one, and
-# floating point addition depends on the order.
+# The same tokens, and here that had to be so: the best token is always further
+# ahead than the differences could change. But the numbers need not be equal to
+# the last bit. A product for 40 rows may add in another order than a product
+# for one row, and a floating point sum depends on the order.
 #
 # `by rows` also recomputes everything, without any cache, but each position by
 # calls of its own, of the same shapes that decoding has.
@@ -552,8 +557,10 @@ for kv_heads, name in ((8, "MHA"), (2, "GQA"), (1, "MQA")):
           "measured = formula")
 
 # %% [markdown]
-# Models that you may have met, 16 bits a number. First a test of our table:
-# does each model's parameter count, from its sizes alone, fit its name?
+# Models that you may have met, 16 bits a number. First a rough test of our
+# table: does each model's parameter count, from its sizes alone, fit its name?
+# (To 4 %. Whether input and output share one table, which is called *tied*, is
+# below that for a large model, and has to be looked up.)
 
 # %%
 for name, size in ea.MODELS.items():
@@ -589,6 +596,11 @@ assert float(rows[2][1]) > 4 * float(rows[2][2])
 # sharing? Ainslie et al. (2023, table 1 and figure 3) found GQA close to
 # multi-head attention in quality, after some more training. Our own layers are
 # too small to say.
+#
+# Not built here: one short vector per token, from which all heads make keys and
+# values (*multi-head latent attention*, MLA, of DeepSeek-V2, 2024); fewer bits a
+# number (a *quantised cache*); memory taken in small blocks, as it is needed (a
+# *paged cache*, Kwon et al., 2023).
 
 # %% [markdown]
 # ## Look at less
@@ -647,9 +659,9 @@ torch.testing.assert_close(tiled, expected, rtol=1e-4, atol=1e-5)
 print("tiles left out = mask, on", int(mask.sum()), "of 90000 pairs")
 
 # %% [markdown]
-# ## How far can it hear?
+# ## The receptive field: how far back?
 #
-# In one layer, w - 1 tokens back. But those have heard others. **Predict:** with
+# How far does information travel? In one layer, w - 1 tokens back. But those have heard others. **Predict:** with
 # 3 layers of window 4, how far back does the last token depend on?
 
 # %%
@@ -672,7 +684,8 @@ for layers in (1, 2, 3):
     assert heard(layers) == layers * (4 - 1) + 1
 
 # %% [markdown]
-# `layers * (w - 1) + 1`: an upper bound of what *can* arrive, not of what does.
+# `layers * (w - 1) + 1`: this *receptive field* is what *can* arrive. How much
+# does is another question.
 # And a cache need keep only w positions: position p overwrites p - w. Order in
 # the cache does not matter, since keys carry their position in themselves
 # (lesson 03), and a softmax does not know any order.
@@ -740,8 +753,8 @@ print(f"FLOPs grow with the power {ea.fit_power_law(far, row):.1f}")
 # A list of pairs, key and value, drawn anew each time; then: "which value came
 # with this key?" That is *associative recall*; copying a phone number is such a
 # task. One head each, of 16 dimensions, trained alike; only the attention
-# differs. 16 values, so chance is 1/16. **Predict:** up to how many pairs does
-# each get nearly all right?
+# differs. (One run each, at one learning rate.) 16 values, so chance is 1/16.
+# **Predict:** up to how many pairs does each get nearly all right?
 
 # %%
 KEYS, VALUES = 64, 16
@@ -796,7 +809,7 @@ for ax, part, name in zip(axes, (0, 1), ("share right",
         xlabel="pairs in the list", ylabel=name, ax=ax)
     ax.set(ylim=(0, 1.05))
 axes[0].set_title("Softmax recalls, linear forgets")
-axes[1].set_title("because its weights cannot be sharp")
+axes[1].set_title("Its weights become flat too")
 plotting.show(figure, alt="Left, share of right answers against pairs in the "
               "list: softmax stays near 1, linear falls as the list grows. "
               "Right, weight of the right key: the same.")
@@ -814,12 +827,13 @@ assert session.quick() or (
     and softmax[64][1] > 3 * linear[64][1])
 
 # %% [markdown]
-# The linear head keeps a 16 x 16 matrix, however long the list. At most 16
-# directions can be told apart perfectly (Schlag et al., 2021, section 4), and
-# with positive features they are never quite apart. A softmax keeps every key,
-# and its exponential makes small differences large. Arora et al. (2023) compared
-# attention with several models without it on language: most of the gap was
-# recall.
+# The linear head keeps a 16 x 16 matrix, however long the list. No more than 16
+# keys can be at right angles in it, so with more keys the values mix (Schlag et
+# al., 2021, section 4). A mixture may still point to the right value: hence not
+# 16 of 64, but more. A softmax keeps every key, and its exponential makes small
+# differences large. (Two curves that fall together show no cause. To test it,
+# change the sharpness alone.) Arora et al. (2023) compared attention with
+# several models without it on language: most of the gap was recall.
 
 # %% [markdown]
 # ## Your own mask, fused
@@ -883,13 +897,14 @@ print("flex_attention = mask and bias written out")
 explore(views.draw_costs, views.say_costs, **views.cost_controls())
 
 # %% [markdown]
-# (Numbers of makers, without their tricks for matrices full of zeros: what a
-# device can do at best. Sources: `ea.ACCELERATORS`. Real programs reach part.)
+# (The makers' numbers, without their extra speed for matrices with many zeros,
+# *sparsity*: what a device can do at best. 32 bits means float32; TF32 is
+# faster. Sources: `ea.ACCELERATORS`. Real programs reach a part of it.)
 #
 # The same numbers, printed. One token at batch 1 uses each weight once (of the
 # table of embeddings it reads one row): one FLOP or so per byte, where the A100
-# could do 153. So decoding is slow because of *bandwidth*, and the prefill
-# because of *arithmetic*.
+# could do 153. So in this estimate *bandwidth* limits decoding, and
+# *arithmetic* the prefill.
 
 # %%
 a100 = ea.ACCELERATORS["NVIDIA A100 80GB SXM"]
@@ -924,10 +939,12 @@ for tiled in (True, False):
 # - With a **KV cache** a new token costs nearly the same while the text is short
 #   against 6 d, then slowly more; the numbers stay the same. **MQA and
 #   GQA** make it smaller.
-# - A **sliding window** costs n times w. Layers carry further than the window.
-# - **Linear attention** keeps a state of fixed size: it recalls what fits in.
-# - Decoding a few texts is **memory-bound**, the prefill of a long prompt is
-#   **compute-bound**, and all must fit.
+# - A **sliding window** costs n times w. Layers carry further than the window:
+#   the **receptive field**.
+# - **Linear attention** keeps a state of fixed size. In our run it recalled
+#   short lists, and lost more of long ones than a softmax.
+# - By its **arithmetic intensity**, decoding a few texts is **memory-bound**, the
+#   **prefill** of a long prompt **compute-bound**. And all must fit.
 
 # %% [markdown]
 # ## Exercises
@@ -1060,19 +1077,20 @@ assert session.quick() or linear + 0.1 < wide < softmax - 0.02
 figure = views.growth(
     {name: (counts, row) for name, row in shares.items()},
     xlabel="pairs in the list", ylabel="share right",
-    title="Twice the dimensions recall longer lists")
+    title="Everything twice as wide: longer lists (one run)")
 plotting.show(figure, alt="Share of right answers against pairs: the linear "
               "head of 32 dimensions between that of 16 and the softmax.")
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Twice the dimensions, twice the directions that can be told apart, and four
-# times the state: in our runs it recalls three to four times as many pairs. The
-# softmax with 16 still recalls nearly all of 64. A feature map that makes sharper
-# weights helps at the same size of state, and so does forgetting on purpose:
-# overwriting a key's old value instead of adding to it (Schlag et al., 2021,
-# section 4.2).
+# Twice the dimensions, twice as many keys at right angles, and four times the
+# state: in our run it recalls longer lists. But `dim` also widens embeddings,
+# values and output, so the state alone is not shown to be the reason. The
+# softmax with 16 still recalls nearly all of 64. What may help at the same size
+# of state: a feature map that makes sharper weights, and forgetting on purpose,
+# which overwrites a key's old value instead of adding to it (Schlag et al.,
+# 2021, section 4.2).
 #
 # </details>
 
@@ -1091,7 +1109,7 @@ plotting.show(figure, alt="Share of right answers against pairs: the linear "
 # </details>
 # <details><summary>B. Memory, and the moving of n² numbers</summary>
 #
-# Yes. That is why it is faster where moving is slower than computing.
+# Yes. So it is faster where moving takes longer than computing.
 #
 # </details>
 # <details><summary>C. Accuracy is traded for speed</summary>
@@ -1110,8 +1128,8 @@ plotting.show(figure, alt="Share of right answers against pairs: the linear "
 # </details>
 # <details><summary>B. Weights in 8 bits instead of 16</summary>
 #
-# Yes: half the bytes to move, nearly half the time. What it costs in quality is
-# another question.
+# Yes: half the bytes of weights to move, and with a short cache nearly half the
+# time. What it costs in quality is another question.
 #
 # </details>
 # <details><summary>C. Tiled attention</summary>

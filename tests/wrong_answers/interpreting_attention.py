@@ -26,6 +26,16 @@ def indexed_next(weights):
     return weights[:, i, i + 1].sum(dim=1) / len(i)
 
 
+def item_next(weights):
+    n = weights.shape[-1]
+    return torch.tensor(
+        [
+            sum(w[i, i + 1].item() for i in range(1, n - 2)) / (n - 3)
+            for w in weights
+        ]
+    )
+
+
 def gather_permute(weights, noise):
     return weights.gather(-1, noise.argsort(dim=-1))
 
@@ -36,6 +46,14 @@ def sort_permute(weights, noise):
 
 def loop_permute(weights, noise):
     return torch.stack([w[z.argsort()] for w, z in zip(weights, noise)])
+
+
+def list_permute(weights, noise):
+    rows = [
+        [w for _, w in sorted(zip(z, row))]
+        for row, z in zip(weights.tolist(), noise.tolist())
+    ]
+    return torch.tensor(rows)
 
 
 def scatter_permute(weights, noise):
@@ -112,7 +130,6 @@ WRONG = {
             lambda w: w.diagonal(1, -2, -1)[:, 1:-1].sum(-1) / w.shape[-1],
             "n - 3",
         ),
-        (lambda w: right_next(w.detach()), "no gradient"),
         (lambda w: right_next(w)[:1], "expected shape"),
     ],
     "permute": [
@@ -129,7 +146,6 @@ WRONG = {
             lambda w, z: torch.zeros_like(w).scatter(-1, z.argsort(-1), w),
             "scatter",
         ),
-        (lambda w, z: gather_permute(w.detach(), z), "no gradient"),
         (lambda w, z: z.argsort(-1), "numbers differ"),
     ],
     "targets": [
@@ -175,7 +191,13 @@ RIGHT = {
         (2.0, -4.0, 1.0),
         torch.tensor([2.0, -4.0, 1.0]),
     ],
-    "next_score": [right_next, loop_next, inner_next, indexed_next],
-    "permute": [gather_permute, sort_permute, loop_permute, scatter_permute],
+    "next_score": [right_next, loop_next, inner_next, indexed_next, item_next],
+    "permute": [
+        gather_permute,
+        sort_permute,
+        loop_permute,
+        scatter_permute,
+        list_permute,
+    ],
     "targets": [right_targets, loop_targets, masked_targets],
 }
