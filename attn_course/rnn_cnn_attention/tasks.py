@@ -29,9 +29,10 @@ def recall_batch(
         ValueError: if ``size`` is below 1, ``cards`` is not from 1 to 4, or
             ``distance`` is below ``cards``.
 
-    Source: our small form of associative recall (Graves, Wayne and Danihelka,
-    2014, "Neural Turing machines", section 4.3) over a gap, as in the copying
-    task of Hochreiter and Schmidhuber (1997).
+    Source: our small and easier form of associative recall (Graves, Wayne and
+    Danihelka, 2014, "Neural Turing machines", section 4.3): key and symbol
+    are one token. The gap is as in the long time lag tasks of Hochreiter and
+    Schmidhuber (1997), section 5; later papers call such tasks copy memory.
     """
     check_at_least(1, size=size)
     if not 1 <= cards <= KEYS:

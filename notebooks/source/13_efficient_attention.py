@@ -359,9 +359,8 @@ print("torch's fused kernel = our tiles")
 # after another is the *decode* phase.
 #
 # `DecoderLM` is a small language model, untrained: it writes nonsense, but
-# always the same nonsense. (Our `generate` reads even the prompt token by token.
-# A server would read it at once. We do it so that the next test can ask for
-# equal bits.)
+# always the same nonsense. (Our `generate` reads even the prompt token by token,
+# so that a later test can ask for equal bits.)
 
 # %%
 session.set_seed(0)
@@ -827,12 +826,10 @@ assert session.quick() or (
     and softmax[64][1] > 3 * linear[64][1])
 
 # %% [markdown]
-# The linear head keeps a 16 x 16 matrix, however long the list. No more than 16
-# keys can be at right angles in it, so with more keys the values mix (Schlag et
-# al., 2021, section 4). A mixture may still point to the right value: hence not
-# 16 of 64, but more. A softmax keeps every key, and its exponential makes small
-# differences large. (Two curves that fall together show no cause. To test it,
-# change the sharpness alone.) Arora et al. (2023) compared attention with
+# The linear head keeps a 16 x 16 matrix, however long the list. At most 16 keys
+# can be at right angles in it; with more, values mix (Schlag et al., 2021,
+# section 4), though a mixture may still point to the right one. A softmax keeps
+# every key. (Two curves that fall together show no cause.) Arora et al. (2023) compared attention with
 # several models without it on language: most of the gap was recall.
 
 # %% [markdown]
@@ -933,16 +930,15 @@ for tiled in (True, False):
 # %% [markdown]
 # ## Summary
 #
-# - Plain attention takes **n²** time and memory: measured, power 2.
-# - An **online softmax** mends the past by one factor. **Tiles** make it
-#   exact, forward and backward, in memory that grows with n.
+# - Plain attention takes **n²** time and memory.
+# - An **online softmax** mends the past by one factor. **Tiles** are exact,
+#   forward and backward, in memory that grows with n.
 # - With a **KV cache** a new token costs nearly the same while the text is short
-#   against 6 d, then slowly more; the numbers stay the same. **MQA and
-#   GQA** make it smaller.
+#   against 6 d. **MQA and GQA** make it smaller.
 # - A **sliding window** costs n times w. Layers carry further than the window:
 #   the **receptive field**.
-# - **Linear attention** keeps a state of fixed size. In our run it recalled
-#   short lists, and lost more of long ones than a softmax.
+# - **Linear attention** keeps a state of fixed size. In our run it forgot more of
+#   long lists than a softmax.
 # - By its **arithmetic intensity**, decoding a few texts is **memory-bound**, the
 #   **prefill** of a long prompt **compute-bound**. And all must fit.
 
