@@ -193,7 +193,7 @@ def returns_table(
             fontsize=9,
         )
     ax.set_yticks(range(len(returns)), list(returns))
-    ax.invert_yaxis()
+    ax.set_ylim(len(returns) - 0.5, -0.5)  # downwards, with room for dots
     ax.set(
         xlim=(0, MAX_STEPS + 10),
         title=title,
