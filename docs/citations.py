@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 BIBLIOGRAPHY = Path(__file__).with_name("references.bib")
-# A surname: "Vaswani", "van den Oord", "Spärck Jones", "Schmidt-Thieme".
+# A surname: "Vaswani", "van den Oord", "Ferrari Dacrema", "Schmidt-Thieme".
 NAME = (
-    r"(?:(?:van den|van der|van|von|de|Spärck) )?(?:[A-Z]['’])?[A-Z][\w-]*"
+    r"(?:(?:van den|van der|van|von|de|Spärck|Ferrari) )?(?:[A-Z]['’])?[A-Z][\w-]*"
     r"[a-zéöüçćñ](?:['’]s)?"
 )
 YEAR = r"(?P<year{n}>(?:18|19|20)\d\d)\b"

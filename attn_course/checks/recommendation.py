@@ -7,6 +7,8 @@ import torch
 from attn_course.checks.engine import Case, Mistake, check, check_value
 from attn_course.checks.inputs import normal
 
+PERCENT = "give shares from 0 to 1, not per cent"
+
 
 def metrics(answer):
     """Exercise 1: HR@10 and NDCG@10 of the ranks 1, 3 and 12."""
@@ -38,7 +40,11 @@ def metrics(answer):
                 "rank 3 gives 1 / log2(1 + 3): do not forget the 1 +",
             ),
             ([1.0, 0.5], "rank 12 is a miss: HR@10 counts it 0"),
-            ([200 / 3, 50.0], "give shares from 0 to 1, not per cent"),
+            *(  # as 66.7 or 66.67, and 67 or 66 of who rounds or cuts
+                ([percent, 50.0], PERCENT)
+                for percent in (200 / 3, 66.7, 66.67, 66.6, 67.0, 66.0)
+            ),
+            ([0.66, 0.5], "2 of 3 is 0.6667: 0.66 is cut, not rounded"),
             (
                 [2 / 3, (1 / math.log(2) + 1 / math.log(4)) / 3],
                 "that is the natural logarithm: take base 2",

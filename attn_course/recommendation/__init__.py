@@ -5,6 +5,7 @@ two films that they saw, and says with what probability each film comes next.
 ``histories`` hides everybody's last item, and makes tensors of the rest.
 ``baselines`` are popularity, a Markov chain and PureSVD, ``model`` is SASRec.
 ``ranking`` ranks the whole catalogue, and makes HR@10 and NDCG@10 of it.
+``lagged_markov`` multiplies chains of several lags, which it finds itself.
 ``looking_back`` says how far back attention looks, and recommends.
 
 Items are numbered from 1; 0 is padding. Scores have a column for each item
@@ -34,11 +35,13 @@ from attn_course.recommendation.histories import (
     ratings_to_histories,
     shuffle_histories,
 )
+from attn_course.recommendation.lagged_markov import LaggedMarkov, select_lags
 from attn_course.recommendation.looking_back import (
     Recommendation,
     change,
     lag_profile,
     recommend,
+    trait_follows,
 )
 from attn_course.recommendation.model import SASRec, next_item_loss
 from attn_course.recommendation.ranking import (
@@ -56,6 +59,7 @@ __all__ = [
     "Catalogue",
     "GENRES",
     "Histories",
+    "LaggedMarkov",
     "MAX_LENGTH",
     "MOODS",
     "Markov",
@@ -83,5 +87,7 @@ __all__ = [
     "recommend",
     "sample_negatives",
     "sampled_hit_rate",
+    "select_lags",
     "shuffle_histories",
+    "trait_follows",
 ]

@@ -5,7 +5,7 @@ import operator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from attn_course.common.arguments import check_at_least
@@ -104,3 +104,36 @@ def change(history: History, position: int, item: int | None) -> list[int]:
     if item is not None and item in left + right:
         raise ValueError(f"item: the history has item {item} already")
     return left + ([] if item is None else [item]) + right
+
+
+def trait_follows(
+    model: SASRec,
+    histories: Histories,
+    trait: Int[Tensor, " size"],
+    wanted: int,
+    back: int,
+) -> Bool[Tensor, " users"]:
+    """Intervene: put an item with a trait into histories; is it followed?
+
+    The item ``back`` positions from the end becomes the first item with
+    ``trait[item] == wanted`` that the history does not have. True where the
+    best item, among those not seen, has that trait too.
+
+    Raises:
+        ValueError: if a history has no such position, or every such item.
+    """
+    new = []
+    for row in histories:
+        fits = [
+            item
+            for item in range(1, model.items + 1)
+            if trait[item] == wanted and item not in row
+        ]
+        if not fits:
+            raise ValueError(
+                f"wanted: expected a trait with an item left, got {wanted}"
+            )
+        new.append(change(row, len(row) - back, fits[0]))
+    scores = model.scores(new)
+    best = scores.scatter(1, pad_histories(new), -math.inf).argmax(dim=1)
+    return trait[best] == wanted
