@@ -927,9 +927,7 @@ def test_tables_and_figures():
 # --- the lesson's verdicts, with other seeds -----------------------------------
 
 
-def fitted(
-    split, items, seed, *, steps, lr, max_length, size=128, **options
-):
+def fitted(split, items, seed, *, steps, lr, max_length, size=128, **options):
     """Train as the lesson does."""
     torch.manual_seed(seed)
     model = lesson.SASRec(items, max_length=max_length, **options)
@@ -967,9 +965,9 @@ def test_the_shops_verdicts_hold(seed, capsys):
     best = max(markov, factors, key=torch.mean)
     lead = mean_interval(found - best)[1]
     share = (found.mean() / oracle.mean()).item()
-    profile = lesson.lag_profile(
-        model, data.sample(asked[0], 400), 8
-    ).mean(dim=0)
+    profile = lesson.lag_profile(model, data.sample(asked[0], 400), 8).mean(
+        dim=0
+    )
     with capsys.disabled():
         print(
             f"\nshop, seed {seed}: HR@10 oracle {oracle.mean():.3f}, "
