@@ -32,7 +32,8 @@ def softmax(
             not greater than 0.
 
     Source: Bridle (1990), "Probabilistic interpretation of feedforward
-    classification network outputs", equation 8, with a temperature.
+    classification network outputs, with relationships to statistical pattern
+    recognition", which names it; the temperature is added here.
     """
     if not scores.is_floating_point():
         raise ValueError(

@@ -1,15 +1,19 @@
 # %% [markdown]
 # # Is my machine ready, and how do I learn here?
 #
-# Before the road starts: see that all is installed, and meet the four things
-# that every lesson has: shapes, checks, widgets, terms.
+# Before the road starts: see that all is installed, meet the four things that
+# every lesson has (shapes, checks, widgets, terms), and four ideas that lesson
+# 02 needs.
 #
 # **You will be able to**
 # - run a cell, a widget and a check;
 # - read a shape such as (batch, length, dim);
+# - say what variance, `nn.Linear`, loss and gradient are;
 # - find a lesson, and a term in English and Chinese.
 #
-# **Minutes:** 25. **Needs:** Python; arrays (numpy) seen once.
+# **Minutes:** 45. **Needs:** Python; vectors and the product of two matrices;
+# arrays (numpy) seen once. What lesson 02 needs beyond that stands below, half a
+# page each.
 
 # %%
 import torch
@@ -20,9 +24,14 @@ session.start(0)
 
 # %% [markdown]
 # Click into the cell above and press **Shift + Enter**: it runs, and the next
-# one is selected. *Run → Run All Cells* runs the whole lesson. If something
-# got into a muddle, *Kernel → Restart Kernel and Run All Cells* puts it right.
-# For a cell of your own, to try something, press Esc and then **B** (below).
+# one is selected. *Run → Run All Cells* runs the whole lesson. If variables are
+# mixed up, *Kernel → Restart Kernel and Run All Cells* starts again from
+# nothing. For a cell of your own, to try something, press Esc and then **B**.
+
+# %% [markdown]
+# `session.start(0)` heads every lesson. It sets the start of all random numbers
+# (the *seed*, 0), so that you get the lesson's numbers, and how numbers and
+# pictures look. It prints nothing.
 #
 # The lessons come with their outputs, and they ask you to **predict** before
 # you look. So start each one with *Edit → Clear Outputs of All Cells*.
@@ -45,10 +54,16 @@ assert all(part.found != "missing" for part in parts)
 # %% [markdown]
 # The computer does not need a graphics card. If it has one, the line
 # "computes on" names it, and longer trainings use it by themselves.
+
+# %% [markdown]
+# **torch** is the library that this course computes with. Its **tensor** is what
+# numpy calls an array: a box of numbers, all of one kind (its `dtype`). Unlike
+# numpy, torch finds gradients (below), and computes on a graphics card too.
 #
 # A first computation. `@` multiplies matrices: each row of the first with each
 # column of the second, number by number, added up. A column of ones therefore
-# adds up each row: 0 + 1 + 2 = 3, and 3 + 4 + 5 = 12.
+# adds up each row: 0 + 1 + 2 = 3, and 3 + 4 + 5 = 12. (`arange(6)` are the
+# whole numbers 0 to 5, `int64`; `@` wants both of one kind.)
 
 # %%
 table = torch.arange(6).reshape(2, 3)
@@ -60,15 +75,19 @@ print(table @ ones)
 #
 # A tensor is a box of numbers; its **shape** says how many there are each way.
 # Many errors in this field are errors of shape, so each line of code here
-# that changes one says so in a comment. (Query, key and value come in lesson
-# 01; here only how they are counted matters.)
+# that changes one says so in a comment. These names come again and again; what
+# queries and heads are is told in their lessons.
 #
 # | name | what it counts |
 # |---|---|
 # | batch | examples computed together |
+# | length | *tokens* (words, or pieces of words) of a sequence |
+# | dim | numbers of one vector |
+# | q, k, d, v | queries, keys, and the numbers in each (lesson 01) |
 # | heads | attentions side by side (lesson 04) |
-# | length | tokens of a sequence; q for queries, k for keys |
-# | dim | numbers of one vector; d for queries and keys, v for values |
+#
+# Dimensions are counted from 0: in (batch, length, dim), dimension 0 is the
+# batch. -1 is the last one.
 
 # %%
 from attn_course.start_here import named_shape
@@ -80,15 +99,27 @@ print(named_shape(x.reshape(2, 5, 2, 4), "batch length heads dim"))
 
 # %% [markdown]
 # **Predict:** `x` holds 2 × 5 × 8 = 80 numbers. How many numbers do the other
-# two hold?
+# two hold? (`numel()` counts them.)
 
 # %%
 print(x.transpose(1, 2).numel(), x.reshape(2, 5, 2, 4).numel())
 
 # %% [markdown]
-# The same: `transpose` and `reshape` rearrange, they add nothing. And `@` on
-# such boxes multiplies the *last two* dimensions as matrices, once for each
-# example of the batch:
+# The same. But the two do not do the same thing. **Predict** both:
+
+# %%
+small = torch.tensor([[1, 2, 3], [4, 5, 6]])  # (2, 3)
+print("transpose(0, 1):\n", small.transpose(0, 1))
+print("reshape(3, 2):\n", small.reshape(3, 2))
+
+# %% [markdown]
+# Both have shape (3, 2). `transpose` swaps two dimensions: rows become columns,
+# 1 and 4 now stand in one row. `reshape` reads the numbers in their old order,
+# row by row, and only cuts anew. Whoever takes one for the other gets no error
+# and wrong numbers; lesson 04 shows it.
+#
+# `@` on larger boxes multiplies the *last two* dimensions as matrices, once for
+# each example of the batch:
 
 # %%
 y = torch.zeros(2, 8, 6)
@@ -139,8 +170,10 @@ explore(
 # %% [markdown]
 # ## A trap worth seeing once: silent broadcasting
 #
-# Five tokens of one number each, minus five numbers, one for each token.
-# **Predict:** does the next cell fail, give 5 numbers, or something else?
+# Five tokens of one number each, minus five numbers, one for each token. The
+# first is a column, shape (5, 1): 5 rows of 1 number. The second is a plain row
+# of 5 numbers, shape (5,): it has one dimension only. **Predict:** does the next
+# cell fail, give 5 numbers, or something else?
 
 # %%
 tokens = torch.arange(5.0).reshape(5, 1)  # (length, 1)
@@ -148,9 +181,15 @@ means = torch.ones(5)  # (5,)
 print("tokens - means has shape", tuple((tokens - means).shape))
 
 # %% [markdown]
-# Twenty-five numbers, and no word of warning: (5, 1) and (5,) were stretched
-# to (5, 5). The attention functions of this course never stretch query, key
-# and value. They stop, and name the argument, what was expected, what came:
+# Twenty-five numbers, and no word of warning. The rule of **broadcasting**:
+# 1. write both shapes flush right: (5, 1) and ( , 5);
+# 2. a missing dimension counts as 1: (5, 1) and (1, 5);
+# 3. where one has size 1, it is repeated to the other's size: (5, 5);
+# 4. sizes that differ otherwise are an error.
+#
+# Often that is what you want: `x + 5` adds 5 everywhere. The attention
+# functions of this course never stretch query, key and value. They stop, and
+# name the argument, what was expected, what came:
 
 # %%
 from attn_course.dot_product import dot_product_attention
@@ -185,6 +224,114 @@ engine.check_value(
 # %% [markdown]
 # Checks try your function on inputs that you have not seen, change none of
 # your variables, and stop a loop that never ends after ten seconds.
+
+# %% [markdown]
+# ## Four ideas for lesson 02
+#
+# Lesson 01 does without them. If you know variance, `nn.Linear`, loss and
+# gradient, go on to the map; if not, take half a page of each.
+#
+# ### Variance: how far numbers spread
+#
+# Take the distance of each number from the mean, square it, and take the mean
+# of the squares: the *variance*. Its root, the *standard deviation*, has the
+# unit of the numbers: a typical distance. **Predict:** numbers of variance 1 are
+# multiplied by 3. What is their variance now?
+
+# %%
+numbers = torch.tensor([2.0, 4.0, 9.0])  # mean 5, distances -3, -1, 4
+print("by hand:  ", round(((-3) ** 2 + (-1) ** 2 + 4**2) / 3, 3))
+print("by torch: ", round(numbers.var(correction=0).item(), 3))
+many = torch.randn(100_000)  # random, of mean 0 and variance 1
+print("times 3:  ", round((3 * many).var().item(), 1))
+
+# %% [markdown]
+# 9: it grows by the *square* of the factor. One more rule: if two numbers are
+# drawn **independently** (one tells nothing about the other), the variance of
+# their sum is the sum of their variances. (`var()` divides by n - 1 unless told
+# not to, `correction=0`; with many numbers that hardly matters.)
+
+# %%
+more = torch.randn(100_000)
+print("independent:", round((many + more).var().item(), 1))
+print("not at all: ", round((many + many).var().item(), 1))
+
+# %% [markdown]
+# 1 + 1 = 2 for independent numbers. A number plus *itself* is 2 times it, so
+# the variance is 4.
+#
+# ### `nn.Linear`: a matrix that can be learned
+#
+# Most layers of a network do this to each vector x: multiply it by a matrix W
+# of **weights**, and add a vector b, the **bias**. (These weights are
+# parameters. Attention's weights are something else: they come out of a
+# softmax, anew for each input.)
+
+# %%
+layer = torch.nn.Linear(3, 2)  # from 3 numbers to 2
+tokens = torch.randn(5, 3)  # (length, dim)
+by_hand = tokens @ layer.weight.T + layer.bias  # (5, 3) @ (3, 2) + (2,)
+torch.testing.assert_close(layer(tokens), by_hand)
+print("weight", tuple(layer.weight.shape), " out", tuple(by_hand.shape))
+
+# %% [markdown]
+# W has one row for each number that comes out, hence the `.T` (transpose). It
+# starts at random. W and b are the layer's *parameters*: training changes them.
+# An `nn.Module`, such as this layer, keeps its parameters; whoever calls it
+# runs its `forward`.
+#
+# ### Loss: one number that says how wrong
+#
+# To train, we say in *one* number how far the answers are from what we want:
+# the *loss*. 0 is perfect. Here a model with one parameter w shall make 6 of 2,
+# and the loss is the squared error.
+
+# %%
+def loss_of(w):
+    return (w * 2 - 6) ** 2
+
+
+for w in (1.0, 2.0, 3.0, 4.0):
+    print(f"w = {w}: loss {loss_of(w)}")
+
+# %% [markdown]
+# Lowest at w = 3. If answers are *classes*, the usual loss is the
+# **cross-entropy**: minus the logarithm of the probability that the model gives
+# to the right class. Sure and right costs 0; half sure costs ln 2 = 0.69; sure
+# and wrong costs very much.
+#
+# ### Gradient: which way, and how steep
+#
+# The *gradient* says how fast the loss changes when a parameter changes a
+# little: here, the slope at w = 1. **Predict** its sign.
+
+# %%
+slope = (loss_of(1.001) - loss_of(1.0)) / 0.001
+print("a small step:", round(slope, 2))
+w = torch.tensor(1.0, requires_grad=True)
+loss_of(w).backward()  # torch works all gradients out, and keeps them
+print("torch:       ", w.grad.item())
+
+# %% [markdown]
+# -16: if w grows by a thousandth, the loss falls by about sixteen thousandths.
+# (By rule: the derivative of $(2w - 6)^2$ is $4(2w - 6)$.) With many
+# parameters the gradient is a vector, a slope for each.
+#
+# *Gradient descent* steps against the slope, again and again. How far is set by
+# the *learning rate*, here 0.1:
+
+# %%
+w = 1.0
+for step in range(4):
+    w = w - 0.1 * 4 * (2 * w - 6)
+    print(f"step {step + 1}: w = {w:.3f}, loss {loss_of(w):.4f}")
+
+# %% [markdown]
+# That is training. With a *vanishing* gradient, a slope near 0 though the loss
+# is high, the steps stand still: lesson 02 is about that.
+#
+# For more: chapters 2 and 3 of [Dive into Deep Learning](https://d2l.ai) take
+# their time over these.
 #
 # ## The map
 #
@@ -200,21 +347,26 @@ for lesson in ROAD:
 # ## The terms
 #
 # You need none of them now: the number says in which lesson a term is
-# explained. Come back when you have forgotten one. The two that are mixed up
-# most: a **score** comes *before* the softmax, a **weight** *after* it.
+# explained. Come back when you have forgotten one. Here are those of lessons 01
+# to 04; for all, write "16" for "04". The two that are mixed up most: a
+# **score** comes *before* the softmax, a **weight** *after* it.
 
 # %%
 from attn_course.start_here import GLOSSARY
 
 for term in GLOSSARY:
-    print(f"{term.lesson}  {term.english}  {term.chinese}: {term.meaning}")
+    if term.lesson <= "04":
+        print(f"{term.lesson}  {term.english}  {term.chinese}: {term.meaning}")
 
 # %% [markdown]
 # ## Summary
 #
-# - **Shift + Enter** runs a cell; *Restart and Run All* cures a muddle.
+# - **Shift + Enter** runs a cell; *Restart and Run All* starts from nothing.
 # - Shapes are read from left to right: batch, heads, length, dim.
+# - `transpose` swaps dimensions; `reshape` cuts the same order anew.
 # - torch stretches shapes in silence; the attention functions here do not.
+# - *Variance* is the mean squared distance from the mean; `nn.Linear` multiplies
+#   by a learned matrix; the *loss* says how wrong, the *gradient* which way.
 # - A check says "not attempted", "right", or what is wrong.
 
 # %% [markdown]
@@ -271,8 +423,8 @@ checks.start_here.product_shape(shape)
 #
 # Write a function that takes `x` of shape (batch, length, dim) and returns the
 # mean over the tokens of each sentence: shape (batch, dim). Use torch, not
-# numpy. It is the simplest way to sum up a sentence; attention will do it with
-# unequal weights.
+# numpy (`x` has what numpy's arrays have, such as `.mean`). It is the simplest
+# way to sum up a sentence; attention will do it with unequal weights.
 
 # %%
 def my_mean(x):
@@ -300,8 +452,10 @@ checks.start_here.mean_over_length(my_mean)
 # ### Exercise 4: change this and explain (5 min, hard)
 #
 # Make the check of exercise 3 give four *different* verdicts, by four wrong
-# functions. Which of your mistakes did torch itself notice? Which may never
-# be noticed? Explain in a sentence why those are the dangerous ones.
+# functions. (`lambda x: ...` is a function without a name that returns what
+# stands behind the colon. A check returns its verdict; `.message` is its text.)
+# Which of your mistakes did torch itself notice? Which may never be noticed?
+# Explain in a sentence why those are the dangerous ones.
 
 # %%
 wrong = lambda x: x  # change this

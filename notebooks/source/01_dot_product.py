@@ -1,17 +1,19 @@
 # %% [markdown]
 # # How can a program look something up *softly*?
 #
-# A dictionary gives one answer or none. Attention is a lookup that gives a
-# little of every answer, most of the one that fits best.
+# *The animal did not cross the street because it was tired.* What is *it*? A
+# dictionary gives one answer or none. Attention gives a little of every answer,
+# most of the one that fits best.
 #
 # **You will be able to**
 # - work out attention for one query and two keys with a pocket calculator;
 # - say what query, key, value, *score* and *weight* mean;
 # - write it as a loop, as a matrix product, as a function;
+# - let the words of a sentence look each other up;
 # - sharpen or soften the lookup with a temperature.
 #
-# **Minutes:** 75. **Needs:** lesson 00; Python lists; what a vector and a
-# matrix product are.
+# **Minutes:** 85. **Needs:** lesson 00; Python lists; vectors and matrix
+# products.
 
 # %%
 import math
@@ -21,6 +23,19 @@ import torch
 from attn_course import checks, plotting, session
 
 session.start(0)
+
+# %% [markdown]
+# ## A word that needs another
+#
+# You read *it*, looked among the other words, and found *animal*. Had the
+# sentence ended in *wide*, you would have found *street* (both sentences:
+# Uszkoreit 2017).
+#
+# A program that reads has a list of numbers for each word, a **vector**. The
+# vector that stands for *it* is the same in both sentences, so it cannot say
+# what is meant. It must fetch that from other words: from which, and how much
+# of each? That is a lookup. We build it with numbers for paper, and then come
+# back to this sentence.
 
 # %% [markdown]
 # ## A lookup that fails
@@ -40,8 +55,7 @@ print("grey: ", paint.get("grey"))
 # "about 0.5", because *grey is similar to both*.
 #
 # So let us replace "equal" by "how similar?", and "take that value" by "take
-# some of every value". That is all that attention is. The rest of this
-# lesson does it with numbers small enough for paper.
+# some of every value". That is the whole idea of attention.
 
 # %% [markdown]
 # ## The hand example
@@ -57,6 +71,16 @@ keys = [[1.0, 1.0], [0.0, 1.0]]
 values = [[1.0, 2.0], [3.0, 4.0]]
 
 # %% [markdown]
+# Who makes these vectors? Here, we write them. In a model all three are made
+# *from the words*: each word's vector is multiplied by three matrices. The first
+# gives its query (what does this word look for?), the second its key (by what
+# can it be found?), the third its value (what does it hand over?). The matrices
+# are learned from examples; lesson 03 builds them.
+#
+# Key and value are two things, as with a library book: it is found by its
+# title, and what you take home is its text.
+
+# %% [markdown]
 # ### Step 1: how similar? The score
 #
 # The **dot product** multiplies two vectors number by number, and adds up:
@@ -64,7 +88,10 @@ values = [[1.0, 2.0], [3.0, 4.0]]
 # $$\text{score}_j = \text{query} \cdot \text{key}_j
 # = \sum_c \text{query}_c \, \text{key}_{j,c}$$
 #
-# It is large when both point the same way, 0 when they stand at a right
+# Here j numbers the keys, c the numbers inside a vector, and $\sum_c$ adds up
+# over all c. Code counts from 0: $\text{key}_{2,1}$ is `keys[1][0]`.
+#
+# The score is large when both point the same way, 0 when they stand at a right
 # angle, negative when they are further apart than that. It grows with their
 # lengths too: a key twice as long scores twice as much.
 
@@ -85,10 +112,14 @@ print("scores:", score_1, score_2)
 #
 # **Weights** have to be positive and share 1 between them. Scores may be
 # negative and add up to anything, so we cannot just divide by their sum. But
-# $e^x$ is always positive, and grows with x. Raise e to each score, *then*
-# divide by the sum:
+# $e^x$ is always positive, and grows with x (e = 2.71828...). Raise e to each
+# score, *then* divide by the sum:
 #
 # $$\text{weight}_j = \frac{e^{\text{score}_j}}{\sum_i e^{\text{score}_i}}$$
+#
+# (i runs over all keys, as j does; it needs a letter of its own.) Why e? Squares
+# would not do: a score of -3 would get more than 2. Powers of 2 would, and e is
+# easiest to calculate with.
 
 # %%
 power_1, power_2 = math.exp(score_1), math.exp(score_2)
@@ -98,8 +129,9 @@ print(f"powers:  {power_1:.4f} {power_2:.4f}")
 print(f"weights: {weight_1:.4f} {weight_2:.4f}")
 
 # %% [markdown]
-# Key 2 keeps 0.2689: $e^x$ is never 0, so nobody gets weight 0. Here
-# $0.7311 = e / (e + 1)$.
+# Key 2 keeps 0.2689: $e^x$ is never 0, so on paper no key gets weight 0. (A
+# computer rounds: with scores of 800 and 0 it prints a weight of exactly 0.)
+# Here $0.7311 = e / (e + 1)$.
 #
 # And only *differences* of scores count. Scores of 6 and 5 would give the same
 # weights as 1 and 0: numerator and denominator both grow by $e^5$.
@@ -147,7 +179,7 @@ QueryPlane(query, keys, values)
 # Key 2 wins when the query points left: both keys have the same upward part,
 # so only the left-right part decides. The further left, the nearer to
 # [3, 4]: about [2.85, 3.85] at the edge of the plane. It never arrives, since
-# no weight is ever 0.
+# key 1 always keeps some weight.
 
 # %% [markdown]
 # ## The same in a loop
@@ -168,7 +200,7 @@ def attend_loop(query, keys, values):
 
 output_loop = attend_loop(query, keys, values)
 print([round(number, 4) for number in output_loop])
-assert output_loop == output_hand
+torch.testing.assert_close(output_loop, output_hand)  # stops if they differ
 
 # %% [markdown]
 # ## The same as matrix products
@@ -195,10 +227,12 @@ print("weights:", weights)
 print("output: ", output)
 
 # %% [markdown]
-# `K.T` turns keys into columns, so that row times column is query times key.
-# `dim=-1` (the last dimension) sums along a row: *each query shares 1 among
-# its keys*. `keepdim=True` keeps the sums as a column, (q, 1), so that each row
-# is divided by its own sum. `float64` are the numbers that Python uses too.
+# `[query]` in double brackets is a matrix with one row, (1, 2). `K.T` turns
+# keys into columns, so that row times column is query times key. `dim=-1` (the
+# last dimension) sums along a row: *each query shares 1 among its keys*.
+# `keepdim=True` keeps the sums as a column, (q, 1), which broadcasting (lesson
+# 00) stretches over the row: each row is divided by its own sum. `float64` are
+# the numbers that Python uses too.
 #
 # Is it the loop's output? `assert_close` stops the notebook if not.
 
@@ -235,9 +269,10 @@ torch.testing.assert_close(output_function, output)
 print("function = matrix:", output_function)
 
 # %% [markdown]
-# The package of this course keeps the same function, with a temperature (see
-# below) and with refusals for shapes that do not fit. torch has it under a
-# long name; `scale=1` switches off a scaling that is lesson 02's story.
+# (`_` takes what is not needed: here the weights.) The package of this course
+# keeps the same function, with a temperature (see below) and with refusals for
+# shapes that do not fit. torch has it under a long name; `scale=1` switches off
+# a scaling that is lesson 02's story.
 
 # %%
 from attn_course.dot_product import dot_product_attention
@@ -255,6 +290,7 @@ print("module = torch = function")
 #
 # Nothing in the function says that there is one query. **Predict** for the
 # queries [1, 0], [0, 1] and [-1, 0]: which one shares its weight evenly?
+# (`.double()` makes float64 numbers of others.)
 
 # %%
 three = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
@@ -280,7 +316,7 @@ plotting.show(
 # sums to 1; each column is one key.
 #
 # And that query is our grey, alike to both keys. With the paint box as values,
-# black 0 and white 1:
+# black 0 and white 1 (`.item()` is the one number in a tensor):
 
 # %%
 grey, _ = dot_product_attention(
@@ -289,6 +325,71 @@ grey, _ = dot_product_attention(
     torch.tensor([[paint["black"]], [paint["white"]]]).double(),
 )
 print("grey:", grey.item())
+
+# %% [markdown]
+# ## Back to the sentence
+#
+# Now eleven words. Five numbers for each, written by hand: is it a *thing*, is
+# it *alive*, does it *stand for* another word, is it something one *does*, or
+# *how* one is? The little words get zeros.
+
+# %%
+words = "The animal did not cross the street because it was tired".split()
+numbers = {  # thing, alive, stands for, does, how
+    "animal": [1, 1, 0, 0, 0],
+    "street": [1, 0, 0, 0, 0],
+    "it": [0, 0, 1, 0, 0],
+    "cross": [0, 0, 0, 1, 0],
+    "tired": [0, 0, 0, 0, 1],
+}
+X = torch.tensor([numbers.get(w, [0] * 5) for w in words]).double()
+print("words, numbers of each:", tuple(X.shape))
+
+# %% [markdown]
+# One matrix makes queries of them: *it* looks for a thing (2) that is alive
+# (2), *cross* for things (3), *tired* for something alive (3). Another makes
+# keys: a word is found by whether it is a thing, and alive. The values are the
+# words' own numbers. **Predict:** at which words will *it* look, and at which
+# will *cross*?
+
+# %%
+W_query = torch.tensor([[0, 0], [0, 0], [2, 2], [3, 0], [0, 3]]).double()
+W_key = torch.tensor([[1, 0], [0, 1], [0, 0], [0, 0], [0, 0]]).double()
+new, weights_words = dot_product_attention(X @ W_query, X @ W_key, X)
+it = words.index("it")
+for word in ("animal", "street", "tired"):
+    print(f"it -> {word:6} {weights_words[it, words.index(word)]:.2f}")
+
+# %%
+plotting.show(
+    plotting.weights_heatmap(
+        weights_words, words, words,
+        title='"it" looks most at "animal"',
+    ),
+    alt="Heat map of weights, the eleven words of the sentence as queries on "
+    "rows and as keys on columns. Row it: 0.77 on animal, 0.10 on street. "
+    "Row cross: 0.41 on animal and on street. Row tired: 0.67 on animal. "
+    "All other rows are even.",
+)
+
+# %% [markdown]
+# One matrix, queries by keys: who looks at whom. A word with query [0, 0] looks
+# at all alike.
+#
+# And what has *it* got from that?
+
+# %%
+print("it, before:", X[it])
+print("it, after: ", new[it])
+
+# %% [markdown]
+# The output is the word *changed*: *it* has become mostly a living thing. That
+# is what attention does to a sentence.
+#
+# What is missing? With *wide* for *tired*, our *it* would still find the
+# animal: its query does not know the last word. In a model *it* can first fetch
+# that word, and then ask again, in a second layer (lesson 06). And there the
+# matrices are learned, so that nobody has to know what to look for.
 
 # %% [markdown]
 # ## Temperature: how soft is soft?
@@ -327,7 +428,7 @@ def draw(temperature, gap):
     )
 
 
-def words(temperature, gap):
+def say(temperature, gap):
     first, second = weights_at(temperature, gap)[0].tolist()
     return f"The weights of key 1 and key 2 are {first:.4f} and {second:.4f}."
 
@@ -340,7 +441,7 @@ from attn_course.widgets import explore
 
 explore(
     draw,
-    words,
+    say,
     temperature=ipywidgets.FloatSlider(
         value=1.0, min=0.1, max=10.0, step=0.1, description="temperature"
     ),
@@ -359,8 +460,10 @@ explore(
 #
 # Soft lookup is fifty years older than attention. Nadaraya and, independently,
 # Watson (both 1964) predicted a curve at a new point as the weighted average
-# of the measurements, near ones counting most: a *kernel regression*. Query:
-# the new point. Keys: where we measured. Values: what we measured.
+# of the measurements, near ones counting most: a *kernel regression* (the
+# *kernel* says how much a distance counts). Query: the new point. Keys: where
+# we measured. Values: what we measured. (`linspace(0, 6, 25)`: 25 points from 0
+# to 6, evenly spaced.)
 
 # %%
 key_x = torch.linspace(0, 6, 25, dtype=torch.float64)
@@ -374,7 +477,8 @@ query_x = torch.linspace(0, 6, 121, dtype=torch.float64)
 # $$\text{score} = -\frac{(\text{query} - \text{key})^2}{2 \, \text{width}^2}$$
 #
 # **Predict:** which of the widths 0.05, 0.5 and 5 comes nearest to the true
-# curve, the sine?
+# curve, the sine? (Measured by the *root mean square error*: square the errors,
+# take their mean, then the root.)
 
 # %%
 from attn_course.dot_product import kernel_regression
@@ -415,9 +519,10 @@ from attn_course import evidence
 evidence.show("E01.1", "E01.2")
 
 # %% [markdown]
+# Of three widths the middle one is best; that it is the best of all is not said.
 # The squared width is the temperature again: too sharp repeats the noise, too
-# soft forgets the place. A network that learns attention learns, in its
-# queries and keys, *what near means* and *how sharp to be*.
+# soft forgets the place. In attention, *what near means* and *how sharp to be*
+# lie in the queries and keys, and are learned.
 #
 # Is the function right? A loop over the formula says so.
 
@@ -436,10 +541,12 @@ print("loop = function at all", len(loop), "points")
 #
 # - A **query** is compared with every **key**: one *score* each, here a dot
 #   product.
-# - **Softmax** makes *weights*: positive, each row sums to 1, nobody gets 0.
+# - **Softmax** makes *weights*: above 0 (on paper), each row sums to 1.
 # - The **output** is the weighted average of the **values**.
 # - **Temperature** turns from "pick one" (cold) to "average all" (hot).
 # - One query is a row; many queries are a matrix, and cost no new code.
+# - In a sentence each word has a query, a key and a value, made from its vector;
+#   the weights are **one matrix of queries by keys**, the outputs changed words.
 
 # %% [markdown]
 # ## Exercises
@@ -471,8 +578,11 @@ checks.dot_product.by_eye(difference)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# The first number is 0.7311 × 1 + 0.2689 × 3. Which two numbers stand in the
-# places of 1 and 3 for the second one?
+# For the slip: the first number is 0.7311 × 1 + 0.2689 × 3. Which two numbers
+# stand in the places of 1 and 3 for the second one?
+#
+# Without multiplication: in each value, how much larger is the second number
+# than the first? And what is the average of two equal differences?
 #
 # </details>
 
@@ -563,7 +673,9 @@ checks.dot_product.aim(aimed)
 # <details><summary>Hint</summary>
 #
 # Weights 1/4 and 3/4 mean that the second power of e is three times the first.
-# Write both scores for a query [a, b]: how do they differ?
+# Write both scores for a query [a, b]: how do they differ? The *natural
+# logarithm*, `math.log`, undoes powers of e: $e^x = 3$ for x = `math.log(3)`,
+# 1.0986.
 #
 # </details>
 
@@ -578,7 +690,8 @@ checks.dot_product.aim(aimed)
 #
 # Multiply both keys by 10. What happens to the weights, and why is that the
 # same as a temperature of 0.1? Then add the vector [5, 5] to both keys
-# instead. Predict, run, and explain both in two sentences.
+# instead (`K + 5` adds 5 to every number of K). Predict, run, and explain both
+# in two sentences.
 
 # %%
 changed_keys = K  # change this: 10 * K, then K + 5
@@ -626,8 +739,9 @@ for name, changed in (("times 10", 10 * K), ("plus [5, 5]", K + 5)):
 # </details>
 # <details><summary>C. It overflows, so there are none</summary>
 #
-# Written as in this lesson it does: e to the 1000 is too large a number. That
-# is a fault of the program, not of softmax: lesson 02 mends it.
+# Written as in this lesson it does: e to the 1000 is too large a number for the
+# computer (it *overflows*). That is a fault of the program, not of softmax:
+# lesson 02 mends it.
 #
 # </details>
 
@@ -674,11 +788,16 @@ for name, changed in (("times 10", 10 * K), ("plus [5, 5]", K + 5)):
 # ## Next
 #
 # With vectors of 2 numbers the scores were 1 and 0. With 512 random numbers of
-# spread 1, scores beyond 20 are common, and softmax freezes. Lesson
-# [02_scaled_dot_product](02_scaled_dot_product.ipynb) measures it, and
-# divides by the square root of d.
-#
+# variance 1, scores beyond 20 are common, and a softmax of such scores gives one
+# key nearly all, by chance. Lesson
+# [02_scaled_dot_product](02_scaled_dot_product.ipynb) measures it, and divides
+# by the square root of d. It needs four words: variance, loss, gradient and
+# `nn.Linear`. Lesson [00](00_start_here.ipynb) has half a page on each.
+
+# %% [markdown]
 # To read: Luong, Pham and Manning (2015), section 3.1, for the dot-product
 # score; Bahdanau, Cho and Bengio (2015), section 3.1, for the first attention
 # in translation, with another score (lesson 05); Nadaraya (1964), "On
-# estimating regression"; Watson (1964), "Smooth regression analysis".
+# estimating regression"; Watson (1964), "Smooth regression analysis"; Uszkoreit
+# (2017), "Transformer: a novel neural network architecture for language
+# understanding", for the sentence.

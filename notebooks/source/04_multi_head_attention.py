@@ -13,7 +13,7 @@
 # - cut heads out of a trained model.
 #
 # **Minutes:** 115, of which the exercises take 65. **Needs:** lessons 01 to
-# 03. The training cells take about 15 seconds in all.
+# 03. Training takes about 15 seconds in all.
 
 # %%
 import math
