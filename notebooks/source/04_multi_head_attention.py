@@ -516,10 +516,10 @@ class LampReader(nn.Module):
 # Two thresholds cut a line into *three* pieces, but there are *four* answers.
 # So at least one of the four is always wrong: **with one threshold per lamp,
 # one head is right in at most 3/4 of the streets**, however wide it is. Weight
-# on other houses changes nothing in the argument: keep their lamps as they
-# are, and there are still four answers and three pieces.
+# on other houses changes nothing: keep their lamps as they are, and there are
+# still four answers and three pieces.
 #
-# Do not trust the argument? Let the computer try w from 0 to 1 and every pair
+# No trust? Let the computer try w from 0 to 1 and every pair
 # of thresholds from -0.05 to 1.05, in steps of 0.05. (`rules` are the ways to
 # answer for one lamp: "on" above a threshold, or "on" below it.)
 
@@ -1022,8 +1022,8 @@ head_board(look, heads=4)
 # - `nn.MultiheadAttention` masks are **True = blocked**: pass `~mask`.
 # - Two values and **one threshold per lamp**: one head is right in at most 3/4.
 #   Four scores, a network or a second head get past it.
-# - Below the ceiling it was the *loss* that stopped training, not a lost way.
-# - Some heads are specialists, others can be spared: **cut and measure**.
+# - Below that the *loss* kept it.
+# - What a head is worth: **cut and measure**.
 
 # %% [markdown]
 # ## Exercises
