@@ -437,7 +437,7 @@ print("the order of the memory does not matter:", True)
 # %% [markdown]
 # ## Two lamps, one threshold each
 #
-# Is one head with half and half worse than two? A task small enough for a
+# Is one head with half and half enough? A task small enough for a
 # proof. Eight people live in a street, in any order; each has a lamp, on or
 # off. You name **two** people and want both lamps.
 #
@@ -1298,7 +1298,7 @@ assert history.metrics[-1]["all"] > 0.95
 # goes back to the recurrent network that needed it first.
 #
 # To read: Vaswani et al. (2017), section 3.2.2; Michel, Levy and Neubig
-# (2019), "Are sixteen heads really better than one?"; Voita et al. (2019),
+# (2019), on sixteen heads and one; Voita et al. (2019),
 # "Analyzing multi-head self-attention"; Uszkoreit (2017), "Transformer: a
 # novel neural network architecture for language understanding", for the
 # sentence.
