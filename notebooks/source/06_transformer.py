@@ -6,10 +6,8 @@
 #
 # **You will be able to**
 # - build encoder and decoder layers, and prove that they equal torch's;
-# - say what residuals, norms, dropout, label smoothing and warm-up do, and what
-#   of it we measured over five starts;
-# - train a Transformer until it gets nearly all right, on a task whose
-#   plainest attention map is known;
+# - say what residuals, norms, dropout, label smoothing and warm-up do;
+# - train a Transformer on a task whose plainest attention map is known;
 # - take parts out, one by one, and see which are missed;
 # - tell what one run says from what five say.
 #
@@ -761,8 +759,8 @@ plotting.show(
         xlabel="learning rate", ylabel="validation loss", logx=True,
         title="One start a rate: post-norm is best at 0.001, either way",
     ),
-    alt="Validation loss of four recipes after 160 steps against four learning "
-    "rates, 0.0005 to 0.004. Both pre-norm curves fall with the rate, to below "
+    alt="Validation loss of four recipes after 160 steps against four "
+    "learning rates, 0.0005 to 0.004. Both pre-norm curves fall with the rate, to below "
     "0.2. Both post-norm curves are lowest at 0.001, near 1.6; at 0.004 "
     "the one without warm-up is at 2.3, the one with it at 1.8.",
 )
@@ -784,8 +782,8 @@ evidence.show(*(f"E06.{number}" for number in range(8, 14)))
 # what the first picture showed was the rate: at one four times lower post-norm
 # learns without warm-up too, and warm-up adds little. Pre-norm is far ahead
 # either way (E06.11, E06.12). Warm-up made it slower (E06.13: *no*), perhaps
-# since a quarter of its few steps were at lower rates. (Its best rate was the
-# highest tried; a higher one may be better still.)
+# since a quarter of its few steps were at lower rates. (Its best
+# rate was the highest tried.)
 #
 # Xiong et al. (2020) found on translation that post-norm needs warm-up and
 # pre-norm does not. Our 160 steps of a toy cannot say that of long trainings.
