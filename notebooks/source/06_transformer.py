@@ -761,8 +761,8 @@ plotting.show(
     ),
     alt="Validation loss of four recipes after 160 steps against four "
     "learning rates, 0.0005 to 0.004. Both pre-norm curves fall with the "
-    "rate, to below 0.2. Both post-norm curves are lowest at 0.001, near 1.6; at 0.004 "
-    "the one without warm-up is at 2.3, the one with it at 1.8.",
+    "rate, to below 0.2. Both post-norm curves are lowest at 0.001, near 1.6; "
+    "at 0.004 the one without warm-up is at 2.3, the one with it at 1.8.",
 )
 
 # %% [markdown]
