@@ -524,7 +524,34 @@ def test_the_way_round_matters():
     assert swapped[0] > right[0] + 5 and abs(swapped[1] - right[1]) > 1
     # as sacrebleu has it: hypotheses first
     assert right[0] == sacrebleu.corpus_chrf(lazy, [REFERENCES]).score
-    assert right[1] == sacrebleu.corpus_bleu(lazy, [REFERENCES]).score
+    found = lesson.bleu(lazy, REFERENCES, split_placeholders=True)
+    assert found == sacrebleu.corpus_bleu(lazy, [REFERENCES]).score
+
+
+def test_a_placeholder_is_one_word_to_bleu():
+    """sacrebleu makes three tokens of it, so a copy would get a 3-gram."""
+    said, true = ["{1} x y z"], ["{1} a b c d"]
+    parts = lesson.bleu_parts(said, true)
+    assert parts.length_ratio == 4 / 5
+    assert parts.brevity_penalty == pytest.approx(np.exp(1 - 5 / 4))
+    # p_1 = 1/4; p_2 to p_4 are 0 and become 1/2, 1/4, 1/8 of a count.
+    wanted = (1 / 4 * (1 / 2) / 3 * (1 / 4) / 2 * (1 / 8)) ** 0.25
+    assert parts.precision == pytest.approx(100 * wanted)
+    assert parts.score == pytest.approx(
+        parts.precision * parts.brevity_penalty
+    )
+    assert lesson.bleu(said, true) == parts.score
+    assert lesson.bleu(said, true, split_placeholders=True) > 1.5 * parts.score
+    both = lesson.compare_systems({"a": said * 2}, true * 2, samples=3)
+    assert both.scores["a"].score == pytest.approx(
+        lesson.bleu(said * 2, true * 2)
+    )
+    # Each of the three, at the edges too, and another one is another word.
+    words = ["save {1}{2}, {3}.", "x {1}"], ["save {1} {2} , {3} .", "x {2}"]
+    assert lesson.sentence_bleu(words[0][0], words[1][0]) == pytest.approx(100)
+    assert lesson.sentence_bleu(words[0][1], words[1][1]) < 75
+    assert lesson.bleu_parts(["{1}"], ["a b"]).length_ratio == 0.5
+    assert lesson.bleu_parts(["{1}"], ["a b"]).precision == 0
 
 
 def test_chinese_is_scored_by_characters():

@@ -16,8 +16,8 @@ def third_merge(answer):
         isinstance(part, str) for part in answer
     )
     answer = "+".join(answer) if pair else answer
-    if isinstance(answer, str):  # ("e", "d") and "e + d" are the piece too
-        answer = answer.replace("+", "").replace(" ", "")
+    if isinstance(answer, str):  # ("e", "d"), "e + d", "'ed'" are it too
+        answer = "".join(c for c in answer if c.isalnum())
     return check_value(
         answer,
         "ed",
@@ -72,6 +72,11 @@ def small_bleu(answer):
             (50.0, "that is the product: take its square root"),
             (0.7071, "right, as a share: give it of 100"),
             (0.5, "that is the product: take its square root, times 100"),
+            (
+                42.04,
+                "that is lesson.bleu, with n-grams of 1 to 4: here only "
+                "single words and pairs count",
+            ),
             (71.0, "nearly: give two digits after the point"),
             (70.0, "nearly: give two digits after the point"),
             (
@@ -184,6 +189,11 @@ def shift(answer):
                 lambda t: (F.pad(t, (1, 0), value=BOS), t),
                 "what is read is too long by one: drop the last token, "
                 "nothing comes after it",
+            ),
+            Mistake(
+                lambda t: (F.pad(t, (1, 0), value=BOS), F.pad(t, (0, 1))),
+                "both are too long by one: drop the last token of what is "
+                "read, and leave the target as it is",
             ),
             Mistake(
                 shifted(PAD),

@@ -13,7 +13,9 @@ from attn_course.translation.baselines import (
 from attn_course.translation.batches import BucketBatches as BucketBatches
 from attn_course.translation.errors import ERROR_TYPES as ERROR_TYPES
 from attn_course.translation.errors import error_types as error_types
+from attn_course.translation.metrics import BleuParts as BleuParts
 from attn_course.translation.metrics import bleu as bleu
+from attn_course.translation.metrics import bleu_parts as bleu_parts
 from attn_course.translation.metrics import chrf as chrf
 from attn_course.translation.metrics import compare_systems as compare_systems
 from attn_course.translation.metrics import sentence_bleu as sentence_bleu

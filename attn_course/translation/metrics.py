@@ -1,14 +1,25 @@
 """Judge translations: BLEU and chrF by sacrebleu, with intervals."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import sacrebleu
 
 from attn_course.common.arguments import check_choice, check_texts
 from attn_course.common.statistics import Comparison, paired_bootstrap
+from attn_course.translation.subwords import PLACEHOLDERS
 
 METRICS = ("BLEU", "chrF")
+
+
+class BleuParts(NamedTuple):
+    """What BLEU is made of: ``score = precision * brevity_penalty``."""
+
+    score: float
+    precision: float  # the geometric mean of p_1 to p_4, times 100
+    brevity_penalty: float  # from 0 to 1; 1 for what is long enough
+    length_ratio: float  # tokens of the hypotheses per token of references
 
 
 def bleu(
@@ -16,6 +27,7 @@ def bleu(
     references: Sequence[str],
     *,
     language: str = "fr",
+    split_placeholders: bool = False,
 ) -> float:
     """Score translations against references by their common n-grams.
 
@@ -28,13 +40,41 @@ def bleu(
     is a score of whole test sets. For one sentence see :func:`sentence_bleu`.
     Chinese is cut into characters.
 
+    A placeholder such as ``{1}`` counts as one word. sacrebleu's tokenizer
+    makes three of it, ``{ 1 }``: a system that only copies it would then get
+    three words right, and a 3-gram. ``split_placeholders`` leaves it so.
+
     Raises:
         ValueError: if either is no list of texts, or their lengths differ.
 
     Source: Papineni et al. (2002), "BLEU", section 2.3; the tokens are those
     of Post (2018), "A call for clarity in reporting BLEU scores", section 4.
     """
-    return _corpus_score("BLEU", hypotheses, references, language)
+    if not split_placeholders:
+        return bleu_parts(hypotheses, references, language=language).score
+    return _corpus("BLEU", hypotheses, references, language, whole=False).score
+
+
+def bleu_parts(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    language: str = "fr",
+) -> BleuParts:
+    """Take :func:`bleu` apart: precision, brevity penalty, ratio of lengths.
+
+    Raises:
+        ValueError: as :func:`bleu`.
+
+    Source: Papineni et al. (2002), section 2.3.
+    """
+    found = _corpus("BLEU", hypotheses, references, language)
+    return BleuParts(
+        found.score,
+        found.score / found.bp if found.bp else 0.0,
+        found.bp,
+        found.sys_len / found.ref_len,
+    )
 
 
 def sentence_bleu(
@@ -57,6 +97,7 @@ def sentence_bleu(
                 f"{name}: expected a text, got {type(text).__name__}"
             )
     metric = _metric("BLEU", language, effective_order=True)
+    hypothesis, reference = _whole_placeholders([hypothesis, reference])
     return metric.sentence_score(hypothesis, [reference]).score
 
 
@@ -69,7 +110,8 @@ def chrf(
     """Score translations by common n-grams of characters, 1 to 6 long.
 
     ``chrF = 100 (1 + 4) P R / (4 P + R)``: precision and recall, averaged
-    over the six lengths; recall counts twice as much.
+    over the six lengths; recall counts twice as much. A placeholder is its
+    three characters.
 
     Raises:
         ValueError: if either is no list of texts, or their lengths differ.
@@ -77,7 +119,7 @@ def chrf(
     Source: Popovic (2015), "chrF: character n-gram F-score for automatic MT
     evaluation", section 2.
     """
-    return _corpus_score("chrF", hypotheses, references, language)
+    return _corpus("chrF", hypotheses, references, language).score
 
 
 def signature(metric: str = "BLEU", *, language: str = "fr") -> str:
@@ -108,6 +150,8 @@ def compare_systems(
 ) -> Comparison:
     """Ask how far scores would move on other test sentences of this kind.
 
+    Placeholders are counted as by :func:`bleu` and :func:`chrf`.
+
     The paired bootstrap: draw as many sentences as there are, with
     replacement, ``samples`` times, the *same* ones for all systems, and score
     each time. What the middle 95 % hold is the interval. (It says nothing
@@ -131,7 +175,7 @@ def compare_systems(
     scorer = _metric(metric, language)
     references = check_texts("references", references)
     scores = {
-        name: _resampled_score(scorer, *_check_pair(hypotheses, references))
+        name: _resampled_score(scorer, *_pair(metric, hypotheses, references))
         for name, hypotheses in systems.items()
     }
     return paired_bootstrap(scores, len(references), samples, seed)
@@ -159,15 +203,16 @@ def _metric(name: str, language: str, **options: bool):
     return sacrebleu.BLEU(tokenize=tokens, **options)
 
 
-def _corpus_score(metric: str, hypotheses, references, language) -> float:
-    hypotheses, references = _check_pair(hypotheses, references)
+def _corpus(metric: str, hypotheses, references, language, *, whole=True):
+    hypotheses, references = _pair(metric, hypotheses, references, whole)
     # sacrebleu takes a list of *sets* of references: hence the brackets.
-    return (
-        _metric(metric, language).corpus_score(hypotheses, [references]).score
-    )
+    return _metric(metric, language).corpus_score(hypotheses, [references])
 
 
-def _check_pair(hypotheses, references) -> tuple[list[str], list[str]]:
+def _pair(
+    metric: str, hypotheses, references, whole: bool = True
+) -> tuple[list[str], list[str]]:
+    """Check both lists, and make of each placeholder what the metric reads."""
     hypotheses = check_texts("hypotheses", hypotheses)
     references = check_texts("references", references)
     if len(hypotheses) != len(references):
@@ -175,4 +220,14 @@ def _check_pair(hypotheses, references) -> tuple[list[str], list[str]]:
             f"hypotheses: expected {len(references)}, one per reference, got "
             f"{len(hypotheses)}"
         )
+    if metric == "BLEU" and whole:
+        return _whole_placeholders(hypotheses), _whole_placeholders(references)
     return hypotheses, references
+
+
+def _whole_placeholders(texts: Sequence[str]) -> list[str]:
+    """Write {1} as a word that no tokenizer cuts: it has letters only."""
+    for placeholder, letter in zip(PLACEHOLDERS, "ABC"):
+        word = f" placeholder{letter} "
+        texts = [text.replace(placeholder, word) for text in texts]
+    return list(texts)

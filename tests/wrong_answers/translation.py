@@ -183,6 +183,7 @@ WRONG = {
         (61.24, "two of the three pairs"),
         (50.67, "not shorter"),
         (90.79, "never above 1"),
+        (42.04, "n-grams of 1 to 4"),
         (33.3, "not it"),
         (55.07, "not shorter"),
         ("70.71", "expected numbers"),
@@ -201,6 +202,10 @@ WRONG = {
         (
             lambda t: (pad_shift(t)[0], F.pad(t[:, 1:], (0, 1))),
             "what it reads is right",
+        ),
+        (
+            lambda t: (longer(t)[0], F.pad(t, (0, 1))),
+            "both are too long by one",
         ),
         (without_end, "EOS stays"),
         (lambda target: target, "2 results"),
@@ -223,7 +228,7 @@ WRONG = {
     ],
 }
 RIGHT = {
-    "third_merge": ["ed", " ED ", ("e", "d"), "e + d"],
+    "third_merge": ["ed", " ED ", ("e", "d"), "e + d", "'ed'", "e, d", "e-d"],
     "small_bleu": [70.71, 100 * 0.5**0.5, torch.tensor(70.7107)],
     "shift": [loop_shift, roll_shift, pad_shift],
     "beam_step": [topk_step, sorted_step, divided_step],
