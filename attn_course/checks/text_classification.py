@@ -24,10 +24,10 @@ def weights(answer):
                 "those are the scores divided by their sum: raise e to each "
                 "score first",
             ),
-            ([ee, e, e], "those are the powers: divide by their sum"),
+            ([ee, e, e], "those are the exponentials: divide by their sum"),
             (
                 [e, 1.0, 1.0],
-                "those are the powers, divided by e: divide by their sum",
+                "those are the exponentials, divided by e: divide by their sum",
             ),
             ([0.58, 0.21, 0.21], "nearly: give three digits"),
             ([57.61, 21.19, 21.19], "give shares, from 0 to 1"),
@@ -198,7 +198,8 @@ def pool(answer):
                 "fill the scores with -inf",
             ),
             Mistake(
-                _powers, "the powers are not divided by their sum: use softmax"
+                _powers,
+                "the exponentials are not divided by their sum: use softmax",
             ),
             Mistake(
                 lambda s, m, q: _all_rows(s, m, q).sum(dim=-1),
@@ -326,6 +327,13 @@ def _whole_word(tokens, scores, count):
     return _oracle_delete(torch.tensor(rows), scores, 0)
 
 
+def _above_a_bar(tokens, scores, count):
+    ranked = scores.masked_fill(tokens == 0, NEVER)
+    bar = ranked.sort(dim=1, descending=True).values[:, count - 1 : count]
+    gone = (ranked >= bar) if count else torch.zeros_like(tokens).bool()
+    return _oracle_delete(tokens.masked_fill(gone, 0), scores, 0)
+
+
 def delete(answer):
     """Exercise 3: delete the words with the highest scores."""
     tokens = torch.tensor([[11, 12, 13, 14, 0, 0]])
@@ -334,6 +342,7 @@ def delete(answer):
         [[5, 6, 7, 6, 9], [8, 5, 0, 0, 0], [4, 9, 9, 4, 0], [7, 0, 0, 0, 0]]
     )
     marks = normal(4, 5, seed=2)
+    twice = torch.tensor([[9, 9, 9, 5]])  # whichever two of the equals go
     return check(
         answer,
         oracle=_oracle_delete,
@@ -343,6 +352,7 @@ def delete(answer):
             Case((more, marks, 1), "four texts, one word each"),
             Case((more, -marks.abs(), 2), "scores below 0, two words each"),
             Case((more, marks, 0), "nothing to delete"),
+            Case((twice, torch.tensor([[1.0, 1.0, 1.0, 0.5]]), 2), "equals"),
         ],
         mistakes=[
             Mistake(
@@ -372,6 +382,11 @@ def delete(answer):
                 _same_positions,
                 "it deletes the first text's positions in every text: each text "
                 "has scores of its own",
+            ),
+            Mistake(
+                _above_a_bar,
+                "it deletes every word whose score reaches a bar: of equal "
+                "scores no more than count words may go",
             ),
             Mistake(_unknown, "the words become UNK: take them out instead"),
             Mistake(

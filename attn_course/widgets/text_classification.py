@@ -204,7 +204,7 @@ def deletion_curves(
     figure = plotting.curves(
         curves,
         xlabel="words deleted",
-        ylabel="loss of probability",
+        ylabel="loss of probability of the named class",
         title=title,
     )
     ax = figure.axes[0]
@@ -232,10 +232,15 @@ def best_class(reading: Reading, classes: Sequence[str]) -> str:
 
 
 def marked(
-    reading: Reading, classes: Sequence[str]
+    reading: Reading, classes: Sequence[str], truth: str = ""
 ) -> tuple[str, list[str], list[float]]:
-    """Make a row for :func:`highlight`: what the model says, and weights."""
-    heading = f"{best_class(reading, classes)}, {max(reading.probs):.2f}"
+    """Make a row for :func:`highlight`: what the model says, and weights.
+
+    ``truth`` is set beside it: "people: positive".
+    """
+    heading = f"model: {best_class(reading, classes)} {max(reading.probs):.2f}"
+    if truth:
+        heading += f"; {truth}"
     return heading, reading.words, reading.weights
 
 

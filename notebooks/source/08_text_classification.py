@@ -48,10 +48,11 @@ for name, part in parts.items():
     print(f"{name:5}", len(part), "texts:", dict(zip(snippets.SOURCES, kinds)))
 
 # %% [markdown]
-# Sentences of one review or article stand on the same side of the split, and
-# so do sentences that are nearly alike: else a model could remember instead of
-# read. `train` is to learn from, `valid` to choose settings, `test` to judge
-# at the end.
+# Sentences of one product review or article stand on the same side of the split,
+# and so do sentences that are nearly alike: else a model could remember instead
+# of read. Of the film sentences the source does not tell the review, so two of
+# one review may stand on both sides. `train` is to learn from, `valid` to choose
+# settings, `test` to judge at the end.
 
 # %%
 for start in ("A pleasant enough movie", "don't waste time", "To the cat,"):
@@ -93,7 +94,9 @@ for task, choose in CHOOSE.items():
 
 # %% [markdown]
 # Wilson's (1927) interval says how far such a share could be off because
-# *these* texts stand in the test, and not others of the same kind.
+# *these* texts stand in the test, and not others of the same kind. It takes
+# them for independent. Sentences of one article are not quite, so it is a
+# little too narrow.
 #
 # Accuracy counts every text once, so frequent classes decide. **Macro-F1**
 # counts every *class* once. Each class has its F1, the harmonic mean of
@@ -106,9 +109,9 @@ for task, choose in CHOOSE.items():
 #
 # A text is cut into words, in small letters (the product texts have no
 # capitals, which would give them away). Every word gets a number, its token id.
-# Id 3 stands for any word that training has seen only once or never, id 0 is
-# padding. (The other *special tokens*, 1 and 2, BOS and EOS in lesson 05, are
-# not needed here.)
+# Id 3 stands for any word that the training texts hold only once or never, id 0
+# is padding. (The other *special tokens*, 1 and 2, BOS and EOS in lesson 05,
+# are not needed here.)
 
 # %%
 small = Vocabulary.from_texts(["great film", "great camera", "the film"])
@@ -118,8 +121,9 @@ print(small.encode(["Great, great film", "film", "", "an unseen word"]))
 
 # %% [markdown]
 # An empty text is a row of padding, an unknown word is 3, and a text above 64
-# words is cut there. Now all texts of both tasks, each task with the vocabulary
-# of *its own training texts*.
+# words is cut there. The words seen once in training are 3 there, so a model
+# learns a vector for 3 too. Now all texts of both tasks, each task with the
+# vocabulary of *its own training texts*.
 
 # %%
 def prepare(task):
@@ -136,48 +140,60 @@ def prepare(task):
 # %%
 tasks = {task: prepare(task) for task in CHOOSE}
 for task, data in tasks.items():
-    print(f"{task:9} {len(data.vocabulary)} words, "
-          f"test tokens {tuple(data.test.tokens.shape)}")
+    shown = data.test.tokens[data.test.tokens != 0]
+    unknown = (shown == 3).double().mean().item()
+    print(f"{task:9} {len(data.vocabulary)} words, test tokens "
+          f"{tuple(data.test.tokens.shape)}, {unknown:.1%} unknown")
 
 # %% [markdown]
 # ## The baseline: counting words
 #
-# TF-IDF (Spärck Jones, 1972) is forty years older than attention. Each text is
-# a long row: how often is each word in it (*term frequency*), times how rare
-# is the word elsewhere (*inverse document frequency*). Logistic regression
-# gives every word one number per class and adds up. scikit-learn has both.
+# **TF-IDF** is forty years older than attention. Each text is a long row: how
+# often is each word in it (*term frequency*; here $1 + \ln n$ for $n$ times),
+# times how rare it is elsewhere (*inverse document frequency*; Spärck Jones,
+# 1972). The product of both is usually credited to Salton and Yang (1973).
+# Each row is then scaled to length 1. Logistic regression gives every word one
+# number per class and adds up. scikit-learn has both.
 
 # %%
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 
-def count_words(data, longest):
+def count_words(data, longest, tried):
     vectorizer = TfidfVectorizer(
         tokenizer=tokenize, token_pattern=None, lowercase=False,
         ngram_range=(1, longest), min_df=2, sublinear_tf=True,
     )
     rows = vectorizer.fit_transform(data.train.texts)
-    linear = LogisticRegression(C=4, max_iter=1000)
-    return vectorizer, linear.fit(rows, data.train.labels.cpu())
+    held_out = vectorizer.transform(data.valid.texts)
+    models = [LogisticRegression(C=C, max_iter=1000).fit(
+        rows, data.train.labels.cpu()) for C in tried]
+    return vectorizer, max(models, key=lambda linear: linear.score(
+        held_out, data.valid.labels.cpu()))
 
 # %% [markdown]
 # Once with words alone, once with pairs of neighbours too ("not good" is then
-# a word of its own). `C=4`, like every setting of this lesson, was chosen on
-# the validation texts.
+# a word of its own; words and pairs that training holds once are left out).
+# `C` says how large the numbers may grow. For words `C=4` was chosen when this
+# lesson was written. Pairs are what every model is compared with below, so
+# there `C` is chosen here, for each task, on the *validation* texts.
 
 # %%
+predictions = {task: {} for task in tasks}
 right = {task: {} for task in tasks}  # which test texts were right?
 baselines = {}
 for task, data in tasks.items():
-    for longest, name in [(1, "TF-IDF, words"), (2, "TF-IDF, pairs")]:
-        vectorizer, linear = count_words(data, longest)
-        predictions = linear.predict(vectorizer.transform(data.test.texts))
+    for name, longest, tried in [("TF-IDF, words", 1, [4]),
+                                 ("TF-IDF, pairs", 2, [1, 4, 16])]:
+        vectorizer, linear = count_words(data, longest, tried)
+        classes = linear.predict(vectorizer.transform(data.test.texts))
+        predictions[task][name] = torch.tensor(classes)
         right[task][name] = (
-            torch.tensor(predictions) == data.test.labels.cpu())
+            predictions[task][name] == data.test.labels.cpu())
         baselines[task, name] = vectorizer, linear
     share = right[task]["TF-IDF, pairs"].double().mean().item()
-    print(f"{task:9} TF-IDF, pairs at least 0.75:", share >= 0.75)
+    print(f"{task:9} C={linear.C}, pairs at least 0.75:", share >= 0.75)
     assert share >= 0.75
 
 # %% [markdown]
@@ -207,8 +223,8 @@ print(f"pooled  {by_hand[0]:.4f} {by_hand[1]:.4f}")
 # %%
 def pool_loop(words, query):
     scores = [sum(q * x for q, x in zip(query, word)) for word in words]
-    powers = [math.exp(score) for score in scores]
-    weights = [power / sum(powers) for power in powers]
+    exps = [math.exp(score) for score in scores]
+    weights = [one / sum(exps) for one in exps]
     return [sum(w * word[c] for w, word in zip(weights, words))
             for c in range(len(query))]
 
@@ -270,8 +286,8 @@ torch.testing.assert_close(pooled, tc.MeanPooling()(states, mask)[0])
 print("a query of zeros = mean pooling")
 
 # %% [markdown]
-# The mean. So both start as one and the same model, and whatever difference
-# training makes between them comes from the query.
+# The mean. So both start as one and the same model, and differ in one thing, the
+# query.
 
 # %% [markdown]
 # ## Padding must not matter
@@ -315,7 +331,8 @@ for name, a, b in zip(("output", "words", "query"), alone, padded):
 # - **mean pooling**: the control, no attention anywhere;
 # - **attention pooling**: one query more, 64 parameters;
 # - **Transformer**: positions and one layer of lesson 06's encoder before the
-#   attention pooling.
+#   attention pooling. (Its dropout acts on the layer's input only, not inside
+#   the layer as in lesson 06.)
 
 # %%
 MODELS = {
@@ -365,8 +382,8 @@ print("by hand = module:", tuple(model(few).shape), "scores")
 #
 # 13,360 short texts are few, so two things keep the models from learning them by
 # heart: **dropout** sets some numbers of the vectors to 0, **word dropout**
-# leaves out about two words in ten (for the Transformer three). A model that is
-# used to missing words will also not be startled when we delete some later.
+# leaves out about two words in ten (for the Transformer three). So a model has
+# met texts with missing words when we delete some later.
 
 # %%
 def loss(model, batch):
@@ -374,12 +391,13 @@ def loss(model, batch):
     return F.cross_entropy(model(tokens), labels)
 
 
-def correct(model, part):
-    return tc.predict_proba(model, part.tokens).argmax(dim=-1) == part.labels
+def predict(model, part):
+    return tc.predict_proba(model, part.tokens).argmax(dim=-1)
 
 # %% [markdown]
 # Every run starts from its seed, sees batches of 128 texts, and is asked every
-# 50 steps about the validation texts.
+# 50 steps about the validation texts. The runs are short, so that you need not
+# wait; below we ask whether they are long enough.
 
 # %%
 def train(data, name, seed=0):
@@ -391,7 +409,8 @@ def train(data, name, seed=0):
         model, loss, steps=steps, lr=2e-3 if deep else 4e-3,
         batches=tc.text_batches(data.train.tokens, data.train.labels, 128),
         weight_decay=0.05, warmup=steps // 10, threads=1, eval_every=50,
-        evaluate=lambda m: {"valid": correct(m, data.valid).double().mean()},
+        evaluate=lambda m: {"valid": (
+            predict(m, data.valid) == data.valid.labels).double().mean()},
         label=f"{data.task}, {name}",
     )
     return model, history
@@ -407,15 +426,20 @@ for task, data in tasks.items():
         model, history = train(data, name)
         models[task, name] = model
         histories[task][name] = history.curve("valid")
-        right[task][name] = correct(model, data.test).cpu()
+        predictions[task][name] = predict(model, data.test).cpu()
+        right[task][name] = predictions[task][name] == data.test.labels.cpu()
 
 # %%
 plotting.show(
     views.panels(histories, xlabel="step", ylabel="accuracy, validation"),
     alt="Accuracy on the validation texts while training, one panel for "
     "sentiment, one for topic, each with mean pooling, attention pooling and "
-    "the Transformer: all rise fast, then level off.",
+    "the Transformer: all rise fast, then more slowly.",
 )
+
+# %% [markdown]
+# Look at the ends. Where a curve still rises, the model is not trained out, and
+# a comparison with it is not fair.
 
 # %% [markdown]
 # ## Who is right how often?
@@ -425,13 +449,13 @@ HOLDS = ("with 95 percent intervals, for TF-IDF with words and with pairs, "
          "mean pooling, attention pooling and Transformer")
 plotting.show(
     views.accuracy_table(right["sentiment"],
-                         title="Sentiment: counting words is hard to beat"),
+                         title="Sentiment, one run of each"),
     alt=f"Sentiment, accuracies {HOLDS}: within a few hundredths.",
 )
 
 # %%
 plotting.show(
-    views.accuracy_table(right["topic"], title="Topic: the same picture"),
+    views.accuracy_table(right["topic"], title="Topic, one run of each"),
     alt=f"Topic, accuracies {HOLDS}: within a few hundredths.",
 )
 
@@ -442,11 +466,49 @@ for task, hits in right.items():
     assert session.quick() or max(shares) - min(shares) < 0.06
 
 # %% [markdown]
-# All are far above always naming one class, and near each other. Topic was the
-# easier question, though it has four answers. Whose lead is real? Most of the
-# intervals overlap, but that does not settle it: all models read the *same*
-# texts, and mostly fail on the same ones. So look at the texts on which two
-# models differ, as **McNemar's test** does (McNemar, 1947).
+# All are far above always naming one class, and near each other. In these runs
+# topic was the easier question, though it has four answers. Is it so for each
+# *class*, and each kind of text? One table of macro-F1, one by source.
+
+# %%
+rows = []
+for name in right["topic"]:
+    row = [name]
+    for task, data in tasks.items():
+        macro = f1_score(data.test.labels.cpu(), predictions[task][name],
+                         average="macro")
+        row += [f"{right[task][name].double().mean():.3f}", f"{macro:.3f}"]
+    rows.append(row)
+header = [f"{task}, {of}" for task in tasks for of in ("accuracy", "macro-F1")]
+plotting.show(plotting.sheet(["one run of each", *header], rows),
+              alt="Table: accuracy and macro-F1 of the five models, for "
+              "sentiment and for topic.")
+
+# %%
+clear = [s for s in parts["test"] if abs(s.rating) >= 0.5]
+rows = []
+for kind in snippets.SOURCES:
+    own = torch.tensor([s.source == kind for s in clear])
+    labels = tasks["sentiment"].test.labels.cpu()[own]
+    rows.append([kind, f"{len(labels)}", f"{labels.double().mean():.2f}"] + [
+        f"{right['sentiment'][name][own].double().mean():.2f}"
+        for name in ("TF-IDF, pairs", "attention pooling")])
+plotting.show(
+    plotting.sheet(["sentiment", "texts", "share positive", "TF-IDF, pairs",
+                    "attention pooling"], rows),
+    alt="Table: for movies, tweets, products and news the number of test "
+    "texts, the share that is positive, and the accuracy of two models.",
+)
+
+# %% [markdown]
+# One number had hidden this: in our run news was much harder than tweets. (Of
+# the tweets two in three are positive, so a constant is right more often there
+# too.)
+#
+# Whose lead is real? Most of the intervals overlap, but that does not settle it:
+# all models read the *same* texts, and mostly fail on the same ones. So look at
+# the texts on which two models differ, as **McNemar's test** does (McNemar,
+# 1947).
 
 # %%
 a = right["sentiment"]["attention pooling"]
@@ -460,11 +522,12 @@ print("by hand = paired_difference")
 
 # %% [markdown]
 # Every model against TF-IDF with pairs. The dotted line is a tie; an interval
-# that does not touch it is a lead that other texts would probably confirm.
+# that does not touch it is a lead, *of these trained models*, that other texts
+# would probably confirm.
 
 # %%
 for task in tasks:
-    title = f"{task.capitalize()}: no large lead over word counts"
+    title = f"{task.capitalize()}: small leads over word counts, one run"
     plotting.show(
         views.difference_table(right[task], "TF-IDF, pairs", title=title),
         alt=f"For {task}, each model's accuracy minus that of TF-IDF with "
@@ -487,22 +550,27 @@ for task in tasks:
     assert session.quick() or (tie and bound < 0.02)
 
 # %% [markdown]
-# **Attention does not win here.** In our run the Transformer is even a little
-# *behind* the word counts, with many more parameters. 13,000 to 16,000
-# sentences are few to learn from scratch what words mean together.
-# What made Transformers win at such tasks was to learn from very much *other*
-# text first (Devlin et al., 2019).
+# ## Is one run enough?
+#
+# The first version of this lesson concluded here: "attention does not win". Look
+# again at the curves of validation: for topic they still rise at the last step.
+# A model that is not trained out says little about its kind. In single runs of
+# 800 steps both poolings came out ahead of TF-IDF with pairs for topic; for
+# sentiment nothing changed. One seed each: that is a hint, and no verdict.
+#
+# What made Transformers win at such tasks later was to learn from very much
+# *other* text first (Devlin et al., 2019).
 
 # %% [markdown]
 # And the query, is it worth its 64 parameters? Attention against mean pooling,
-# both tasks:
+# both tasks, in our own runs of 400 steps:
 
 # %%
 rows = {task: lead_of(task, "attention pooling", "mean pooling")
         for task in tasks}
 figure = plotting.interval_rows(
     rows, line=0, xlabel="attention minus mean pooling, 95 % interval",
-    title="The query is worth about one text in a hundred",
+    title="After 400 steps, in this run: the query is a little ahead",
 )
 plotting.show(figure, alt="Accuracy of attention pooling minus that of mean "
               "pooling, for both tasks, with intervals: small gains.")
@@ -513,12 +581,15 @@ print("mean gain above 0, below 0.03:", 0 < gain < 0.03)
 assert session.quick() or 0 < gain < 0.03
 
 # %% [markdown]
-# Little, but what it learned can be looked at.
+# About one text in a hundred, at 400 steps. Does the query make the *trained*
+# model better, or only its training *faster*? In single runs of 800 steps mean
+# pooling had caught up. So the second is as likely as the first.
 
 # %% [markdown]
 # ## The words that are weighted
 #
-# Three test texts. Colour, underline and the number below (per cent) say the
+# What a query has learned can be looked at. Three test texts, *chosen* to show
+# something; below all texts have their say. Colour, underline and the number below (per cent) say the
 # same: the word's weight. **Predict** for each the word with most weight.
 
 # %%
@@ -535,13 +606,16 @@ seen = [look("sentiment", starts(text))
         for text in ("It's a beautiful film, full of",
                      "The movie's biggest offense",
                      "don't waste time looking at")]
-rows = [views.marked(each, NAMES["sentiment"]) for each in seen]
+truth = ("positive", "negative", "positive")  # by people's ratings
+rows = [views.marked(each, NAMES["sentiment"], f"people: {said}")
+        for each, said in zip(seen, truth)]
 
 # %%
 plotting.show(
     views.highlight(rows, title="Sentiment, weights in per cent"),
     alt="Three texts, words marked by weight; strongest: beautiful, lack, "
-    "waste. The model calls the third, which praises a product, negative.",
+    "waste. People: positive, negative, positive. The model calls the third, "
+    "which praises a product, negative.",
 )
 
 # %% [markdown]
@@ -556,10 +630,10 @@ top = [views.loudest(each) for each in seen]
 assert session.quick() or top == ["beautiful", "lack", "waste"]
 
 # %% [markdown]
-# *Beautiful*, *lack*, *waste*: the query has learned which words show a
-# feeling, from nothing but ratings of whole texts. In the third it
-# found the right word and still fails, sure of itself: "**don't** waste time"
-# praises. A weight is not a meaning.
+# *Beautiful*, *lack*, *waste*: in these three the largest weight is on a word
+# that shows a feeling, learned from nothing but ratings of whole texts. In the
+# third the model looks at the word that we would look at, and still fails, sure
+# of itself: "**don't** waste time" praises. A weight is not a meaning.
 
 # %%
 sure = seen[2].probs[0] >= 0.8
@@ -577,11 +651,12 @@ seen = [look("topic", starts(text))
                      "let's face it - when you want")]
 
 # %%
-rows = [views.marked(each, NAMES["topic"]) for each in seen]
+rows = [views.marked(each, NAMES["topic"], f"in fact: {source}")
+        for each, source in zip(seen, ("movies", "news", "products"))]
 plotting.show(
     views.highlight(rows, title="Topic, weights in per cent"),
     alt="Three texts, words marked by weight; strongest in all three: movie. "
-    "The model says movies each time.",
+    "The model says movies each time; in fact: movies, news, products.",
 )
 
 # %%
@@ -602,7 +677,7 @@ print("without it, movies loses more than 0.15:", min(falls) > 0.15)
 assert session.quick() or min(falls) > 0.15
 
 # %% [markdown]
-# Not alone. In our run all three were still called movies, but with 0.5 to 0.7
+# Not alone. In one run all three were still called movies, but with 0.5 to 0.7
 # instead of 0.99: it was *movie* that made the model sure. It answers "which
 # words go with which source?", not "what is this text about?".
 
@@ -683,7 +758,7 @@ def drops_of(model, scores, counts):
 
 # %%
 drops = drops_of(model, scores, counts=(1, 2, 3, 5))
-title = "Weights beat chance, and lose to two others"
+title = "Above chance; below two orders that know the direction"
 plotting.show(
     views.deletion_curves(drops, title=title),
     alt="Loss of probability after deleting 1 to 5 words. At random: little. "
@@ -700,14 +775,16 @@ assert session.quick() or (chance[1] > 0.04 and other[1] > 0.02)
 
 # %% [markdown]
 # (Both lines ask the lower bound of the interval of the difference, text by
-# text.) So the marked words do matter. Yet a *foreign* model's list of words
-# finds those that decide better than the model's own attention does. Why?
+# text.) So the marked words of *this* trained model do matter. Yet a *foreign*
+# model's list of words finds words that cost more. Why?
 
 # %% [markdown]
 # ## How loud, but not for whom
 #
-# Look for texts in which deleting the word with most weight *raised* the
-# probability. **Predict:** can there be any?
+# Both others know the *direction*: TF-IDF was told which class our model had
+# named, and the gradient is that of this class. A weight has no sign. Look for
+# texts in which deleting the word with most weight *raised* the probability.
+# **Predict:** can there be any?
 
 # %%
 raised = (first["by weight"] < 0).double().mean().item()
@@ -748,35 +825,45 @@ plotting.show(figure, alt="A wonderful cast in a boring film, twice. By "
 
 # %%
 votes = tc.logit_attribution(model, tokens)
-first["by vote"] = tc.comprehensiveness(model, tokens, votes, 1).cpu()
+sizes = {
+    "by vote": votes,
+    "by size of vote": votes.abs(),
+    "the same without weight": votes.abs() / scores["by weight"].clamp(1e-9),
+}
+for name, order in sizes.items():
+    first[name] = tc.comprehensiveness(model, tokens, order, 1).cpu()
 moves = {name: drop.abs() for name, drop in first.items()}
 
 # %%
 plotting.show(
-    views.side_by_side({"the probability loses": first,
-                        "it moves, up or down": moves},
+    views.side_by_side({"loss of probability": first,
+                        "|change| of probability": moves},
                        title="By weight: far, but not always down"),
-    alt="Intervals for one word deleted at random, by weight, by gradient, by "
-    "TF-IDF, by vote. Left, what the probability loses: by weight clearly "
-    "less than the last three. Right, how far it moves: almost as much.",
+    alt="Intervals for one word deleted by seven orders. Left, what the "
+    "probability of the named class loses: by weight clearly less than by "
+    "gradient, TF-IDF and vote. Right, how far it moves: by weight almost as "
+    "far as by size of vote.",
 )
 
 # %%
 loses = (first["by weight"].mean() / first["by vote"].mean()).item()
-moved = (moves["by weight"].mean() / moves["by vote"].mean()).item()
-chance = (moves["at random"].mean() / moves["by vote"].mean()).item()
-print("loses: weight reaches less than 0.75 of vote:", loses < 0.75)
-print("moves: weight reaches more than 0.8 of vote: ", moved > 0.8)
-print("moves: chance reaches less than half of vote:", chance < 0.5)
+best = moves["by size of vote"].mean()
+moved, chance = ((moves[name].mean() / best).item()
+                 for name in ("by weight", "at random"))
+print("loses: weight reaches less than 0.75 of vote:     ", loses < 0.75)
+print("moves: weight reaches more than 0.8 of vote's size:", moved > 0.8)
+print("moves: chance reaches less than half of it:        ", chance < 0.5)
 assert session.quick() or (loses < 0.75 and chance < 0.5 and moved > 0.8)
 
 # %% [markdown]
-# That settles it, for this model. The weights find the words that *move* the
-# answer, almost as well as the votes do. They do not say in which direction.
+# So, for this trained model: the weights find words that *move* the answer,
+# almost as far as the size of the votes does. They do not say in which
+# direction. And see the last line: what the head makes of a word's vector,
+# *without* any weight, moves it far too. Much of what a mark seems to show is in
+# the word vectors, not in the query.
 #
-# And only for this model: it is linear behind the weights. With layers between
-# words and pooling, a weight belongs to a position into which other words have
-# been mixed. Jain and Wallace (2019) and Wiegreffe and Pinter (2019) argue
+# Behind its weights this model is linear. With layers between words and pooling,
+# a weight belongs to a position into which others are mixed. Jain and Wallace (2019) and Wiegreffe and Pinter (2019) argue
 # about that; lesson 14 goes on.
 
 # %% [markdown]
@@ -809,10 +896,9 @@ for task, data in tasks.items():
     assert session.quick() or changed < 0.1
 
 # %% [markdown]
-# It hardly ever does. It *could* read order, and has learned from these texts
-# to read a bag of words, as the others do. No wonder that it does not beat
-# them. Whether a model *can* do something and whether it *does* are two
-# questions.
+# In this run it hardly ever does. It *could* read order, and has learned from
+# these texts, in so few steps, to read nearly a bag of words, as the others do.
+# Whether a model *can* do something and whether it *does* are two questions.
 
 # %% [markdown]
 # ## Your own text
@@ -845,12 +931,12 @@ views.TextReader(
 #
 # - **Attention pooling** makes one vector of many: one learned query, words as
 #   keys and values. A query of zeros is mean pooling.
-# - On these texts it is as good as **TF-IDF with logistic regression**; the
-#   Transformer gained nothing. Compare with the simple baseline, on the
-#   same texts, in pairs.
-# - Words with much weight **do** move the answer, far more than words at
-#   random (**erasure**). The weight does not say in which direction: **logit
-#   attribution** does.
+# - Compare with a simple baseline (**TF-IDF with logistic regression**) that is
+#   tuned with equal care, on the same texts, in pairs. Few steps and one seed
+#   do not tell who wins.
+# - Words with much weight **do** move the answer, farther than words at random
+#   (**erasure**, a test of **faithfulness**). The weight does not say in which
+#   direction: **logit attribution** does.
 # - A model that *can* see order need not *use* it.
 
 # %% [markdown]
@@ -874,8 +960,8 @@ checks.text_classification.weights(three)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# The padding gets weight 0, and has no part in the sum. Divide all three powers
-# by $e$: then they are $e$, 1 and 1.
+# The padding gets weight 0, and has no part in the sum. Divide all three
+# exponentials by $e$: then they are $e$, 1 and 1.
 #
 # </details>
 
@@ -924,6 +1010,8 @@ checks.text_classification.pool(my_pool)
 # Write `delete_top`: `tokens` (n, length) with padding 0 at the end, `scores`
 # of the same shape, `count`. Take out of each text the `count` words
 # with the highest scores; the rest moves together in its order, padding behind.
+# Of equal scores any may go, but no more than `count` words in all; a text of
+# `count` words or fewer becomes padding.
 
 # %%
 def my_delete(tokens, scores, count):
@@ -1032,11 +1120,10 @@ assert session.quick() or means == sorted(means)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The order is the same: far above chance, far below the gradient. In our runs
-# its weights are hardly worse guides than those of the plain pooling, so one
-# layer has not scattered the words far; the shuffling test says the same.
-# More layers would be another experiment. The gradient looks
-# through the whole model, and knows the direction.
+# In this run the order is the same: above chance, below the gradient, which
+# looks through the whole model and knows the direction. So one layer does not
+# seem to have scattered the words far; the shuffling test fits that. More
+# layers, more steps and other seeds would be other experiments.
 #
 # </details>
 
@@ -1054,7 +1141,8 @@ assert session.quick() or means == sorted(means)
 # </details>
 # <details><summary>B. The model listened to it most</summary>
 #
-# Yes, and no more: more than half of the pooled vector is this word's.
+# Yes, and no more: 0.6 of all weight is this word's. (Not 0.6 of the pooled
+# vector: the words' vectors differ in length.)
 #
 # </details>
 # <details><summary>C. Without it the text would be called positive</summary>
@@ -1088,7 +1176,8 @@ assert session.quick() or means == sorted(means)
 # <details><summary>A. So that a model cannot recognise the article</summary>
 #
 # Yes. Names and rare words would link test to training, and the accuracy would
-# promise more than a new article gets.
+# promise more than a new article gets. For this set's films, whose reviews are
+# not known, it may do so.
 #
 # </details>
 # <details><summary>B. So that all classes are equally frequent</summary>

@@ -147,6 +147,16 @@ def padding_counts(tokens, scores, count):
     return close_up(tokens.scatter(1, scores.topk(count, dim=1).indices, 0))
 
 
+def above_a_bar(tokens, scores, count):
+    rows = []
+    for row, marks in zip(tokens.tolist(), scores.tolist()):
+        words = [(t, s) for t, s in zip(row, marks) if t != 0]
+        bars = sorted((s for _, s in words), reverse=True)[:count]
+        left = [t for t, s in words if not bars or s < bars[-1]]
+        rows.append(left + [0] * (len(row) - len(left)))
+    return torch.tensor(rows)
+
+
 def keeps_top(tokens, scores, count):
     gone = holes(tokens, scores, count)
     return close_up(torch.where(gone == 0, tokens, 0))
@@ -251,6 +261,7 @@ WRONG = {
         (lambda t, s, k: right_delete(t, s.abs(), k), "do not take abs"),
         (keeps_top, "keeps the highest"),
         (first_texts_positions, "scores of its own"),
+        (above_a_bar, "no more than count"),
         (to_unknown, "UNK"),
         (by_score, "order of the text"),
         (first_words, "first words"),
