@@ -557,7 +557,7 @@ for task in tasks:
 # A model that is not trained out says little about its kind. In single runs of
 # 800 steps both poolings came out ahead of TF-IDF with pairs for topic. For
 # sentiment attention pooling leads pairs in this run, but hardly single words.
-# One seed each: that is a hint, and no verdict.
+# One seed each: a hint, no verdict.
 #
 # What made Transformers win at such tasks later was to learn from very much
 # *other* text first (Devlin et al., 2019).
