@@ -174,6 +174,7 @@ def evidence(
         "processor_seconds": round(sum(one.seconds for one in done.values())),
         "versions": _versions(),
     }
+    table = json.loads(json.dumps(table))  # as it will be read: no tuples
     results.mkdir(parents=True, exist_ok=True)
     write(results / f"{name}.json", json.dumps(table, indent=1) + "\n")
     write(results / f"{name}.md", page(table))
