@@ -27,11 +27,12 @@ def result_table(
         (axes[0], f"HR@{k}", {n: r.hit_rate() for n, r in results.items()}),
         (axes[1], f"NDCG@{k}", {n: r.ndcg() for n, r in results.items()}),
     ):
+        label = f"{label}, 95 % intervals"
         plotting.interval_rows(rows, xlabel=label, title="", ax=ax)
         ax.set_xlim(left=0)
     axes[1].set_yticklabels([])
     axes[0].set_title(title)
-    axes[1].set_title(f"{people:,} people, 95 % intervals", fontsize=9)
+    axes[1].set_title(f"{people:,} people", fontsize=9)
     return figure
 
 
@@ -65,22 +66,32 @@ def back_figure(
         last: how many items to draw, from the end.
     """
     names = [f"{name} (-{len(names) - i})" for i, name in enumerate(names)]
+    names = names[-last:]
     heads = [f"head {i}" for i in range(1, len(weights) + 1)]
     figure = plotting.weights_heatmap(
         weights[:, -last:],
         heads,
-        names[-last:],
+        names,
         title=title,
-        numbers=len(names[-last:]) <= 12,
-        ax=_wide(len(names[-last:])),
+        numbers=len(names) <= 12,
+        ax=_axes(heads, names),
     )
-    figure.axes[0].tick_params(axis="x", rotation=90)
-    figure.axes[0].set(xlabel="", ylabel="")
+    (ax,) = figure.axes
+    ax.set_aspect("auto")  # fills the figure
+    ax.set_xticks(range(len(names)), names, ha="right", rotation_mode="anchor")
+    ax.tick_params(axis="x", rotation=40)
+    ax.set(
+        xlabel="key: an item, with its position from the end",
+        ylabel="last item's query",
+    )
     return figure
 
 
-def _wide(columns: int):
-    return plotting.figure(1.4 + 0.52 * max(4, columns), 3.7)[1]
+def _axes(heads: Sequence[str], names: Sequence[str]):
+    """Make room for turned labels, and no more."""
+    labels = 0.05 * max([8, *map(len, names)])
+    width = 1.8 + 0.56 * max(4, len(names))
+    return plotting.figure(width, 1.1 + 0.4 * len(heads) + labels)[1]
 
 
 # Words ---------------------------------------------------------------------
@@ -109,7 +120,7 @@ def describe_recommendation(
     if not now.read:
         sentences.append(
             "The history is empty: attention has nothing to look back at. "
-            "Recommended is what most people had."
+            "Recommended is what most people chose."
         )
     else:
         mean = now.weights[0].mean(dim=0)

@@ -19,7 +19,7 @@ import math
 
 import torch
 
-from attn_course import checks, plotting, session, training
+from attn_course import checks, data, plotting, session, training
 from attn_course import recommendation as rec
 from attn_course.common.measuring import count_parameters
 from attn_course.common.statistics import mean_interval
@@ -140,13 +140,13 @@ print("HR@10 over all orders of the ties:", rec.hit_rate_at_k(ranks).item())
 #   singular value decomposition of the table "who chose what" (Cremonesi et al.,
 #   2010). It sees the whole history, and no order.
 #
-# The number of factors is chosen on the validation items.
+# The number of factors is chosen on the validation items, by NDCG@10.
 
 # %%
 def best_factors(split, items, ranks):
     examples = split.examples("valid")
     models = [rec.PureSVD(split.train, items, rank=rank) for rank in ranks]
-    return max(models, key=lambda m: rec.evaluate(m, *examples).hits.mean())
+    return max(models, key=lambda m: rec.evaluate(m, *examples).gains.mean())
 
 
 baselines = {
@@ -222,9 +222,9 @@ print("matrix = loop; scores of the three items:", table @ state)
 # predict the next item from those before. So the causal mask of lesson 02.
 
 # %%
-def new_model(items, max_length):
+def new_model(items, max_length, dim=32, dropout=0.0):
     return rec.SASRec(
-        items, dim=32, heads=2, layers=1, max_length=max_length
+        items, dim=dim, layers=1, dropout=dropout, max_length=max_length
     ).to(device)
 
 
@@ -278,18 +278,24 @@ except ValueError as error:
 # The loss is cross-entropy over the **whole** catalogue at every position. The
 # paper compares the right item with *one* random other, a *negative*; with the
 # full softmax SASRec did better in the comparison of Klenitskiy and Vasilev
-# (2023), and 120 items are few.
+# (2023), and 120 items are few. While training we look at 1,000 validation
+# histories, drawn at random.
 
 # %%
-def train(split, items, *, max_length, steps, lr, label, seed=0):
-    session.set_seed(seed)
-    model = new_model(items, max_length)
+def some_valid(split):
+    pairs = [*zip(*split.examples("valid"))]
+    return [*zip(*data.sample(pairs, 1000))]  # histories, targets
+
+
+def train(split, items, *, max_length, steps, lr, label, size=128, **sizes):
+    session.set_seed(0)
+    model = new_model(items, max_length, **sizes)
     steps = steps // (20 if session.quick() else 1)
-    examples = [part[:1000] for part in split.examples("valid")]
+    examples = some_valid(split)
     history = training.fit(
         model, rec.next_item_loss,
         rec.history_batches(
-            split.train, max_length=max_length, seed=seed, device=device
+            split.train, max_length=max_length, size=size, device=device
         ),
         steps=steps, lr=lr, warmup=steps // 20, threads=1, label=label,
         evaluate=lambda m: {"HR@10": rec.evaluate(m, *examples).hits.mean()},
@@ -303,38 +309,39 @@ def train(split, items, *, max_length, steps, lr, label, seed=0):
 
 # %%
 model, history = train(
-    split, shop.items, max_length=16, steps=600, lr=1.2e-2, label="shop"
+    split, shop.items, max_length=16, steps=500, lr=1.6e-2, label="shop"
 )
 results["attention"] = rec.evaluate(model, histories, targets)
 
 # %%
-oracle, markov = (results[n].hits.mean().item() for n in ("oracle", "Markov"))
 steps, rates = history.curve("HR@10")
+lines = {"attention": (steps, rates)}
+scorers = {"oracle": rec.Oracle(shop), "Markov": baselines["Markov"]}
+for name, scorer in scorers.items():
+    level = rec.evaluate(scorer, *some_valid(split)).hits.mean().item()
+    lines[name] = (steps, [level] * len(steps))
 plotting.show(
     plotting.curves(
-        {"attention": (steps, rates),
-         "oracle, test": (steps, [oracle] * len(steps)),
-         "Markov, test": (steps, [markov] * len(steps))},
-        xlabel="step", ylabel="HR@10, validation",
-        title="First Markov's level, then the turns",
+        lines, xlabel="step", ylabel="HR@10, 1,000 validation histories",
+        title="In this run: first near Markov's level, then a climb",
     ),
-    alt="HR@10 on the validation items while training: at first near "
+    alt="HR@10 on 1,000 validation histories while training: at first near "
     "Markov's, then a steep climb towards the oracle's.",
 )
 
 # %% [markdown]
-# A plateau near Markov's level, then a climb. (The curve is of validation items,
-# the lines of test items.) One explanation, a guess that we did not test: until
-# the query finds the position three back, it helps little to know which films are
-# of one genre; until genres are told apart, no position is worth looking at.
-# Whoever stops on the plateau would conclude that attention does not work.
+# A plateau near Markov's level, then a climb. One explanation, a guess that we
+# did not test: until the query finds the position three back, it helps little to
+# know which films are of one genre; until genres are told apart, no position is
+# worth looking at. Whoever stops on the plateau would conclude that attention
+# does not work.
 
 # %% [markdown]
 # ## Who guessed well, then?
 
 # %%
 plotting.show(
-    views.result_table(results, title="Attention comes near the oracle"),
+    views.result_table(results, title="One run: attention near the oracle"),
     alt="HR@10 and NDCG@10 with 95 percent intervals for oracle, popularity, "
     "Markov, factors and attention: attention is second, near the oracle.",
 )
@@ -351,8 +358,9 @@ assert session.quick() or (lead.low > 0.2 and share >= 0.85)
 # The bars say how far such a number could be off because *these* accounts were
 # drawn. They do not speak of another training run: this is one.
 #
-# Is it fair? Markov looks at the *last* item, as it always does. **Predict:** how
-# good is the same counting, if somebody *tells* it to look three back?
+# Far above all three. Is it *fair*? Markov looks at the *last* item, as it always
+# does. **Predict:** how good is the same counting, if somebody *tells* it to
+# look three back?
 
 # %%
 told = rec.Markov(split.train, shop.items, lag=3)
@@ -364,7 +372,7 @@ for name in ("hit_rate", "ndcg"):
 # %% [markdown]
 # Its hit rate is nearly the oracle's! There are 15 films of a genre, ten ranks:
 # HR@10 hardly asks for the mood. NDCG@10 does, since it asks *how high*.
-# Attention, which was told nothing, has more of it than this *single* lag:
+# Attention, which was told nothing, has more of it in this run:
 
 # %%
 more = mean_interval(results["attention"].gains - told.gains)
@@ -374,24 +382,44 @@ assert session.quick() or more.low > 0.05
 # %% [markdown]
 # ## Counting, done well
 #
-# An earlier version of this lesson stopped here, and said that attention finds
-# both positions and counting does not. But nobody has to tell a chain its lag.
-# Count at *several* lags and multiply, for an item $i_l$ that is $l$ positions
-# from the end:
+# Here an earlier version of this lesson stopped, and said: attention finds both
+# positions, and counting does not. But nobody has to tell a chain its lag. Count
+# at *several* lags and multiply, for an item $i_l$ that is $l$ positions from the
+# end:
 #
 # $$p_j \prod_l \frac{p_l(j \mid i_l)}{p_j}$$
 #
 # (*Naive Bayes*: given the next item, the positions are taken to be
-# independent.) Add the lag from 1 to 8 that raises NDCG@10 on the validation items
-# most, until none does: `rec.select_lags(split, shop.items)`. It finds lag 3, then
-# lag 1, and stops.
+# independent.) Add the lag from 1 to 8 that raises NDCG@10 on the validation
+# items most, until none does. **Predict:** which lags are found?
+
+# %%
+chain = rec.select_lags(split, shop.items)
+results["chain of lags"] = rec.evaluate(chain, histories, targets)
+print("lags, in the order in which they were found:", chain.lags)
+for name in ("hit_rate", "ndcg"):
+    pair = [getattr(results[n], name)().score
+            for n in ("chain of lags", "oracle")]
+    print(f"{name:8}  chain {pair[0]:.2f}, oracle {pair[1]:.2f}")
+assert chain.lags == (3, 1)
 
 # %% [markdown]
-# Evaluate it as above: it hits 0.80 of the films, with an NDCG@10 of 0.61; told
-# lag 3 it was 0.82 and 0.49. So counting, too, finds both positions untold, and
-# most of the gap in our table was a gap to weak baselines. What attention adds
-# here is that nobody lists lags, or says how positions are put together. Whether
-# that is worth more where such a list cannot be made, this shop does not tell.
+# Three, then one, and it stops: both positions, untold, in seconds. Against it,
+# the lead of attention is small:
+
+# %%
+counted = results["chain of lags"]
+hits = mean_interval(results["attention"].hits - counted.hits)
+gains = mean_interval(results["attention"].gains - counted.gains)
+print("HR@10 within 0.05 of each other:  ", abs(hits.score) < 0.05)
+print("NDCG@10 within 0.05 of each other:", abs(gains.score) < 0.05)
+assert session.quick() or max(abs(hits.score), abs(gains.score)) < 0.05
+
+# %% [markdown]
+# So the gap of 0.4 in our first table was a gap to weak baselines. What attention
+# adds here is that nobody lists lags, or says how positions are put together.
+# Whether that is worth more where such a list cannot be made, this shop does not
+# tell.
 #
 # It happens outside of lessons: of 18 published neural recommenders, Ferrari
 # Dacrema et al. (2019) could run seven again, and for six of them simple methods
@@ -405,9 +433,10 @@ assert session.quick() or more.low > 0.05
 # positions from the end.
 
 # %%
-profile = rec.lag_profile(model, histories[:400], lags=8)
+some = data.sample(histories, 400)
+profile = rec.lag_profile(model, some, lags=8)
 plotting.show(
-    views.lag_figure(profile, title="It found the turns: every third film"),
+    views.lag_figure(profile, title="One run: most weight three back"),
     alt="Mean weight of the items 1 to 8 positions from the end, a curve per "
     "head. Over both heads the item three back has more than those two and "
     "four back.",
@@ -446,18 +475,13 @@ assert session.quick() or weights[:, -3].max() > 0.5  # three back
 # whether an odd one is. **Predict:** at which position for which?
 
 # %%
-def follows(back, trait, wanted):
-    new = []
-    for row in histories[:300]:
-        fits = (i for i in range(1, shop.items + 1)
-                if trait[i] == wanted and i not in row)
-        new.append(rec.change(row, len(row) - back, next(fits)))
-    scores = model.scores(new).scatter(1, rec.pad_histories(new), -math.inf)
-    return (trait[scores.argmax(dim=1)] == wanted).double().mean().item()
+def follows(back, trait):
+    changed = rec.trait_follows(model, some, trait, wanted=4, back=back)
+    return changed.double().mean().item()
 
 
-genre = {back: follows(back, shop.genre, 4) for back in (1, 2, 3, 4)}
-mood = {back: follows(back, shop.mood, 4) for back in (1, 2, 3, 4)}
+genre = {back: follows(back, shop.genre) for back in (1, 2, 3, 4)}
+mood = {back: follows(back, shop.mood) for back in (1, 2, 3, 4)}
 
 # %%
 others = max(genre[1], genre[2], genre[4], mood[2], mood[3], mood[4])
@@ -469,9 +493,10 @@ assert session.quick() or (min(genre[3], mood[1]) > 0.7 and others < 0.4)
 # %% [markdown]
 # In this run both positions decide, though one has most of the weight. The last
 # film is where the query stands: its vector also passes **around** attention, on
-# the residual of lesson 06. A weight shows what attention fetched,
-# not all that the model knows.
-#
+# the residual of lesson 06. A weight shows what attention fetched, not all that
+# the model knows.
+
+# %% [markdown]
 # ## Change a history
 #
 # Choose an account and one of its films; take it out, replace it, keep only it,
@@ -575,7 +600,8 @@ for order, row in orders.items():
 # As the rows stand, Markov leads by far: the next code is a little larger than
 # the last, and it has learned to count upwards. In both other orders the ranking
 # **turns round**. No model is wrong here. The split is.
-#
+
+# %% [markdown]
 # Five students with one rating, and those with two, are only learned from.
 # And sampling? Popularity by semester, with the whole catalogue and among 100:
 
@@ -594,57 +620,50 @@ assert part > 4 * whole
 # ## Attention on real histories
 #
 # We go on with semesters, the only time there is. **Predict:** attention or
-# factors? And how much is left if the histories are shuffled, with the same
-# hidden lecturers? (Two trainings, about half a minute.)
+# factors?
+#
+# This lesson once trained attention with 32 dimensions, no dropout and one
+# setting, against the best of four numbers of factors. In five of five runs it
+# lost by one or two hundredths, and the lesson said: without time, attention does
+# not do as well as factors. But only one side had been tuned. Kang and McAuley
+# (2018, section IV) *drop* numbers in training: 0.2 of them for films, 0.5 where
+# data are few.
+
+# %% [markdown]
+# So again, with 64 dimensions, dropout 0.2 and more steps. On the validation
+# lecturers this was the best of three settings that we tried, as 96 was of the
+# factors. (About half a minute.)
 
 # %%
 rows, codes = rec.ratings_to_histories(table, "semester")
 real = rec.leave_last_out(rows)
 asked, hidden = real.examples("test")
-mixed = real._replace(train=rec.shuffle_histories(real.train))
-mixed_asked = rec.shuffle_histories(asked)
+student, _ = train(
+    real, len(codes), max_length=32, steps=480, lr=1e-2, size=64,
+    dim=64, dropout=0.2, label="semesters",
+)
 
 # %%
-READ = {"max_length": 32, "steps": 240, "lr": 1.2e-2}
 people = dict(orders["semester"])
-student, _ = train(real, len(codes), label="semesters", **READ)
 people["attention"] = rec.evaluate(student, asked, hidden)
-blind, _ = train(mixed, len(codes), label="shuffled", **READ)
-people["attention, shuffled"] = rec.evaluate(blind, mixed_asked, hidden)
-
-# %%
 plotting.show(
-    views.result_table(people, title="Lecturers: no lead for attention"),
+    views.result_table(people, title="Lecturers, one run of attention"),
     alt="HR@10 and NDCG@10 with 95 percent intervals on real ratings: "
-    "popularity far below, then Markov; factors, attention and attention on "
-    "shuffled histories are close together on top.",
+    "popularity far below, then Markov; factors and attention are on top, "
+    "close together.",
 )
 
 # %%
-lag = mean_interval(people["attention"].hits - people["factors"].hits)
-order = mean_interval(
-    people["attention"].hits - people["attention, shuffled"].hits
-)
-close = abs(lag.score) < 0.05
-print("attention and factors within 0.05 of each other:", close)
-print("the order within a history is worth above 0:", order.low > 0)
-print("and less than 0.1:", order.high < 0.1)
-assert session.quick() or (close and 0 < order.low < order.high < 0.1)
+gap = mean_interval(people["attention"].hits - people["factors"].hits)
+print("attention and factors within 0.06:", abs(gap.score) < 0.06)
+assert session.quick() or abs(gap.score) < 0.06
 
 # %% [markdown]
-# "No lead", says the title, and this lesson once concluded that without time,
-# attention does not do as well as factors. That was **too much**: the factors have
-# the best of four settings, attention one, without dropout. Kang and McAuley
-# (2018, section IV) drop 0.2 of the numbers for films, 0.5 where data are few.
-#
-# With 64 dimensions or 96, dropout 0.2 and more steps, attention had one to three
-# hundredths *more* than the factors in the three runs that we made. Tuning
-# turned the order round. Which change did it we did not separate.
-
-# %% [markdown]
-# And the order within a history? In this one run, without dropout, it is worth
-# something: lectures of one semester are heard together, and that much the table
-# knows. Within a semester we drew the order ourselves.
+# In the few runs that we made with dropout and more steps, attention had one to
+# three hundredths of HR@10 more than the factors; untuned it had less. So the
+# *tuning* turned the order round, and from one run nothing follows about which
+# model is better. Nor do we know which change did it: dropout, dimensions and
+# steps were changed together.
 #
 # **Choose the model by what the data can say**, and by a comparison in which both
 # sides were tuned, with several seeds. Factors take a second to compute.
@@ -664,7 +683,7 @@ assert session.quick() or (close and 0 < order.low < order.high < 0.1)
 # **Predict:** more weight on the last semester, or spread out?
 
 # %%
-profile = rec.lag_profile(student, asked[:400], lags=12)
+profile = rec.lag_profile(student, data.sample(asked, 400), lags=12)
 plotting.show(
     views.lag_figure(profile, title="Real histories: spread out"),
     alt="Mean weight of the items 1 to 12 positions from the end, a curve per "
@@ -871,9 +890,10 @@ cut = rec.leave_last_out(pair.draw(4000, seed=1))
 two, _ = train(
     cut, pair.items, max_length=16, steps=400, lr=1.2e-2, label="two"
 )
-profile = rec.lag_profile(two, cut.examples("test")[0][:400], lags=8)
+some = data.sample(cut.examples("test")[0], 400)
+profile = rec.lag_profile(two, some, lags=8)
 plotting.show(
-    views.lag_figure(profile, title="Two take turns: it looks two back"),
+    views.lag_figure(profile, title="Two take turns: most weight two back"),
     alt="Mean weight of the items 1 to 8 positions from the end with two "
     "people taking turns: the item two back has most.",
 )
