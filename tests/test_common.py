@@ -305,9 +305,10 @@ def test_pad():
 
 
 def test_full_batches():
-    assert batching.full_batches(7, 3) == 2
+    counts = [batching.full_batches(7, size) for size in (1, 2, 3, 7)]
+    assert counts == [7, 3, 2, 1]
     for size in (0, 8):
-        with pytest.raises(ValueError, match=f"1 to 7.*got {size}"):
+        with pytest.raises(ValueError, match="size: expected 1 to 7"):
             batching.full_batches(7, size)
 
 

@@ -1089,3 +1089,25 @@ def test_architecture_shows_every_part_once(first):
     assert f"output layer: {13 * 17}" in texts
     total = count_by_formula(11, 13, 16, 3, norm_first=first)
     assert f"{total:,} parameters" in figure.axes[0].get_title("left")
+
+
+def test_weights_start_as_torchs_transformer_does():
+    """Xavier's bound for matrices; embeddings whose rows have length 1."""
+    model = Transformer(50, 60, 64, 4, 1, mlp_dim=256)
+    embeddings = (model.source_embedding.weight, model.target_embedding.weight)
+    for name, weight in model.named_parameters():
+        if weight.dim() < 2 or any(weight is table for table in embeddings):
+            continue
+        bound = math.sqrt(6 / sum(weight.shape))
+        assert 0.95 * bound < weight.abs().max() <= bound, name
+        assert abs(weight.std() / bound - 3**-0.5) < 0.05, name
+    for table in embeddings:
+        assert abs(table.norm(dim=1).mean() - 1) < 0.05
+
+
+def test_a_model_takes_256_tokens_by_default():
+    model = Transformer(5, 5, 8, 2, 1)
+    tokens = torch.ones(1, 256, dtype=torch.int64)
+    assert model(tokens, tokens[:, :1]).shape == (1, 1, 5)
+    with pytest.raises(ValueError, match="at most 256 tokens"):
+        model(torch.ones(1, 257, dtype=torch.int64), tokens[:, :1])
