@@ -602,12 +602,8 @@ plotting.show(
 )
 
 # %%
-precise, penalty = (
-    {name: float(parts(name)[i]) for name in outputs} for i in (0, 1))
+precise = {name: float(parts(name)[0]) for name in outputs}
 print("most precise:", max(precise, key=precise.get))
-shorter = [penalty[f"{name}, beam 4"] < penalty[f"{name}, greedy"]
-           for name in makers]
-print("the beam has the harder penalty:", shorter)
 
 # %% [markdown]
 # A near tie in BLEU can hide two different faults, words that are wrong and words
