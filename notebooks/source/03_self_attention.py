@@ -887,8 +887,7 @@ evidence.show("E03.8", "E03.9", "E03.10")
 # So distances that training never saw cost RoPE answers: without them it has
 # more right
 # ([E03.9](../experiments/results/03_self_attention.md#e039)).
-# At its best setting, clipped like this, it even has more than relative: we
-# claimed that it would have fewer, and that fell
+# Whether relative still has more than RoPE then is undecided
 # ([E03.10](../experiments/results/03_self_attention.md#e0310)).
 # It had not been given what we gave relative.
 #
