@@ -889,7 +889,6 @@ evidence.show("E03.8", "E03.9", "E03.10")
 # ([E03.9](../experiments/results/03_self_attention.md#e039)).
 # Whether relative still has more than RoPE then is undecided
 # ([E03.10](../experiments/results/03_self_attention.md#e0310)).
-# It had not been given what we gave relative.
 #
 # So is ALiBi best? **Be careful.** "The nearest wins" is what our task asks
 # and what ALiBi assumes before it sees any data: its *inductive bias*, with its
