@@ -180,7 +180,7 @@ class LuongAttention(nn.Module):
 
         Raises:
             ValueError: if ``score`` is unknown, a size is below 1, or "dot"
-                is queries for with two sizes.
+                is asked for with two sizes.
         """
         super().__init__()
         key_dim = query_dim if key_dim is None else key_dim

@@ -302,7 +302,7 @@ SLICED = re.compile(r"\w\[:([2-9]\d|\d{3,})\]")
 STILL_SLICED = {
     name
     for name in notebooks.lessons()
-    if name[:2] in ("05", "07", "09", "10")
+    if name[:2] in ("07", "09", "10")
 }
 
 

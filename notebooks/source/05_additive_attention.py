@@ -8,12 +8,12 @@
 # - measure the bottleneck, and what attention does to it, fairly;
 # - work out additive (Bahdanau) and multiplicative (Luong) scores by hand;
 # - say what each can do, and what it costs;
-# - train a translator of dates to 99 % and read its alignment;
+# - train a translator of dates and read its alignment;
 # - find the dates that break it, and say why.
 #
 # **Minutes:** 110, of which the exercises take 50. **Needs:** lessons 01 and
-# 02; what a recurrent network does. The training cells take about a minute in
-# all.
+# 02; what a recurrent network does. The training cells take about half a
+# minute in all.
 
 # %%
 import math
@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from attn_course import checks, plotting, session, training
+from attn_course import checks, data, evidence, plotting, session, training
 from attn_course.additive_attention import EncoderDecoder
 from attn_course.common.measuring import count_parameters
 from attn_course.common.seq2seq import (
@@ -89,7 +89,7 @@ print("decoder reads:", shift_right(expected))
 
 # %%
 LONGEST = 12
-STEPS = 500
+STEPS = 400
 
 
 def digit_batches(seed):
@@ -113,20 +113,19 @@ def loss(model, batch):
     return sequence_loss(model(source, shift_right(expected)), expected)
 
 # %%
-def train_digits(attention, dim=64, seed=0):
+def train_digits(attention, seed=5):
     steps = STEPS // 20 if session.quick() else STEPS
     session.set_seed(seed)
-    model = EncoderDecoder(14, 14, dim, attention=attention)
+    model = EncoderDecoder(14, 14, 64, attention=attention)
     training.fit(
-        model, loss, digit_batches(seed), steps=steps, lr=0.64 / dim,
-        schedule="onecycle", label=f"{attention} attention, dim {dim}",
-        threads=1,
+        model, loss, digit_batches(seed), steps=steps, lr=0.005,
+        schedule="onecycle", label=f"{attention} attention", threads=1,
     )
     return model
 
 # %% [markdown]
-# Rows of 1 to 12 digits, 500 batches of 64, about ten seconds. **Predict:**
-# up to which length will a summary of 64 numbers repeat most rows?
+# Rows of 1 to 12 digits, 400 batches of 64, a few seconds. **Predict:** up to
+# which length will a summary of 64 numbers repeat most rows?
 
 # %%
 models = {"summary only": train_digits(None)}
@@ -147,33 +146,62 @@ def by_length(model):
 # %%
 shares = {"summary only": by_length(models["summary only"])}
 alone = shares["summary only"]
-print("4 digits, above 0.75: ", alone[4] > 0.75)
+print("2 digits, above 0.75: ", alone[2] > 0.75)
 print("12 digits, below 0.05:", alone[12] < 0.05)
-assert session.quick() or (alone[4] > 0.75 and alone[12] < 0.05)
+assert session.quick() or (alone[2] > 0.75 and alone[12] < 0.05)
 
 # %% [markdown]
-# Four digits pass, twelve do not, though it trained on them as often. (The
-# figure further down has the lengths between.) Cho et al. (2014b, "On the
-# properties of neural machine translation", abstract) saw the same with
-# sentences: quality fell as they grew longer.
+# Short rows pass, long ones do not, though it trained on them as often. Cho et
+# al. (2014b, "On the properties of neural machine translation", abstract) saw
+# the same with sentences: quality fell as they grew longer.
 #
-# **Predict:** is the summary too small? What would one of 128 numbers, in a
-# model with about four times as many parameters, do?
+# That was one run, yours. A claim of this course rests on five, with other
+# seeds; each kind of model chooses the better of two learning rates on rows of
+# its own (**validation**). A link opens the row: [E05.1](../experiments/results/05_additive_attention.md#e051),
+# [E05.2](../experiments/results/05_additive_attention.md#e052).
 
 # %%
-models["summary only, wide"] = train_digits(None, dim=128)
-shares["summary only, wide"] = by_length(models["summary only, wide"])
-wide = shares["summary only, wide"]
-print("12 digits, below 0.05:", wide[12] < 0.05)
-assert session.quick() or wide[12] < 0.05
+evidence.show("E05.1", "E05.2")
 
 # %% [markdown]
-# Twice the summary, four times the parameters, and twelve digits still do
-# not pass. (It learns at half the rate, `0.64 / dim`: at the full one it did
-# worse.) Patience moves the wall a little: with 2,500 steps instead of 500 the
-# first model repeated nearly nine in ten rows of 8 digits, but not two in ten
-# of those of 12 (one run of ours). Do not widen the bottle's neck. Go round
-# it.
+# ### Too small, or too early?
+#
+# **Predict:** is the summary too small, or has the model not trained for long
+# enough? What helps more with 8 digits: a summary of 128 numbers, in a model
+# with about four times as many parameters, or twice as many steps?
+
+# %%
+def stored(name):
+    means = evidence.arms("05")[name].means
+    return [sum(means[f"{n} digits"]) / 5 for n in LENGTHS]
+
+
+names = ["summary of 64", "summary of 128", "summary of 64, 800 steps"]
+series = {name: (LENGTHS, stored(name)) for name in names}
+plotting.show(
+    plotting.curves(
+        series, xlabel="digits to repeat", ylabel="exact match",
+        title="In these runs twice the steps do more than twice the width",
+    ),
+    alt="Exact match against the number of digits, means of five trainings, "
+    "for three models without attention: all are near 1 at 2 digits and near "
+    "0 from 12 on. In between, twice the steps lie highest, a summary of 128 "
+    "lower, a summary of 64 lowest.",
+)
+
+# %%
+evidence.show("E05.3", "E05.4", "E05.5")
+
+# %% [markdown]
+# So at 8 digits both help, and time helps more than size ([E05.3](../experiments/results/05_additive_attention.md#e053),
+# [E05.4](../experiments/results/05_additive_attention.md#e054)).
+# At 12 neither is enough ([E05.5](../experiments/results/05_additive_attention.md#e055)).
+#
+# An earlier version of this lesson had one wide model, trained for 500 steps,
+# and said that a wider summary helps little. That was a race for *speed*. What
+# fits into 64 numbers, no run here can say: none was trained until its curve was
+# flat. What is seen: in the same time, the longer row is always the harder one.
+# So do not ask the vector for everything. Go round it.
 
 # %% [markdown]
 # ## Ask again at every step
@@ -343,16 +371,19 @@ for attention in (None, "dot", "general", "additive"):
 models["attention (dot)"] = train_digits("dot")
 shares["attention (dot)"] = by_length(models["attention (dot)"])
 with_dot = shares["attention (dot)"]
-print("12 digits, above 0.6: ", with_dot[12] > 0.6)
-print("16 digits, below that:", with_dot[16] < with_dot[12] - 0.1)
-assert session.quick() or with_dot[12] > 0.6
-assert session.quick() or with_dot[16] < with_dot[12] - 0.1
+print("12 digits, above 0.5: ", with_dot[12] > 0.5)
+print("16 digits, below that:", with_dot[16] < with_dot[12] - 0.05)
+assert session.quick() or with_dot[12] > 0.5
+assert session.quick() or with_dot[16] < with_dot[12] - 0.05
 
 # %%
+runs = {f"{n}, your run": (list(s), list(s.values()))
+        for n, s in shares.items()}
+for name in ("summary of 64", "attention (dot)"):
+    runs[f"{name}, mean of five"] = (LENGTHS, stored(name))
 figure = plotting.curves(
-    {n: (list(s), list(s.values())) for n, s in shares.items()},
-    xlabel="digits to repeat", ylabel="exact match",
-    title="The summary chokes on length, attention far less",
+    runs, xlabel="digits to repeat", ylabel="exact match",
+    title="In 400 steps: the summary fails with length, attention far less",
 )
 axes = figure.axes[0]
 axes.axvline(LONGEST, color="black", linestyle=":")
@@ -361,22 +392,75 @@ axes.set_ylim(-0.02, 1.05)
 plotting.show(
     figure,
     alt="Exact match against the number of digits. With the summary only it "
-    "falls from near 1 at 2 digits to near 0 at 10 and more, and so it does "
-    "for a model twice as wide. With attention, and no more parameters than "
-    "the first, it stays high up to 12, the longest in training, and falls "
-    "beyond.",
+    "falls from near 1 at 2 digits to near 0 at 10 and more, in your run and "
+    "in the mean of five. With attention, and no more parameters, it stays "
+    "high for far longer, and falls beyond 12, the longest in training.",
 )
 
+# %%
+evidence.show("E05.6", "E05.7")
+
 # %% [markdown]
-# Where the summary alone repeats next to nothing, attention gets most rows
-# right. It is no magic: beyond the trained lengths it falls too. The decoder
-# has to keep track of *where it is*, and never had to go that far.
+# Where the summary repeats next to nothing, attention gets most rows right
+# ([E05.6](../experiments/results/05_additive_attention.md#e056)).
+# It is no magic: beyond the trained lengths it falls
+# ([E05.7](../experiments/results/05_additive_attention.md#e057)).
+
+# %% [markdown]
+# ### Why does it fall beyond the trained lengths?
 #
-# How it does it can be seen. One row of seven digits:
+# Two stories would fit. *The way*: the decoder does not find the right digit.
+# *The things*: what the encoder says of a thirteenth digit is strange to it.
+# So change one of them alone. The attention below compares nothing: at step t it
+# looks at digit t, and nowhere else. The trained model stays as it is.
+#
+# **Predict:** if the way is lost, will this help? If the things are strange?
+
+# %%
+class InOrder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.step = 0
+
+    def forward(self, query, key, value, mask):
+        place = torch.full((len(key), 1), self.step)
+        weights = F.one_hot(place, key.shape[1]).to(value)
+        self.step += 1
+        return weights @ value, weights
+
+# %%
+model = models["attention (dot)"]
+rows = digits(300, 16, torch.Generator().manual_seed(16))
+own, model.attention = model.attention, InOrder()
+told = exact_match(greedy_decode(model, model.encode(rows), 17), rows)
+model.attention = own  # set back
+told = told.float().mean().item()
+print("16 digits, told where to look, above 0.9:", told > 0.9)
+assert session.quick() or told > 0.9
+
+# %%
+evidence.show("E05.8", "E05.9")
+
+# %% [markdown]
+# The things are not strange: told where to look, nearly every row of 16 comes
+# out right ([E05.8](../experiments/results/05_additive_attention.md#e058),
+# [E05.9](../experiments/results/05_additive_attention.md#e059)).
+# So the way is lost. We used to add: *because it never had to go that far*. Then
+# it should be lost beyond the twelfth digit. Over five trainings:
+
+# %%
+evidence.show("E05.11")
+
+# %% [markdown]
+# The row does not bear that story out ([E05.11](../experiments/results/05_additive_attention.md#e0511)):
+# undecided, and it leans the other way. The early digits of a long row are
+# missed about as often as the late ones. What loses the way there, we have not
+# found out.
+#
+# How it finds its way can be seen. One row of seven digits:
 
 # %%
 row = F.pad(torch.tensor([[3, 1, 4, 1, 5, 9, 2]]) + 4, (0, 1), value=EOS)
-model = models["attention (dot)"]
 with torch.no_grad():
     _, weights = model.decode(model.encode(row), shift_right(row))
 names = [str(n - 4) for n in row[0, :-1].tolist()] + ["end"]
@@ -393,6 +477,13 @@ plotting.show(
     alt="Heat map of the weights while a row of seven digits is repeated: "
     "the heavy cells run from the top left to the bottom right.",
 )
+
+# %% [markdown]
+# One row, one run. Over five trainings, and 300 rows of 12
+# ([E05.10](../experiments/results/05_additive_attention.md#e0510)):
+
+# %%
+evidence.show("E05.10")
 
 # %% [markdown]
 # ## What additive can do, and what it costs
@@ -432,8 +523,8 @@ for q in (-0.9, 0.2, 0.8):
 
 # %% [markdown]
 # The nearest key wins each time. (A dot product can do it too if somebody puts
-# $k^2$ into the key: $2qk - k^2$ is lesson 01's kernel regression. A deep
-# network can learn to. Additive does not need that help.)
+# $k^2$ into the key: $2qk - k^2$ is lesson 01's kernel regression.) This says
+# what the score *can* do, not that a trained model makes use of it.
 
 # %%
 line = torch.linspace(-2, 2, 81, dtype=torch.float64)
@@ -466,11 +557,12 @@ for scale in (1.0, 100.0):
           f"additive {additive:.4f}")
 
 # %% [markdown]
-# The dot product cries 100 times as loud and wins everything; additive cannot
-# pass 2, the sum of |v|. With long vectors, additive *did* better than the
-# unscaled dot product; this is why Vaswani et al. (2017, section 3.2.1) divide
-# by the square root of d, and take the dot product all the same. The reason is
-# cost.
+# The dot product cries 100 times as loud; additive cannot pass 2, the sum of
+# |v|. Vaswani et al. (2017, section 3.2.1) report that with long vectors
+# additive did better than the unscaled dot product, and cite Britz et al.
+# (2017) for it. They suspect that large dot products freeze the softmax, and
+# divide by the square root of d (lesson 02). They take the dot product all the
+# same: "much faster and more space-efficient in practice". How much, here?
 
 # %%
 def seconds(score, n, dim=64):
@@ -497,7 +589,7 @@ assert slower > 3
 figure = plotting.curves(
     {s: (sizes, [1000 * t for t in ts]) for s, ts in measured.items()},
     xlabel="queries = keys", ylabel="milliseconds", logx=True, logy=True,
-    title=f"256 queries, 256 keys: additive takes {slower:.0f} times as long",
+    title=f"256 queries, 256 keys, this run: additive {slower:.0f} x as slow",
 )
 figure.axes[0].set_xticks(sizes, sizes)
 figure.axes[0].minorticks_off()
@@ -508,10 +600,11 @@ plotting.show(
 )
 
 # %% [markdown]
-# Both compare every query with every key. But additive must *hold* a vector
-# for each pair, and take a tanh of each of its numbers; the dot product is
-# one matrix product, which processors are built for. For a decoder that asks
-# about 30 states at a time, nobody minds. For thousands, everybody does.
+# That is one machine, and our code. What does not depend on them: both compare
+# every query with every key, but written so, additive *holds* a vector for each
+# pair, and takes a tanh of each of its numbers; the dot product is one matrix
+# product, which processors are built for. A decoder that asks about 30 states
+# at a time can afford it; for thousands of both it is 64 times the memory.
 
 # %% [markdown]
 # ## Dates
@@ -592,7 +685,7 @@ print("without the mask, the same:", torch.allclose(careless[:1], padded))
 # %% [markdown]
 # ### Train
 #
-# Bahdanau's score, 64 numbers, 300 batches of 64 dates: about 20 seconds on
+# Bahdanau's score, 64 numbers, 150 batches of 64 dates: about ten seconds on
 # one core. (In Bahdanau's model the *old* decoder state asks and the context
 # goes into the recurrence; ours asks with the *new* state, which is Luong's
 # order, so that all steps of a target can be trained on at once.)
@@ -610,7 +703,7 @@ def date_batches(seed):
     return batch
 
 # %%
-def train_dates(attention, steps=300, seed=0):
+def train_dates(attention, steps=150, seed=5):
     session.set_seed(seed)
     model = EncoderDecoder(
         len(source), len(target), 64, attention=attention
@@ -641,24 +734,46 @@ def right(model, pairs):
 # %%
 hits = {"test: new days": right(reader, test)}
 share = hits["test: new days"].float().mean().item()
-print("at least 0.99:", share >= 0.99)
-assert session.quick() or share >= 0.99
+print("at least 0.9:", share >= 0.9)
+assert session.quick() or share >= 0.9
 
 # %% [markdown]
-# Would it do without attention? The same batches, 300 of them again; without
-# additive's matrices it has 12 % fewer parameters.
+# ### A race
+#
+# Bahdanau's score against Luong's two: 150 steps each, with the better of two
+# learning rates, chosen on days of their own; five trainings each. (Additive brings 8,256 parameters more than dot, general 4,096.)
+# **Predict** the order.
 
 # %%
-silent = train_dates(None)
-hits["the same, no attention"] = right(silent, test)
-share = hits["the same, no attention"].float().mean().item()
-print("below 0.9:", share < 0.9)
-assert session.quick() or share < 0.9
+arms = evidence.arms("05")
+racers = ["additive", "general", "dot"]
+figure, axes = plotting.figure(6.4, 2.2)
+for row, name in enumerate(racers):
+    axes.plot(arms[name].means["test"], [row] * 5, "o", alpha=0.6)
+    print(f"{name:8} learning rate {arms[name].chosen['lr']}")
+axes.set(
+    yticks=range(3), yticklabels=racers, xlabel="exact match, new days",
+    title="After 150 steps, additive is ahead in all five trainings",
+)
+axes.invert_yaxis()
+plotting.show(
+    figure,
+    alt="Three rows of five dots each, one dot a training: exact match on new "
+    "days after 150 steps. Additive lies highest.",
+)
+
+# %%
+evidence.show("E05.12", "E05.13", "E05.14")
 
 # %% [markdown]
-# Far behind at the same number of steps. Not for ever: ten characters are few,
-# and with 1,200 steps it reached 0.976 on new days (one run of ours). But can
-# it *copy* a year, or only recognise one? "What breaks it" will tell.
+# Additive is ahead of both ([E05.12](../experiments/results/05_additive_attention.md#e0512),
+# [E05.13](../experiments/results/05_additive_attention.md#e0513)).
+# Whether it is at 99 % by then is undecided ([E05.14](../experiments/results/05_additive_attention.md#e0514)).
+#
+# That is a race to 150 steps, no more. What the three reach with patience, or in
+# the same *seconds*, it does not say. Nor *why* additive leads: it has more
+# parameters, it is bounded, and it can be a hill. We changed none of these
+# alone.
 
 # %% [markdown]
 # ### The alignment
@@ -676,9 +791,10 @@ shown = ["vendredi 15 mars 2024", "Friday, March 15, 2024",
 readings = [views.read_date(reader, source, target, t) for t in shown]
 titles = ["French: the last word first", "English: year, month, day",
           "German: from the right", "Chinese: straight on"]
-answers = {reading.prediction for reading in readings}
-print("all read as 2024-03-15:", answers == {"2024-03-15"})
-assert session.quick() or answers == {"2024-03-15"}
+answers = [reading.prediction for reading in readings]
+ok = answers.count("2024-03-15")
+print("three or all read as 2024-03-15:", ok >= 3)
+assert session.quick() or ok >= 3
 
 # %%
 plotting.show(
@@ -693,8 +809,8 @@ plotting.show(
 # Nobody told it where the year stands, or that *mars*, *March*, *März* and 三月
 # are one month. Four pictures prove little. So count over all test dates that
 # write the year in full: is the heaviest weight on the very digit that is
-# copied? (For the third and fourth digit of the year; the first two are always
-# 19 or 20.)
+# written? (The third and fourth of the year; the first two are always 19 or
+# 20.) Over five trainings: [E05.15](../experiments/results/05_additive_attention.md#e0515).
 
 # %%
 pairs = [pair for pair in test if pair.iso[:4] in pair.text]
@@ -703,80 +819,69 @@ with torch.no_grad():
     _, weights = reader.decode(reader.encode(words), shift_right(iso))
 start = torch.tensor([pair.text.index(pair.iso[:4]) for pair in pairs])
 best = weights.argmax(dim=-1)  # (batch, t)
-for digit in (2, 3):
-    hit = (best[:, digit] == start + digit).float().mean().item()
-    print(f"year, digit {digit + 1}, above 0.8:", hit > 0.8)
-    assert session.quick() or hit > 0.8
+places = start[:, None] + torch.tensor([2, 3])
+hit = (best[:, 2:4] == places).float().mean().item()
+print("the very digit, above 0.8:", hit > 0.8)
+assert session.quick() or hit > 0.8
+evidence.show("E05.15")
 
 # %% [markdown]
 # ## What breaks it
 #
 # When data come from another source than the training data, this is a
-# **distribution shift**. Three more files show one each: **Italian** dates; the
-# four languages with **years** before 1950 and after 2049; and **American**
-# numbers, month first: 03/15/2024. **Predict** the order, from best to worst.
+# **distribution shift**. Two files show one each: **Italian** dates; and the
+# four languages with **years** before 1950 and after 2049. (A third comes
+# below.) **Predict** the order, from best to worst.
 
 # %%
-italian, american = dates.load("italian"), dates.load("american")
-years = dates.load("years")
+italian, years = dates.load("italian"), dates.load("years")
 hits["Italian"] = right(reader, italian)
-for first, last in ((1850, 1899), (1900, 1949), (2050, 2099), (2100, 2149)):
-    dated = [p for p in years if first <= int(p.iso[:4]) <= last]
-    hits[f"years {first} to {last}"] = right(reader, dated)
-hits["all these years, no attention"] = right(silent, years)
-hits["American"] = right(reader, american)
+for century in ("18", "19", "20", "21"):
+    dated = [pair for pair in years if pair.iso[:2] == century]
+    hits[f"years {century}.."] = right(reader, dated)
 
 # %%
-for name, bound in {"years 1850 to 1899": 0.4, "years 2100 to 2149": 0.4,
-                    "American": 0.8}.items():
-    share = hits[name].float().mean().item()
-    print(f"{name:18} below {bound}:", share < bound)
-    assert session.quick() or share < bound
-share = hits["years 1900 to 1949"].float().mean().item()
-print("years 1900 to 1949 above 0.7:", share > 0.7)
-assert session.quick() or share > 0.7
-print("without attention, below 0.1:",
-      hits["all these years, no attention"].float().mean().item() < 0.1)
-assert hits["all these years, no attention"].float().mean() < 0.1
-
-# %%
+figure, axes = plotting.figure(6.4, 3.0)
+for row, name in enumerate(hits):
+    own = hits[name].float().mean().item()
+    five = arms["additive"].means[name]
+    axes.plot(five, [row] * 5, "o", color="C0", alpha=0.6)
+    axes.plot(own, row, "kx", markersize=9)
+axes.set(yticks=range(len(hits)), yticklabels=list(hits), xlim=(-0.02, 1.02),
+         xlabel="exact match (cross: your run; dots: five others)",
+         title="Each training fails in its own way")
+axes.invert_yaxis()
 plotting.show(
-    views.share_bars(
-        hits, title="New years it reads best if they begin with 19"),
-    alt="Bars of exact match with 95 percent intervals: unseen days of known "
-    "formats and years at least 0.99, without attention far less. Years 1900 "
-    "to 1949 high too; 1850 to 1899, 2100 to 2149 and American dates far "
-    "lower. 2050 to 2099 and Italian have another bar in every run.",
+    figure,
+    alt="Exact match of five stored trainings and of your run on the test, on "
+    "Italian dates, and on years that begin with 18, 19, 20 and 21: high on "
+    "the test, near 0 for 18 and 21; Italian and 19 and 20 spread widely "
+    "between trainings.",
 )
 
+# %%
+evidence.show("E05.16", "E05.17", "E05.18")
+
 # %% [markdown]
-# Each fails in its own way. **Years**: none of these was in training. Those that
-# begin with 19 come out nearly all right, those with 18 or 21 hardly ever: all
-# its life the first two digits were 19 or 20, so it hardly learned to read them.
-# (20 came with 00 to 49 only: 0.3 to 1.0 in three trainings.) And the other two
-# digits? *Copied*, or *recognised* as part of a known year?
+# None of these years was in training, where the first two digits were 19 or 20.
+# Those that begin with 18 or 21 are hardly ever read
+# ([E05.17](../experiments/results/05_additive_attention.md#e0517),
+# [E05.18](../experiments/results/05_additive_attention.md#e0518)).
+#
+# After one run we had written that those with 19 come out nearly all right. Look
+# at the dots: the same model, data and steps give a quarter or nearly all,
+# by the seed alone ([E05.16](../experiments/results/05_additive_attention.md#e0516)).
+# A bar with an interval over *dates* would not have shown it.
 
 # %%
-copied, known = {}, {}
-for name, model in (("with", reader), ("without", silent)):
-    written = target.decode(write(model, years))
-    last = [text[2:4] == pair.iso[2:4] for text, pair in zip(written, years)]
-    copied[name] = sum(last) / len(years)
-    known[name] = sum("1950" <= t[:4] <= "2049" for t in written) / len(years)
-print("with attention, last two digits right far more often:",
-      copied["with"] > copied["without"] + 0.2)
-print("without, most years written are of training:", known["without"] > 0.8)
-assert session.quick() or copied["with"] > copied["without"] + 0.2
-assert session.quick() or known["without"] > 0.8
+evidence.show("E05.19", "E05.20")
 
 # %% [markdown]
-# With attention it copies them in most dates; without, it *recognises*, and
-# writes hardly any year but those of training.
-#
-# **Italian**: the day and the year come out right, and each month's name nearly
-# always or nearly never. One run of ours read every *agosto* and no *marzo*,
-# though that looks like *mars*. Three training seeds gave 0.43, 0.83 and 0.97, far outside the
-# interval in the figure: that is for other dates, not for another training.
+# **Italian**: most dates are read ([E05.19](../experiments/results/05_additive_attention.md#e0519)),
+# though nobody taught it a word of it; many months begin as in French. We had
+# written, after one run, that each month's name comes out nearly always or
+# nearly never. Over five trainings, whether that holds for eight in ten is
+# undecided ([E05.20](../experiments/results/05_additive_attention.md#e0520)).
 
 # %% [markdown]
 # **American** is instructive. Take 03/04/2024. In training, only the French
@@ -798,24 +903,29 @@ def means_another_day(pair):
     return int(day) <= 12 and day != month
 
 
+american = dates.load("american")
 unclear = [pair for pair in american if means_another_day(pair)]
 written = target.decode(write(reader, unclear))
 swapped = [text == p.iso[:5] + p.iso[8:] + p.iso[4:7]
            for text, p in zip(written, unclear)]
 print(len(unclear), "dates such as", unclear[0].text)
-print("day and month swapped, at least 0.95:",
-      sum(swapped) / len(swapped) >= 0.95)
-assert session.quick() or sum(swapped) / len(swapped) >= 0.95
+print("day and month swapped, at least 0.7:",
+      sum(swapped) / len(swapped) >= 0.7)
+assert session.quick() or sum(swapped) / len(swapped) >= 0.7
 sure = sureness(unclear).mean().item()
-print("mean probability of the least sure character, above 0.9:", sure > 0.9)
-assert session.quick() or sure > 0.9
+print("mean probability of the least sure character, above 0.7:", sure > 0.7)
+assert session.quick() or sure > 0.7
+evidence.show("E05.21", "E05.22")
 
 # %% [markdown]
-# It is not confused at all: it reads a *different, perfectly good day*, and
-# nothing in the output warns you. No training can mend this, because the text
-# does not hold the answer; only somebody who says which country wrote it.
-# (With a day above 12, as in 03/15/2024, it is less sure, and half of the time
-# ours wrote a month such as 15.)
+# Most of these it reads as a *different, perfectly good day*, and nothing in the
+# output warns you: it is rather sure of it. (Whether nine in ten are swapped, and
+# whether the mean is above 0.9, is undecided:
+# [E05.21](../experiments/results/05_additive_attention.md#e0521),
+# [E05.22](../experiments/results/05_additive_attention.md#e0522).)
+# No training on such texts alone can mend this: the text does not hold the
+# answer. What can: a tag that says which country wrote it, or a guess from where
+# the text comes from (a *prior*), which is right on average only.
 #
 # Alignment shows where it looked, not whether it was right to.
 
@@ -837,13 +947,15 @@ views.date_reader(
 # %% [markdown]
 # ## Summary
 #
-# - One **summary** vector is a bottleneck: exact match falls with length, and
-#   a wider one helps little.
+# - One **summary** vector is a bottleneck: in the same steps, exact match
+#   falls with length. More steps helped more than more numbers.
 # - **Attention** keeps every encoder state and asks again at each step. At the
-#   same number of parameters it repeats rows that the summary cannot.
+#   same number of parameters and steps it repeats rows that the summary does
+#   not.
 # - **Additive**: v . tanh(W q + W k). Takes two sizes, can prefer the nearest,
-#   is bounded; needs a vector per pair.
-# - **Dot, general**: one matrix product, which is why they won.
+#   is bounded; needs a vector per pair. It learned
+#   fastest in our race.
+# - **Dot, general**: one matrix product, fast and small.
 # - The weights show an **alignment** that nobody taught.
 # - High accuracy holds **where training has been**, not after a *distribution
 #   shift*. 03/04/2024 is read with confidence, and wrongly if an American
@@ -975,17 +1087,20 @@ def my_change(weights, mask):  # change this
     return weights
 
 
+sampled = data.sample(test, 500)  # at random
+
+
 def changed(change):
     own = reader.attention
     reader.attention = Changed(own, change)
     try:
-        return right(reader, test[:500])
+        return right(reader, sampled)
     finally:
         reader.attention = own  # set back, whatever happens
 
 
 share = changed(my_change).float().mean().item()
-print("my change, at least 0.98:", share >= 0.98)
+print("my change, at least 0.9:", share >= 0.9)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -1008,30 +1123,30 @@ def even(weights, mask):
 
 
 outcome = {c.__name__: changed(c) for c in (as_it_was, hard, even)}
+evidence.show("E05.23", "E05.24")
 
 # %% tags=["solution"]
 # Solution
 plotting.show(
-    views.share_bars(outcome, title="Even weights lose all, hard ones little"),
+    views.share_bars(outcome, title="Even weights lose all, hard ones less"),
     alt="Bars of exact match on 500 test dates: as trained, and with only "
     "the heaviest character, high; with even weights near 0.",
 )
 share = {name: ok.float().mean().item() for name, ok in outcome.items()}
 print("even below 0.05:", share["even"] < 0.05)
-print("hard above 0.8: ", share["hard"] > 0.8)
+print("hard above 0.7: ", share["hard"] > 0.7)
 assert session.quick() or share["even"] < 0.05
-assert session.quick() or share["hard"] > 0.8
+assert session.quick() or share["hard"] > 0.7
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# With *even* weights nothing is left: the context is the same at every step, and
-# such as it never met in training. (*Trained* with one summary for all steps, a
-# model still read some.) *Hard* weights lose little: mostly the reader picks one
-# position at a time. So softness is not needed to *use* this model, but to *train*
-# it: the choice of one position has no gradient, and who has not looked at a
-# character cannot learn that it would have helped. (Hard attention is trained by
-# other means: Luong et al. 2015, section 3.2, on Xu et al. 2015.)
+# With *even* weights next to nothing is left ([E05.24](../experiments/results/05_additive_attention.md#e0524)):
+# the context is the same at every step. *Hard* weights lose far less;
+# whether eight in ten are left is undecided ([E05.23](../experiments/results/05_additive_attention.md#e0523)).
+# So this model can be *used* without softness. To *train* it so is harder: the
+# choice of one position has no gradient. (It is done by other means: Luong et
+# al. 2015, section 3.2, on Xu et al. 2015.)
 #
 # </details>
 
@@ -1055,8 +1170,8 @@ assert session.quick() or share["hard"] > 0.8
 # </details>
 # <details><summary>C. It has too few parameters</summary>
 #
-# No. Four times as many did not repeat twelve digits; the same number with
-# attention did.
+# No. With attention, the same number repeated rows of twelve digits
+# ([E05.6](../experiments/results/05_additive_attention.md#e056)).
 #
 # </details>
 
@@ -1065,7 +1180,8 @@ assert session.quick() or share["hard"] > 0.8
 #
 # <details><summary>A. They are less accurate</summary>
 #
-# Not in general; with long vectors and no scaling they were better.
+# No. In our race over 150 steps they were ahead ([E05.12](../experiments/results/05_additive_attention.md#e0512),
+# [E05.13](../experiments/results/05_additive_attention.md#e0513)).
 #
 # </details>
 # <details><summary>B. They cannot be masked</summary>
@@ -1080,12 +1196,12 @@ assert session.quick() or share["hard"] > 0.8
 # </details>
 
 # %% [markdown]
-# ### Question 3: the reader is right on over 99 % of the test. On your dates?
+# ### Question 3: the reader is right on nearly all of the test. On your dates?
 #
-# <details><summary>A. On over 99 % too</summary>
+# <details><summary>A. On nearly all too</summary>
 #
 # Only if yours are written as in training, in years such as those of training.
-# Of years that begin with 18 it read hardly any.
+# Of years that begin with 18 it reads hardly any ([E05.17](../experiments/results/05_additive_attention.md#e0517)).
 #
 # </details>
 # <details><summary>B. It depends on how they are written</summary>
@@ -1095,8 +1211,9 @@ assert session.quick() or share["hard"] > 0.8
 # </details>
 # <details><summary>C. Wrong ones can be seen from the weights</summary>
 #
-# No. For 03/04/2024 they look about as crisp as ever. (Try it in the reader
-# above.)
+# No. They say where it looked. It was sure of a wrong day too
+# ([E05.22](../experiments/results/05_additive_attention.md#e0522)). Look at
+# the weights of 03/04/2024 in the reader above.
 #
 # </details>
 
