@@ -190,7 +190,7 @@ plotting.show(
 )
 
 # %% [markdown]
-# The rows behind these curves:
+# The rows of these curves:
 
 # %%
 evidence.show("E05.3", "E05.4", "E05.5")
