@@ -1131,7 +1131,8 @@ evidence.show("E05.23", "E05.24")
 # %% tags=["solution"]
 # Solution
 plotting.show(
-    views.share_bars(outcome, title="Even weights lose nearly all, hard ones less"),
+    views.share_bars(
+        outcome, title="Even weights lose nearly all, hard ones less"),
     alt="Bars of exact match on 500 test dates: as trained, and with only "
     "the heaviest character, high; with even weights near 0.",
 )
