@@ -1,20 +1,19 @@
 # %% [markdown]
 # # Why divide by the square root of d?
 #
-# One small division stands in every Transformer. This lesson takes it out and
-# measures what breaks.
+# Every Transformer holds one small division. We take it out and see what breaks.
 #
 # **You will be able to**
 # - derive why a score of size-d vectors has variance d;
 # - show, in numbers, how large scores freeze a softmax, and slow learning;
 # - take a softmax that never overflows;
 # - mask padding and the future, before the softmax;
-# - build the `Attention` layer, show that it equals torch's function, and find
-#   where a `nan` comes from.
+# - build the `Attention` layer, equal to torch's function, and find where a `nan`
+#   comes from.
 #
 # **Minutes:** 100, of which the exercises take 60. **Needs:** lesson 01;
-# what a variance, a gradient and `nn.Linear` are. Three cells train, about 10
-# seconds in all.
+# what a variance, a gradient and `nn.Linear` are
+# ([four ideas](00_start_here.ipynb#Four-ideas-for-lesson-02)). Four cells train.
 
 # %%
 import math
@@ -200,7 +199,8 @@ for d, a, b in zip(sizes, unscaled, scaled):
 # %% [markdown]
 # In the left half the variance runs away, and doubt and gradient run dry. In
 # the right half nothing moves: whatever d is, the layer starts alike. Up to
-# about d = 64 the unscaled gradient is no smaller: small layers forgive.
+# about d = 64 the unscaled gradient is no smaller, though the doubt is already
+# gone.
 #
 # But this is a median. Is it also gone on average? The largest weight $w_i$
 # moves with every score: $\partial w_i / \partial s_j = w_i (1 - w_i)$ for its
@@ -275,9 +275,9 @@ print("variance within 10 % of d, or of 1 when scaled, at all 12 sizes")
 # Nor is it always shorter: at d = 64 it is longer
 # ([E02.5](../experiments/results/02_scaled_dot_product.md#e025)), at
 # 4096 shorter ([E02.6](../experiments/results/02_scaled_dot_product.md#e026)).
-# By the *query*, further back, it is longer
+# By the *query* it is longer there
 # ([E02.4](../experiments/results/02_scaled_dot_product.md#e024)): the
-# keys come in, and no scale shrinks them.
+# slopes are multiplied by the keys, which no scale shrinks.
 
 # %%
 evidence.show("E02.2", "E02.3", "E02.5", "E02.6", "E02.4")
@@ -344,7 +344,7 @@ explore(
 evidence.show("E02.7", "E02.8")
 
 # %% [markdown]
-# In four or five draws of ten somebody is frozen: our eight were lucky. And at
+# In four or five draws of ten somebody is frozen: eight do not settle it. And at
 # exponent 1 all rows turn one flat colour. Nothing is frozen there, so why not
 # divide by d, without a root?
 
@@ -379,10 +379,10 @@ for exponent in (0.0, 0.5, 1.0):
     )
 
 # %% [markdown]
-# - Exponent 0: sure of the match, but nearly as sure of pure noise
-#   ([E02.11](../experiments/results/02_scaled_dot_product.md#e0211)).
-# - Exponent 1: unsure of noise, and *before training* nearly blind to a perfect
-#   match (0.15; an even share is 0.06;
+# - Exponent 0: sure of the match, but also of pure noise, far more than with
+#   the root ([E02.11](../experiments/results/02_scaled_dot_product.md#e0211)).
+# - Exponent 1: unsure of noise, and *at numbers of variance 1* nearly blind to a
+#   perfect match (0.15; an even share is 0.06;
 #   [E02.10](../experiments/results/02_scaled_dot_product.md#e0210)).
 # - Exponent 1/2: noise has size 1, a match $\sqrt{d}$. Both are told apart
 #   ([E02.9](../experiments/results/02_scaled_dot_product.md#e029)).
@@ -528,8 +528,9 @@ plotting.show(
 #
 # - **Unscaled** is wrong *and sure of it*, also at its best rate
 #   ([E02.16](../experiments/results/02_scaled_dot_product.md#e0216)):
-#   its softmax is frozen on the wrong person.
-# - **Divided by d** is unsure of everything: all weights near 1/16
+#   most of its wrong answers have a weight above 0.9.
+# - **Divided by d**, at rate 1, is wrong and unsure: more wrong answers have a
+#   weight below 0.9 than above
 #   ([E02.17](../experiments/results/02_scaled_dot_product.md#e0217)).
 #
 # But who chose rate 1? We did, and it suits one of the three. A fair race gives
@@ -602,13 +603,13 @@ for exponent in (0.0, 0.5, 1.0):
 # ([E02.18](../experiments/results/02_scaled_dot_product.md#e0218)). Yet
 # the gradient of the batch is not short: it is *longer* than with the square
 # root ([E02.20](../experiments/results/02_scaled_dot_product.md#e0220)
-# asks the opposite). The frozen have almost no part in it
-# ([E02.19](../experiments/results/02_scaled_dot_product.md#e0219)). A few
-# queries make the steps alone; a larger rate makes *their* steps larger.
+# asks the opposite). Of the gradient by the queries the frozen have almost no part
+# ([E02.19](../experiments/results/02_scaled_dot_product.md#e0219)). The others,
+# fewer than half, make nearly all of it. That learning is slow for this reason was
+# not tested.
 #
 # Divided by d nobody is frozen; every step is just small, and a larger rate
-# makes up for it. Exercise 5 tries Adam, an optimizer that makes small
-# gradients large.
+# makes up for it. Exercise 5 tries Adam.
 
 # %%
 evidence.show("E02.18", "E02.19", "E02.20")
@@ -971,9 +972,9 @@ for layer in (mine, theirs):
 # ## Summary
 #
 # - A score of size-d vectors has **variance d**; divided by sqrt(d), 1.
-# - Unscaled, the softmax **saturates**: sure of noise; most queries have hardly
-#   a gradient; training is slow at every rate tried. Divided by d, it needs a
-#   larger rate.
+# - Unscaled at large d, the softmax **saturates**: sure of noise; most queries
+#   have hardly a gradient. At d = 256 training is slow at every rate tried.
+#   Divided by d, SGD needs a larger rate.
 # - **Subtract the largest score** before the exponential: nothing overflows.
 # - **Masks** forbid scores *before* the softmax. An empty row needs care; a
 #   causal mask has a name, `is_causal=True`.
@@ -1169,7 +1170,7 @@ assert session.quick() or small.metrics[-1]["accuracy"] > 0.9
 # the same scores as with the square root, from matrices 4 times smaller. At a
 # rate 16 times smaller, SGD takes the same steps. So what fails is not a missing
 # division, but large scores at the start. The scale mends them for the usual
-# first weights of every size, and cannot be forgotten.
+# first weights, whatever d is.
 #
 # </details>
 
@@ -1218,17 +1219,16 @@ assert session.quick() or small.metrics[-1]["accuracy"] > 0.9
 # </details>
 
 # %% [markdown]
-# ### Question 3: an unscaled layer at d = 1024 hardly learns. Why?
+# ### Question 3: at d = 256 the unscaled layer was slow at all eight rates. Why?
 #
 # <details><summary>A. Its scores overflow to inf</summary>
 #
-# No. They are about 32 in size, and the softmax subtracts the largest anyway.
+# No. They are about 16 in size, and the softmax subtracts the largest anyway.
 #
 # </details>
 # <details><summary>B. Its learning rate is too small</summary>
 #
-# No. At d = 256, eight rates from 0.03 to 100 were tried, and the best left it
-# far behind: for a frozen query a slope of nearly 0, times any rate, is nearly 0.
+# No. Eight rates from 0.03 to 100 were tried, and the best left it far behind.
 # Nor does Adam rescue it
 # ([E02.22](../experiments/results/02_scaled_dot_product.md#e0222)),
 # though it does rescue the layer that divides by d
@@ -1237,8 +1237,9 @@ assert session.quick() or small.metrics[-1]["accuracy"] > 0.9
 # </details>
 # <details><summary>C. Its softmax is saturated from the start</summary>
 #
-# Yes. For most queries a random key already gets a weight of almost 1, where
-# the slope w (1 - w) is almost 0.
+# It fits: more than half of the queries are frozen before the first step
+# ([E02.18](../experiments/results/02_scaled_dot_product.md#e0218)). That this
+# alone makes it slow was not tested.
 #
 # </details>
 

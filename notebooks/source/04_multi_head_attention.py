@@ -9,7 +9,7 @@
 #   is wrong;
 # - build multi-head attention, equal to torch's layer;
 # - avoid the trap of torch's opposite masks;
-# - name a task that one head cannot solve, and say what exactly it lacks;
+# - show which readout one head cannot get past 3/4 with, and why;
 # - cut heads out of a trained model.
 #
 # **Minutes:** 115, of which the exercises take 65. **Needs:** lessons 01 to
@@ -165,7 +165,7 @@ for name, row in zip(("one head:", "head 1:", "head 2:"), looks):
 # %% [markdown]
 # ## All heads in one call
 #
-# A loop over heads is slow. `scaled_dot_product_attention` takes any number
+# A loop is not needed. `scaled_dot_product_attention` takes any number
 # of leading dimensions, so let the heads be one of them: cut the last
 # dimension in two, then move the heads to the front.
 #
@@ -275,8 +275,7 @@ class SmallMultiHead(nn.Module):
 # head does attention with its own weights; the two parts are put side by
 # side and mixed by the output projection.](../figures/multi_head_flow.svg)
 #
-# One matrix, `project_in`, makes queries, keys and values of all heads: one
-# large product is faster than many small ones.
+# One matrix, `project_in`, makes queries, keys and values of all heads.
 #
 # The package's `MultiHeadAttention` is this layer with masks,
 # cross-attention, weights on request, and clear errors.
@@ -495,7 +494,7 @@ class LampReader(nn.Module):
         return self.readout(output[:, 0]), weights  # (batch, asked)
 
 # %% [markdown]
-# ### What one head lacks
+# ### What one threshold per lamp cannot do
 #
 # There are **only two values**, *on* and *off*. However many numbers each has,
 # a mixture of the two lies on the straight line between them: *one number*
@@ -515,11 +514,11 @@ class LampReader(nn.Module):
 # %% [markdown]
 # Two thresholds cut a line into *three* pieces, but there are *four* answers.
 # So at least one of the four is always wrong: **with one threshold per lamp,
-# one head is right in at most 3/4 of the streets**, however wide it is. Weight
+# one head is right in at most 3/4 of all streets**, however wide it is. Weight
 # on other houses changes nothing: keep their lamps as they are, and there are
 # still four answers and three pieces.
 #
-# No trust? Let the computer try w from 0 to 1 and every pair
+# You do not believe it? Let the computer try w from 0 to 1 and every pair
 # of thresholds from -0.05 to 1.05, in steps of 0.05. (`rules` are the ways to
 # answer for one lamp: "on" above a threshold, or "on" below it.)
 
@@ -554,8 +553,8 @@ print("one head, values that say who:", both.sum().item(), "of 2000")
 # %% [markdown]
 # All. (`one_hot` writes a 1 at the given place and 0 elsewhere.) The two
 # halves lie in different directions, so both survive, and whoever knows the
-# names can read them. Inside a Transformer values do say much about who they
-# are. So heads are not *necessary* for two facts; they are a cheap way.
+# names can read them. Inside a Transformer values may say much about who they
+# are. So heads are not *necessary* for two facts; they are one way.
 #
 # Now training, with two values only. **Predict:** two heads of 8 numbers have
 # as many parameters as one head of 16. Can they do it? And one *wider* head,
@@ -640,7 +639,8 @@ plotting.show(
 
 # %% [markdown]
 # One run each. Over five, with the learning rate chosen for each: two heads
-# ([E04.1](../experiments/results/04_multi_head_attention.md#e041)) and one head ([E04.2](../experiments/results/04_multi_head_attention.md#e042)), twice as long. (The wide head is one run here;
+# ([E04.1](../experiments/results/04_multi_head_attention.md#e041)) and one head ([E04.2](../experiments/results/04_multi_head_attention.md#e042)),
+# 600 steps instead of 300. (The wide head is one run here;
 # the ceiling holds for it as well.)
 
 # %%
@@ -657,14 +657,16 @@ evidence.show("E04.1", "E04.2")
 evidence.show("E04.5")
 
 # %% [markdown]
-# At the learning rate that was chosen, the loss is just that of guessing. An
-# earlier version of this lesson said: so training lost its way to 3/4.
-#
-# **Predict** what the *lowest* loss gives. The four answers stand on the line at
-# 1, w, 1 - w and 0. Lamp 1 is easy: a threshold at 1/2. Lamp 2 is on at 1 and
-# 1 - w. Turn the line round and swap on and off: nothing has changed. So its
-# best threshold, too, lies in the *middle*: right at 1 and 0, wrong at w and
-# 1 - w. Only the steepness is free.
+# At the learning rate that was chosen, a loss below guessing is not seen
+# (*undecided*). An earlier version said: so training lost its way to 3/4.
+
+# %% [markdown]
+# **Predict** what the *lowest* loss gives. The answers stand at 1, w, 1 - w and
+# 0; let w be above 1/2. Lamp 1 is easy: a threshold at 1/2. Lamp 2 is on at 1
+# and 1 - w. Turn the line round and swap on and off: nothing has changed. For
+# each w this loss is a bowl with *one* lowest point; there, the threshold lies
+# in the *middle*: right at 1 and 0, wrong at w and 1 - w. Only the steepness is
+# free.
 
 # %%
 steep = torch.linspace(0, 40, 401)
@@ -681,14 +683,17 @@ for w in (0.95, 0.7, 0.55):
 
 # %% [markdown]
 # Now change the loss alone: ask for *both right*, minus the product of the
-# two probabilities (plus a tenth of the old loss, as a start). The same model,
-# again with one threshold per lamp ([E04.7](../experiments/results/04_multi_head_attention.md#e047)) comes to its ceiling ([E04.8](../experiments/results/04_multi_head_attention.md#e048)):
+# two probabilities (plus a tenth of the old loss, throughout). The same model,
+# again with one threshold per lamp
+# ([E04.7](../experiments/results/04_multi_head_attention.md#e047)) comes to its ceiling
+# ([E04.8](../experiments/results/04_multi_head_attention.md#e048)):
 
 # %%
 evidence.show("E04.7", "E04.8")
 
 # %% [markdown]
-# So the loss, not a lost way, kept it at one half. And the ceiling itself? Keep
+# So the loss kept it at one half: even its lowest point gives no more. (Nor did
+# training get there.) And the ceiling itself? Keep
 # one head of 16 numbers, and give it a readout of *four scores, one per
 # answer*, of which the highest wins (with cross-entropy for a loss). It is
 # still linear ([E04.9](../experiments/results/04_multi_head_attention.md#e049)).
@@ -793,10 +798,12 @@ print("in more than 9 of 10 streets:", (agree.mean() > 0.9).item())
 assert agree.mean() > 0.9
 
 # %% [markdown]
-# One run; over five, see [E04.19](../experiments/results/04_multi_head_attention.md#e0419). Nobody told them to share the work. It is not
-# the only way: 0.7 and 0.3 in one head, 0.3 and 0.7 in the other would also
-# give two numbers from which both lamps can be worked out. But one head for
-# each lamp is what training found. Which head takes which is up to the seed.
+# One run; over five, see
+# [E04.19](../experiments/results/04_multi_head_attention.md#e0419). Nobody told
+# them to share the work. It is not the only way: 0.7 and 0.3 in one head, 0.3 and
+# 0.7 in the other would also give two numbers from which both lamps can be worked
+# out, and *the same row*, which asks only where the largest weight is. In the
+# street above, most of each head's weight was on one house.
 
 # %%
 evidence.show("E04.19")
@@ -871,7 +878,7 @@ plotting.show(
 )
 
 # %% [markdown]
-# In this run the shares are $(1/2)^{4-h}$, *as if* h heads read h lamps and
+# In this run the shares are close to $(1/2)^{4-h}$, *as if* h heads read h lamps and
 # guessed the rest. Whether they do is another question: here too the loss asks
 # for each lamp by itself, which above kept one head below its ceiling. All have
 # the same number of parameters.
@@ -924,8 +931,9 @@ plotting.show(
 # Michel et al. (2019, section 4) cut the least important heads first. To rank
 # them they give each head a factor, 1, and take the loss's gradient with
 # respect to it: how fast the loss would change if the head spoke more softly.
-# With eight heads we can simply try each, and cut the one whose loss costs
-# least: on one set of streets. How much is lost is measured on another.
+# With eight heads we can simply try each, and cut the one without which most
+# answers stay right: on one set of streets. How much is lost is measured on
+# another.
 
 # %%
 def cut_greedily(model, asked):
@@ -970,8 +978,8 @@ plotting.show(
 # In this run at least three of the eight can go for almost nothing. Why? Perhaps
 # others do the same work; perhaps the logits were so far from 0 that a little
 # less of them does no harm. The two heads that are left are *not* right in as
-# many streets as the two that were trained as two, above: what was cut held
-# something, too.
+# many streets as the two that were trained as two, above. Did the others hold
+# something, or does the readout still expect them? Not tested here.
 
 # %% [markdown]
 # In large models, too, many heads can be cut. In a translation model with 96
@@ -1021,8 +1029,7 @@ head_board(look, heads=4)
 # - Scores are divided by the square root of **head_dim**.
 # - `nn.MultiheadAttention` masks are **True = blocked**: pass `~mask`.
 # - Two values and **one threshold per lamp**: one head is right in at most 3/4.
-#   Four scores, a network or a second head get past it.
-# - Below that the *loss* kept it.
+#   Four scores or a second head get past it. A loss per lamp gives one half.
 # - What a head is worth: **cut and measure**.
 
 # %% [markdown]
@@ -1246,7 +1253,7 @@ assert history.metrics[-1]["all"] > 0.95
 # </details>
 # <details><summary>C. The scores are divided by a larger number</summary>
 #
-# No, by a smaller one: the square root of 32 instead of 64.
+# No, by a smaller one: the square root of 32 instead of that of 64.
 #
 # </details>
 
@@ -1258,10 +1265,9 @@ assert history.metrics[-1]["all"] > 0.95
 # The shape is, the numbers are not: head 1 holds the first tokens whole.
 #
 # </details>
-# <details><summary>B. Only if length is 1</summary>
+# <details><summary>B. Only if length or heads is 1</summary>
 #
-# Right. With one token there are no tokens to mix, and both ways agree. (The
-# same holds for one head.)
+# Right. With one token, or one head, there is nothing to mix: both ways agree.
 #
 # </details>
 # <details><summary>C. No, it raises an error</summary>

@@ -196,21 +196,22 @@ plotting.show(
 evidence.show("E05.3", "E05.4", "E05.5")
 
 # %% [markdown]
-# So at 8 digits both help, and time helps more than size ([E05.3](../experiments/results/05_additive_attention.md#e053),
+# So at 8 digits both help, and twice the steps help more than twice the width
+# ([E05.3](../experiments/results/05_additive_attention.md#e053),
 # [E05.4](../experiments/results/05_additive_attention.md#e054)).
-# At 12 neither is enough ([E05.5](../experiments/results/05_additive_attention.md#e055)).
+# At 12 twice the steps are not enough either ([E05.5](../experiments/results/05_additive_attention.md#e055)).
 #
 # An earlier version of this lesson had one wide model, trained for 500 steps,
 # and said that a wider summary helps little. That was a race for *speed*. What
 # fits into 64 numbers, no run here can say: none was trained until its curve was
-# flat. What is seen: in the same time, the longer row is always the harder one.
+# flat.
 # So do not ask the vector for everything. Go round it.
 
 # %% [markdown]
 # ## Ask again at every step
 #
-# The encoder has a state for *every* token, and throws all but the last
-# away. Bahdanau, Cho and Bengio (2015) keep them. At each step the decoder
+# The encoder has a state for *every* token; only the last ones were used.
+# Bahdanau, Cho and Bengio (2015) keep them. At each step the decoder
 # asks: *which of these do I need now?*
 #
 # | lookup | here |
@@ -366,8 +367,8 @@ for attention in (None, "dot", "general", "additive"):
     print(f"{str(attention):8} {count_parameters(model)} parameters")
 
 # %% [markdown]
-# None and dot: the same number to the last one, the same batches, the same
-# steps. **Predict:** how many of the rows of 12 digits now? And of 16 digits,
+# None and dot: exactly as many parameters, the same batches, the same steps.
+# **Predict:** how many of the rows of 12 digits now? And of 16 digits,
 # longer than any in training?
 
 # %%
@@ -409,16 +410,17 @@ evidence.show("E05.6", "E05.7")
 # %% [markdown]
 # Where the summary repeats next to nothing, attention gets most rows right
 # ([E05.6](../experiments/results/05_additive_attention.md#e056)).
-# It is no magic: beyond the trained lengths it falls
+# It is no magic: it falls with length too, most beyond the trained lengths
 # ([E05.7](../experiments/results/05_additive_attention.md#e057)).
 
 # %% [markdown]
-# ### Why does it fall beyond the trained lengths?
+# ### Why does it fall most beyond the trained lengths?
 #
 # Two stories would fit. *The way*: the decoder does not find the right digit.
 # *The things*: what the encoder says of a thirteenth digit is strange to it.
-# So change one of them alone. The attention below compares nothing: at step t it
-# looks at digit t, and nowhere else. The trained model stays as it is.
+# So change the weights alone. The attention below compares nothing: at step t it
+# looks at digit t, and nowhere else (so it is sharper than the model's own too).
+# The trained model stays as it is.
 #
 # **Predict:** if the way is lost, will this help? If the things are strange?
 
@@ -448,10 +450,11 @@ assert session.quick() or told > 0.9
 evidence.show("E05.8", "E05.9")
 
 # %% [markdown]
-# The things are not strange: told where to look, nearly every row of 16 comes
-# out right ([E05.8](../experiments/results/05_additive_attention.md#e058),
-# [E05.9](../experiments/results/05_additive_attention.md#e059)).
-# So the way is lost. We used to add: *because it never had to go that far*. Then
+# The things are not strange: told where to look, nearly every row of 16 came out
+# right in this run; over five, more than before
+# ([E05.8](../experiments/results/05_additive_attention.md#e058)), and about as
+# many as of 12 ([E05.9](../experiments/results/05_additive_attention.md#e059)).
+# So it is the weights: where they lie, or how sharply. We used to add: *because it never had to go that far*. Then
 # it should be lost beyond the twelfth digit. Over five trainings:
 
 # %%
@@ -459,11 +462,11 @@ evidence.show("E05.11")
 
 # %% [markdown]
 # The row does not bear that story out ([E05.11](../experiments/results/05_additive_attention.md#e0511)):
-# undecided, and it leans the other way. The early digits of a long row are
-# missed about as often as the late ones. What loses the way there, we have not
-# found out.
+# undecided, and it leans the other way: in these five, the heaviest weight
+# leaves the early digits a little more often than the late ones. What loses the
+# way there, we have not found out.
 #
-# How it finds its way can be seen. One row of seven digits:
+# Where it looks can be seen. One row of seven digits:
 
 # %%
 row = F.pad(torch.tensor([[3, 1, 4, 1, 5, 9, 2]]) + 4, (0, 1), value=EOS)
@@ -747,7 +750,8 @@ assert session.quick() or share >= 0.9
 # ### A race
 #
 # Bahdanau's score against Luong's two: 150 steps each, with the better of two
-# learning rates, chosen on days of their own; five trainings each. (Additive brings 8,256 parameters more than dot, general 4,096.)
+# learning rates, chosen on days of their own; five trainings each. (Additive
+# brings 8,256 parameters more than dot, general 4,096.)
 # **Predict** the order.
 
 # %%
@@ -815,8 +819,8 @@ plotting.show(
 )
 
 # %% [markdown]
-# Nobody told it where the year stands, or that *mars*, *March*, *März* and 三月
-# are one month. Four pictures prove little. So count over all test dates that
+# Nobody told it which characters belong together: where the year stands, which
+# letters name the month. Four pictures prove little. So count over all test dates that
 # write the year in full: is the heaviest weight on the very digit that is
 # written? (The third and fourth of the year; the first two are always 19 or
 # 20.) Over five trainings: [E05.15](../experiments/results/05_additive_attention.md#e0515).
@@ -880,7 +884,8 @@ evidence.show("E05.16", "E05.17", "E05.18")
 # After one run we had written that those with 19 come out nearly all right. Look
 # at the dots: the same model, data and steps give a quarter or nearly all,
 # by the seed alone ([E05.16](../experiments/results/05_additive_attention.md#e0516)).
-# A bar with an interval over *dates* would not have shown it.
+# A bar with an interval over *dates* would not have shown it. (Widened for five
+# seeds, an interval may pass 1.)
 
 # %%
 evidence.show("E05.19", "E05.20")
@@ -928,7 +933,7 @@ evidence.show("E05.21", "E05.22")
 
 # %% [markdown]
 # Most of these it reads as a *different, perfectly good day*, and nothing in the
-# output warns you: it is rather sure of it. (Whether nine in ten are swapped, and
+# output warns you: it is rather sure. (Whether nine in ten are swapped, and
 # whether the mean is above 0.9, is undecided:
 # [E05.21](../experiments/results/05_additive_attention.md#e0521),
 # [E05.22](../experiments/results/05_additive_attention.md#e0522).)
@@ -957,11 +962,11 @@ views.date_reader(
 # ## Summary
 #
 # - One **summary** vector is a bottleneck: in the same steps, exact match
-#   falls with length. More steps helped more than size.
+#   falls with length.
 # - **Attention** keeps every encoder state and asks again at each step. With
 #   equal parameters and steps it repeats rows that the summary does not.
 # - **Additive**: v . tanh(W q + W k). Takes two sizes, can prefer the nearest,
-#   is bounded; needs a vector per pair. Learned fastest in our race.
+#   is bounded; needs a vector per pair. Read most in our race of 150 steps.
 # - **Dot, general**: one matrix product, fast and small.
 # - The weights show an untaught **alignment**.
 # - High accuracy holds **where training has been**, not after a *distribution
@@ -1148,7 +1153,7 @@ assert session.quick() or share["hard"] > 0.7
 # With *even* weights next to nothing is left ([E05.24](../experiments/results/05_additive_attention.md#e0524)):
 # the context is the same at every step. *Hard* weights lose far less;
 # whether eight in ten are left is undecided ([E05.23](../experiments/results/05_additive_attention.md#e0523)).
-# So this model can be *used* without softness. To *train* it so is harder: the
+# So this model can be *used* without softness, at a loss. To *train* it so is harder: the
 # choice of one position has no gradient. (It is done by other means: Luong et
 # al. 2015, section 3.2, on Xu et al. 2015.)
 #
@@ -1215,8 +1220,8 @@ assert session.quick() or share["hard"] > 0.7
 # </details>
 # <details><summary>C. Wrong ones can be seen from the weights</summary>
 #
-# No. They say where it looked. It was sure of a wrong day too
-# ([E05.22](../experiments/results/05_additive_attention.md#e0522)). Look at
+# No. They say where it looked. It was rather sure on dates that it mostly read
+# wrongly ([E05.22](../experiments/results/05_additive_attention.md#e0522)). Look at
 # the weights of 03/04/2024 in the reader above.
 #
 # </details>

@@ -5,7 +5,7 @@
 # more: a sum, a norm, a small network, and a mask against cheating.
 #
 # **You will be able to**
-# - build encoder and decoder layers, and prove that they equal torch's;
+# - build encoder and decoder layers, and check that they equal torch's;
 # - say what residuals, norms, dropout, label smoothing and warm-up do;
 # - train a Transformer on a task whose plainest attention map is known;
 # - take parts out, one by one, and see which are missed;
@@ -137,8 +137,9 @@ plotting.show(
 # attention alone: it "loses rank doubly exponentially with depth". (MLPs,
 # part 3, are in these layers too: they do not save it here.)
 #
-# Is it the averaging? Then tokens must stay apart if each may attend to itself
-# alone, still without residuals. Over five draws of the weights:
+# Is it the averaging? Then tokens must differ more if each may attend to itself
+# alone, still without residuals: they do (E06.3). But in all five draws of the
+# weights they differ less than with residuals, so averaging is not all:
 # [E06.1](../experiments/results/06_transformer.md#e061),
 # [E06.2](../experiments/results/06_transformer.md#e062),
 # [E06.3](../experiments/results/06_transformer.md#e063).
@@ -149,7 +150,7 @@ evidence.show("E06.1", "E06.2", "E06.3")
 # %% [markdown]
 # ## Part 2: the norm
 #
-# Sums grow. A **layer norm** brings the numbers of each token to mean 0 and
+# Sums can grow. A **layer norm** brings the numbers of each token to mean 0 and
 # variance 1 (Ba et al. 2016). By hand, for the token [1, 2, 3, 6]:
 #
 # - mean: 12 / 4 = 3
@@ -258,8 +259,9 @@ for norm_first in (True, False):
 # ## The same as torch's layer
 #
 # `torch.nn.TransformerEncoderLayer` has the same parts under other names. We
-# copy its weights, then compare output *and* gradients. Mind lesson 04's trap:
-# torch's masks mean the opposite, so `~`.
+# copy its weights, then compare the output *and* gradients (of the MLP, the norms
+# and the output projections). Mind lesson 04's trap: torch's masks mean the
+# opposite, so `~`.
 
 # %%
 def same_gradients(ours, theirs, output, wanted):
@@ -461,7 +463,7 @@ print("a sequence of nothing but padding gives NaN:",
 
 # %% [markdown]
 # Padding is hidden as keys (masks), does not count in the loss, and even a
-# sequence that is all padding does no harm.
+# sequence that is all padding gives no NaN.
 
 # %% [markdown]
 # ## Three tricks of training: dropout
@@ -562,7 +564,7 @@ print(f"log(0.925 / 0.025) = {math.log(0.925 / 0.025):.3f}")
 # ## Warm-up
 #
 # The first Transformer was trained with a learning rate that rises for 4,000
-# steps, then falls with the square root of the step (section 5.3):
+# steps, then falls with one over the square root of the step (section 5.3):
 #
 # $$\text{rate} = d^{-0.5} \cdot
 # \min(\text{step}^{-0.5},\; \text{step} \cdot \text{warmup}^{-1.5})$$
@@ -591,8 +593,8 @@ print("LambdaLR gives the same rates")
 
 # %% [markdown]
 # Why start small? Adam divides each gradient by its own size. At the first
-# step nothing is known but this one gradient, so **every weight moves by the
-# full rate**, however small or random its gradient was.
+# step nothing is known but this one gradient, so **every weight with a gradient
+# other than 0 moves by the full rate**, however small or random it was.
 
 # %%
 weight = nn.Parameter(torch.zeros(3, dtype=torch.float64))
@@ -602,8 +604,8 @@ print("gradients 1000, 0.001, -0.00001 move by", weight.data)
 
 # %% [markdown]
 # All weights at once by 0.004: what does that do to twelve layers? We take three
-# steps, and ask: **do different inputs still give different outputs?** (1 would
-# be: as different as can be; 0: all the same.)
+# steps, and ask how different the output vectors still are, **over all inputs and
+# all five places**. (1 would be: as different as can be; 0: all the same.)
 
 # %%
 class Mirror(nn.Module):
@@ -655,10 +657,10 @@ print("post-norm, warm-up, above 0.25:   ", left[False, 40] > 0.25)
 assert min(left[True, 1], left[False, 40]) > 0.25 and left[False, 1] < 0.2
 
 # %% [markdown]
-# (The mean of four starts.) After three full steps the post-norm stack says
-# nearly the same whatever comes in. Pre-norm survives the same steps; so does
-# post-norm with a warm-up of 40 steps, or with full steps that are small. Over
-# five starts:
+# (The mean of four starts.) After three full steps the vectors of post-norm are
+# more alike than with pre-norm, with a warm-up of 40 steps, or with full steps that
+# are small. (Differences between *places* count too: near 0 no input can be told
+# from another; far from 0 proves nothing of inputs.) Over five starts:
 # [E06.4](../experiments/results/06_transformer.md#e064),
 # [E06.5](../experiments/results/06_transformer.md#e065),
 # [E06.6](../experiments/results/06_transformer.md#e066);
@@ -668,8 +670,8 @@ assert min(left[True, 1], left[False, 40]) > 0.25 and left[False, 1] < 0.2
 evidence.show("E06.4", "E06.5", "E06.6", "E06.7")
 
 # %% [markdown]
-# So the collapse is real, and it comes from the size of the steps: made eight
-# times smaller, full from the first on, they do not collapse. After ten steps
+# So full steps make the vectors alike, and in post-norm their size does it: eight
+# times smaller, full from the first on, they do so less (E06.6). After ten steps
 # it is *undecided*: in some starts most differences have come back. Whether
 # *learning* suffers is the next question.
 
@@ -778,12 +780,11 @@ plotting.show(
 evidence.show(*(f"E06.{number}" for number in range(8, 14)))
 
 # %% [markdown]
-# At 0.004 low rates help post-norm at the start, and not at the end. But most of
-# what the first picture showed was the rate: at one four times lower post-norm
-# learns without warm-up too, and warm-up adds little. Pre-norm is far ahead
-# either way (E06.11, E06.12). Warm-up made it slower (E06.13: *no*), perhaps
-# since a quarter of its few steps were at lower rates. (Its best
-# rate was the highest tried.)
+# At 0.004 low rates help post-norm more at the start than at the end (E06.9). But
+# most of what the first picture showed of *warm-up* was the rate: at one four
+# times lower post-norm gets well below guessing without it, and warm-up adds
+# little. Pre-norm is far ahead either way (E06.11, E06.12). With warm-up its loss
+# was higher (E06.13: *no*). (Its best rate was the highest tried.)
 #
 # Xiong et al. (2020) found on translation that post-norm needs warm-up and
 # pre-norm does not. Our 160 steps of a toy cannot say that of long trainings.
@@ -791,7 +792,7 @@ evidence.show(*(f"E06.{number}" for number in range(8, 14)))
 # %% [markdown]
 # ## Train the Transformer
 #
-# 700 batches of 64 sequences, 4 to 9 letters each; 7 to 25 seconds on one
+# 700 batches of 64 sequences, 4 to 9 letters each; under a minute on one
 # processor core. The test is strict: the model writes **by itself**
 # (lesson 05's `greedy_decode`), and every letter and the EOS must be right.
 #
@@ -960,12 +961,11 @@ assert session.quick() or (cheat["tokens"] >= 0.99 and cheat["exact"] <= 0.02)
 #
 # The others: **without positions** about half of the next letters are right:
 # look below which ones. **Without residuals** the tokens of random layers
-# became alike, as measured above.
+# became alike, as measured above: perhaps for this reason.
 #
-# This table is one start and one rate for all. It shows which models fail
-# altogether; it does not show that **norms, MLPs and the second head** are not
-# missed: small differences may turn round at another start or rate. And
-# reversing is moving, not computing: that is no verdict on translation.
+# This table is one start, one rate for all, 200 steps. It shows which models fail
+# *here* (another rate may save one); it does not show that **norms, MLPs and the
+# second head** are not missed: small differences may turn round. And reversing is moving, not computing: that is no verdict on translation.
 
 # %% [markdown]
 # ## Take it apart yourself
@@ -987,7 +987,7 @@ views.apart({"whole": model} | {
 #   a decoder layer also asks the **memory**.
 # - **Residuals** keep tokens apart: in random layers without them averaging
 #   makes all the same (*rank collapse*).
-# - After 160 steps, each at its best rate, **pre-norm** was far ahead of
+# - After 160 steps, each at the best of four rates, **pre-norm** was far ahead of
 #   **post-norm** in 12 layers (E06.11). **Warm-up** helped post-norm, most at
 #   a rate that was too high for it (E06.8, E06.10).
 # - **Dropout** acts in training only; **label smoothing** asks for a little
@@ -1186,7 +1186,7 @@ assert session.quick() or (shares[9] >= 0.95 and shares[12] <= 0.05)
 # <details><summary>Answer</summary>
 #
 # It fails. One suspect: positions 11 to 13 were never seen in training, and
-# position 10 held only EOS, so nothing trained "look at position 12 first". It
+# the source's position 10 held only EOS, so nothing trained "look at position 12 first". It
 # is not proved: that needs a model that has seen those positions, but no longer
 # sequences. How would you train it?
 #
@@ -1244,8 +1244,8 @@ assert session.quick() or (shares[9] >= 0.95 and shares[12] <= 0.05)
 # </details>
 # <details><summary>B. A lower rate, a warm-up, or the norm first</summary>
 #
-# Yes: try them, each at several rates. With our 12 layers the first and the
-# last did most.
+# Yes: try them, each at several rates. With our 12 layers, the norm first was far
+# ahead (E06.11).
 #
 # </details>
 # <details><summary>C. More dropout</summary>

@@ -270,7 +270,8 @@ best["pronoun"] = divmod(chosen, 12)
 print("chosen: layer, head", best["pronoun"])
 
 # %% [markdown]
-# And on the frames that did not choose it:
+# And on the frames that did not choose it (four sentences share a frame, so the
+# interval is a little too narrow):
 
 # %%
 right = pronoun_hits[~even].flatten(1)[:, chosen]
@@ -522,8 +523,8 @@ assert mean_interval(agree["integrated gradients"] - last).low > 0
 # %% [markdown]
 # Not what one hopes. The last layer's weights agree with ablation; but those of
 # all layers, the gradient's norm and even the embedding norm, which has seen no
-# sentence, cannot be told from them by 40 sentences. Integrated gradients do
-# best. Gradient times input has the order slightly *wrong*. It is not "the
+# sentence, cannot be told from them by 40 sentences. Integrated gradients, in
+# this run, can. Gradient times input has the order slightly *wrong*. It is not "the
 # gradient" that fails: two of three ways to use it do not. A sum shows one
 # trouble of the product:
 
@@ -537,10 +538,10 @@ for name, parts in (("gradient times input", products),
 print(f"what there is to share out: {whole_change.mean().item():.2f}")
 
 # %% [markdown]
-# Its parts add up to about 0, so they cannot share the similarity out. (It is
-# the slope at one point, of vectors that a layer norm has scaled.) **No method
-# is right by name; test it on your model.** And this judge has a taste of its
-# own: another ablation, such as `[MASK]` for the word, may rank otherwise.
+# Its parts add up to about 0, so they cannot share the similarity out. (A guess,
+# not tested: layer norms take out a common length, so along it the slope is about
+# 0.) **No method is right by name; test it on your model.** And this judge has its
+# own bias: another ablation, such as `[MASK]` for the word, may rank otherwise.
 
 # %% [markdown]
 # ## Silence a head
@@ -595,11 +596,11 @@ sharp = {
 }
 
 # %% [markdown]
-# In the third, a word's row over the *other words* sums to 1 again. The fourth
+# In the third, a word's row over the words alone sums to 1 again. The fourth
 # has nothing to do with sharpness: how little goes to the special tokens.
 # **Predict** which go with cost.
 #
-# In MiniLM the last layer's heads cost most, so heads of one layer are compared:
+# Layers may differ in cost, so heads of one layer are compared:
 # Spearman's rho in each, then the mean. How often would chance do that? The
 # costs are dealt out anew within each layer, 2,000 times (a *permutation test*).
 
@@ -757,8 +758,8 @@ assert alone[named] > 0.95 and alone[worst] < 0.9 and other[0, worst] < 0.01
 # over its states. They asked (section 4): do weights agree with gradients and
 # with leaving words out? And do other weights give another answer? Lesson 08's
 # sentiment models are of this kind. One pools bare words, one has a Transformer
-# layer *before* the pooling. Nothing else differs but the learning rate: each has
-# the best of three on held-out texts. About 15 seconds.
+# layer *before* the pooling. Nothing else differs; each may choose among three
+# learning rates by held-out texts. About 15 seconds.
 
 # %%
 texts, labels = tc.sentiment_task(snippets.load("train"))
@@ -878,8 +879,8 @@ assert session.quick() or all(part.right > 0.65 for part in asked.values())
 
 # %% [markdown]
 # Over five trainings of each, with the same search. (The first version of this
-# lesson compared two different recipes, on one sorted sample. It drew a clear
-# gap, and most of it was the recipe.)
+# lesson compared two different recipes, on one sorted sample: its clear gap could
+# not be put down to context.)
 
 # %%
 evidence.show("E14.10", "E14.11", "E14.12", "E14.13")
@@ -902,10 +903,10 @@ plotting.show(
 # ([E14.10](../experiments/results/14_interpreting_attention.md#e1410), [E14.12](../experiments/results/14_interpreting_attention.md#e1412)).
 # With leaving the word out it is *undecided* ([E14.11](../experiments/results/14_interpreting_attention.md#e1411)), and accuracy is too
 # ([E14.13](../experiments/results/14_interpreting_attention.md#e1413)).
-# A likely reason, not tested: a weight now belongs to a *position* into which
-# other words were mixed. (Both rates are the largest tried. Jain and Wallace use
-# Kendall's tau, and total variation distance where we take a difference of
-# probabilities.) Their second question, other weights:
+# One reason is algebra: over bare words the gradient of a word's vector holds its
+# weight as a factor. A layer in between mixes the words. (Both rates are the largest
+# tried. Jain and Wallace use Kendall's tau, and total variation distance.) Their
+# second question, other weights:
 # [E14.14](../experiments/results/14_interpreting_attention.md#e1414), [E14.15](../experiments/results/14_interpreting_attention.md#e1415).
 
 # %%
@@ -927,9 +928,9 @@ plotting.show(
 )
 
 # %% [markdown]
-# An earlier version had a clear picture here: "in context, permuted weights change
-# little". Over five trainings with one recipe both are *undecided*. One model, one
-# recipe, one sample: each had made the difference look larger.
+# The curves above lie apart, and an earlier version believed such a picture: "in
+# context, permuted weights change little". Over five trainings with one recipe
+# both rows are *undecided*. That is what one run is worth.
 
 # %% [markdown]
 # **Wiegreffe and Pinter (2019)** answered: first ask whether the model *needs* its
@@ -937,7 +938,7 @@ plotting.show(
 # Weights that do little work explain little, and cannot be tested so. And weights
 # that were permuted after training are not a model that anyone would train.
 #
-# The paper's stronger experiment (section 4.2.2) *searches* for weights that
+# Jain and Wallace's stronger experiment (section 4.2.2) *searches* for weights that
 # differ most and answer alike. Wiegreffe and Pinter's reply: train whole models
 # to do so (section 4), and let a small network use frozen weights (section 3.4):
 # the original weights helped it more than those adversarial ones. We did neither.
@@ -1096,9 +1097,9 @@ assert session.quick() or abs(moment - halved) <= 30
 # A slope, then a cliff, in the very steps in which the head appears: a *phase
 # change*. Olsson et al. saw one in large language models too. (Two things at the
 # same time; which causes which, the curves do not say.) The single layer only
-# slides: it can see *which* letters are in the block (a guess among 8 costs ln 8
-# = 2.08), hardly which comes next. Over five trainings, the control three times
-# as long, when it still falls slowly ([E14.1](../experiments/results/14_interpreting_attention.md#e141), [E14.2](../experiments/results/14_interpreting_attention.md#e142)):
+# slides. To know *which* letters are in the block costs ln 8 = 2.08 (a guess among
+# 8). Trained three times as long, over five trainings, it gets below that, so it
+# learns a little of their order, and still falls slowly ([E14.1](../experiments/results/14_interpreting_attention.md#e141), [E14.2](../experiments/results/14_interpreting_attention.md#e142)):
 
 # %%
 evidence.show("E14.1", "E14.2")
@@ -1161,10 +1162,9 @@ assert session.quick() or scores["layer 0, from its query only"] > 0.8
 
 # %% [markdown]
 # Without the induction head the loss is that of guessing, ln 32 = 3.47, or worse.
-# Without the best previous-letter head it still finds its place six times in ten.
-# (An earlier version said "finds little", which nobody had measured.) Five
-# trainings, the better of two rates: without that head, more often than not
-# ([E14.3](../experiments/results/14_interpreting_attention.md#e143)), without all four hardly
+# Without the best previous-letter head six tenths of the weight stay on the right
+# place, though this run's loss passes 1. Five trainings, the better of two rates: without that head, more
+# than half of the weight ([E14.3](../experiments/results/14_interpreting_attention.md#e143)), without all four hardly
 # ([E14.4](../experiments/results/14_interpreting_attention.md#e144)), nor with layer 0 hidden from its keys alone
 # ([E14.5](../experiments/results/14_interpreting_attention.md#e145)). Hidden from queries
 # ([E14.6](../experiments/results/14_interpreting_attention.md#e146)) or values
@@ -1175,10 +1175,10 @@ evidence.show("E14.3", "E14.4", "E14.5", "E14.6", "E14.7")
 
 # %% [markdown]
 # So a *mechanism*: found by a score, confirmed by ablation, traced along a path.
-# Layer 0 writes down what stands before, and the keys above read it. Which of
-# the four heads writes it differs from training to training.
+# The keys above read what layer 0 wrote: most likely what stands before, which no
+# row shows. No single head has to write it (E14.3).
 #
-# And it works on blocks of 13 to 15 letters, which it never saw:
+# In this run it works on blocks of 13 to 15 letters, too, which it never saw:
 
 # %%
 far = ia.repeated_blocks(128, torch.Generator().manual_seed(98),
@@ -1193,7 +1193,7 @@ assert torch.stack(stack).shape == (2, 4, 32, 32)
 # %% [markdown]
 # Look at it in the viewer, a layer of four heads and a layer of one (the three
 # empty squares). **Find** the stripes. And find out why the previous-letter
-# score is no more than 0.3: in our run that head looks back sharply in the first
+# score stays near a third: in our run that head looks back sharply in the first
 # dozen positions, where the first copy stands, and hardly later. (Trained weights differ a little from machine to machine, so this
 # output is not compared.)
 
@@ -1211,10 +1211,10 @@ induction
 #   half, confirm on the other. MiniLM has a previous-word head, many attention
 #   sinks, and a head for agreement.
 # - Weights, gradients, rollout and ablation answer **different questions**. Here
-#   integrated gradients agreed best with leaving out; gradient times input did
-#   not.
-# - **Half of the heads can go.** Say what was done to a head: silenced and
-#   permuted may disagree.
+#   integrated gradients agreed best with leaving out, on 40 sentences; gradient
+#   times input did not.
+# - **Half of the heads can go**, by the cosine. Silenced and permuted may
+#   disagree.
 # - With one recipe, weights over words in context agreed less with gradients than
 #   weights over bare words; with leaving out, undecided.
 # - An **induction head** reads what layer 0 wrote, through its **keys**.
@@ -1400,7 +1400,7 @@ evidence.show("E14.8", "E14.9")
 #
 # <details><summary>A. It is a coreference head</summary>
 #
-# No. One picture of 72 heads proves nothing; and ours knew agreement only.
+# No. One picture of 72 heads proves nothing; and for ours only agreement was shown.
 #
 # </details>
 # <details><summary>B. Where this head looks, in this sentence</summary>

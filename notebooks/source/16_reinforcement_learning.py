@@ -346,7 +346,7 @@ views.CartPlayer(
 # %% [markdown]
 # Asked for 25 the pole falls, as the coin's did. Asked for 150 the cart drifts
 # off the track, as the mediocre player's did. That film was one game; over
-# five trainings, [E16.4](../experiments/results/16_reinforcement_learning.md#e164):
+# five trainings (an interval widened for few seeds may pass 1), [E16.4](../experiments/results/16_reinforcement_learning.md#e164):
 
 # %%
 evidence.show("E16.4")
@@ -402,8 +402,7 @@ assert session.quick() or lead["cloning, all"] >= 100
 # %% [markdown]
 # **Be careful** with this figure. It is one run, and the learning rate was not
 # tuned, so no order of the models follows from it. What can be said without a
-# race: a clone of everything imitates three players by their shares of the
-# steps, and two thirds of the best tenth's *episodes* are mediocre, though more
+# race: a clone of everything mixes three players, and two thirds of the best tenth's *episodes* are mediocre, though more
 # than half of its *steps* are good.
 
 # %%
@@ -415,15 +414,15 @@ assert 0.5 < share < 0.6
 
 # %% [markdown]
 # That is so because *we* made good episodes rare. A clone of the best 3 % here
-# would see good ones only. But one has to know that number, and a clone plays at
-# one level. Chen et al. (2021, section 5.1) found that the best fraction, well
+# would see good ones only. But one has to know that number, and a clone cannot
+# be asked for a level. Chen et al. (2021, section 5.1) found that the best fraction, well
 # chosen, can keep up with a decision transformer on several of their tasks.
 
 # %% [markdown]
 # ## What does attention over time add?
 #
 # The decision transformer attends to ten steps; RvS sees one. Both have as many
-# parameters, batches and decisions, and the better of two learning rates, chosen
+# parameters and batches and about as many decisions, and the better of two learning rates, chosen
 # by other games. **Predict:** does the past help to reach 500? To hit the
 # targets? To guess what a player does next?
 
@@ -452,11 +451,12 @@ plotting.show(
 evidence.show("E16.5", "E16.6", "E16.7")
 
 # %% [markdown]
-# The past was not needed here. RvS is level at 500, misses the targets by less
+# The past was not needed here. RvS is level at 500, where the game ends, misses the targets by less
 # (E16.6 fell, the other way round), and even predicts the player with a lower
 # loss, though it sees one step. So the gap in the records alone does not explain
-# what happened at 400: RvS saw the same gap. Two things stay open: 1,000 batches
-# may be too few for a Transformer, and each chose between two rates only.
+# what happened at 400: RvS saw the same gap. Three things stay open: 1,000 batches
+# may be too few for a Transformer; each chose between two rates only; RvS drew its
+# steps singly, not ten in a row.
 
 # %% [markdown]
 # Emmons et al. (2022) found something like it: a network of two layers, given
@@ -489,8 +489,8 @@ assert session.quick() or (ends[0] < 100 and ends[1] > 380)
 
 # %% [markdown]
 # A fair coin has no likelier action; what the model takes for one is chance, or
-# a bit of another player. So a greedy game may be cleaner than the records it
-# imitates. Over five seeds, [E16.8](../experiments/results/16_reinforcement_learning.md#e168):
+# a bit of another player. So we guess that a greedy game lasts longer. Over
+# five seeds it does; why, was not tested: [E16.8](../experiments/results/16_reinforcement_learning.md#e168):
 
 # %%
 evidence.show("E16.8")
@@ -525,7 +525,8 @@ print("more than half of the weight lies on earlier steps:", behind > 0.5)
 assert session.quick() or behind > 0.5
 
 # %% [markdown]
-# Nearly flat: about an average over the last ten steps. Over five seeds, on
+# Nearly flat over steps, as a mean of both heads (one run). Equal weights would put
+# 27 of 29 parts on earlier steps, so E16.9 is no surprise. Over five seeds, on
 # records that nobody trained on,
 # [E16.9](../experiments/results/16_reinforcement_learning.md#e169) and
 # [E16.10](../experiments/results/16_reinforcement_learning.md#e1610):
@@ -627,9 +628,9 @@ assert session.quick() or best < 500 and low[25] < 60
 # - Acting can be **continuing a text**: return-to-go, state, action, under a
 #   causal mask. The return is written before the action.
 # - One network plays at many levels; the target return chooses.
-# - Attention over time was not what did it: RvS, two layers with a target return
+# - Attention over time was not needed: RvS, two layers with a target return
 #   and no past, missed by less (E16.6).
-# - A clone plays at one level. Try the best fraction first, and compare with
+# - A clone cannot be asked for a level. Try the best fraction first, and compare with
 #   several seeds.
 # - Weights say where a model looks, not what it needs.
 # - What a target beyond the data gets, nobody can promise: neither nothing nor
