@@ -20,13 +20,14 @@ WORKDIR /opt/attention-course
 COPY --chown=${NB_UID}:${NB_GID} LICENSE LICENSE-CC-BY-4.0 README.md \
      constraints.txt pyproject.toml requirements.txt ./
 COPY --chown=${NB_UID}:${NB_GID} attn_course attn_course
+COPY --chown=${NB_UID}:${NB_GID} experiments experiments
 COPY --chown=${NB_UID}:${NB_GID} figures figures
 COPY --chown=${NB_UID}:${NB_GID} notebooks notebooks
 # hadolint ignore=SC2016
 RUN printf '%s\n' \
       '#!/bin/sh' \
       'mkdir -p "$HOME/attention-course"' \
-      'cp -rn /opt/attention-course/notebooks /opt/attention-course/figures "$HOME/attention-course/"' \
+      'cp -rn /opt/attention-course/notebooks /opt/attention-course/figures /opt/attention-course/experiments "$HOME/attention-course/"' \
       'exec "$@"' \
       > /usr/local/bin/with-the-course && \
     chmod +x /usr/local/bin/with-the-course && \

@@ -63,7 +63,7 @@ def lab(folder: Path, *, theme: str = "JupyterLab Light"):
 
     Settings, workspaces and configuration are the test's own.
     """
-    for name in ("notebooks", "figures"):
+    for name in ("notebooks", "figures", "experiments"):
         shutil.copytree(notebooks.ROOT / name, folder / "root" / name)
     shutil.rmtree(folder / "root" / "notebooks" / "source")
     settings = folder / "settings" / "@jupyterlab" / "apputils-extension"

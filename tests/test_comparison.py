@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -25,6 +26,8 @@ def run_nbval(tmp_path):
         tmp_path / "attn_course",
         ignore=shutil.ignore_patterns("__pycache__", "*.gz"),
     )
+    results = Path("experiments", "results")  # printed by the lesson
+    shutil.copytree(notebooks.ROOT / results, tmp_path / results)
     rules = notebooks.ROOT / "tests" / "nbval.cfg"
 
     def run():

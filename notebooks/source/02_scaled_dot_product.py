@@ -13,7 +13,7 @@
 #
 # **Minutes:** 100, of which the exercises take 60. **Needs:** lesson 01;
 # what a variance, a gradient and `nn.Linear` are
-# ([four ideas](00_start_here.ipynb)). Four cells train.
+# (lesson 00 has half a page on each). Four cells train.
 
 # %%
 import math
