@@ -118,18 +118,20 @@ def show(*claims: str) -> None:
 def describe(found: Row) -> str:
     """Say a claim, its interval and its verdict, in lines of 79 at most."""
     sides = found.arm if found.over is None else f"{found.arm} - {found.over}"
-    lines = [
-        *textwrap.wrap(f"{found.id}  {found.sentence}", 79),
-        *textwrap.wrap(
-            f"{found.measure}, {sides}: {found.interval:.3g} over "
-            f"{found.seeds} seeds; {found.bounds}? {found.verdict}",
-            79,
-            initial_indent="       ",
-            subsequent_indent="       ",
-        ),
-    ]
-    lines[1:] = [f"       {line.strip()}" for line in lines[1:]]
-    return "\n".join(lines)
+    result = (
+        f"{found.measure}, {sides}: {found.interval:.3g} over "
+        f"{found.seeds} seeds; {found.bounds}? {found.verdict}"
+    )
+    indent = " " * 7
+    sentence = f"{found.id}  {found.sentence}"
+    return "\n".join(
+        (
+            textwrap.fill(sentence, 79, subsequent_indent=indent),
+            textwrap.fill(
+                result, 79, initial_indent=indent, subsequent_indent=indent
+            ),
+        )
+    )
 
 
 def _read(lesson: str) -> dict:

@@ -254,15 +254,15 @@ CLAIMS = [
     ),
     Claim(
         "E02.9",
-        "Before training and divided by sqrt(512), a match among 15 random "
-        "keys gets more than 0.99.",
+        "Of numbers with variance 1, divided by sqrt(512), a match among 15 "
+        "random keys gets more than 0.99.",
         "match",
         "match, / sqrt(d)",
         verdict=above(0.99),
     ),
     Claim(
         "E02.10",
-        "Before training and divided by 512, it gets less than 0.2.",
+        "Of numbers with variance 1, divided by 512, it gets less than 0.2.",
         "match",
         "match, / d",
         verdict=below(0.2),

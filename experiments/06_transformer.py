@@ -312,8 +312,8 @@ CLAIMS = [
     ),
     Claim(
         "E06.4",
-        "After three full steps of 0.004 a post-norm stack tells its inputs "
-        "apart less than after three steps of a warm-up.",
+        "After three full steps of 0.004 the states of a post-norm stack "
+        "are more alike than after three steps of a warm-up.",
         "difference after 3 steps",
         "post-norm, full steps",
         over="post-norm, warm-up steps",
@@ -321,8 +321,8 @@ CLAIMS = [
     ),
     Claim(
         "E06.5",
-        "After three full steps of 0.004 a post-norm stack tells its inputs "
-        "apart less than a pre-norm stack does.",
+        "After three full steps of 0.004 the states of a post-norm stack "
+        "are more alike than those of a pre-norm stack.",
         "difference after 3 steps",
         "post-norm, full steps",
         over="pre-norm, full steps",
@@ -330,8 +330,8 @@ CLAIMS = [
     ),
     Claim(
         "E06.6",
-        "After three full steps of 0.004 a post-norm stack tells its inputs "
-        "apart less than after three full steps of 0.0005.",
+        "After three full steps of 0.004 the states of a post-norm stack "
+        "are more alike than after three full steps of 0.0005.",
         "difference after 3 steps",
         "post-norm, full steps",
         over="post-norm, small steps",
@@ -339,8 +339,8 @@ CLAIMS = [
     ),
     Claim(
         "E06.7",
-        "After ten full steps the post-norm stack still tells its inputs "
-        "apart less than in a warm-up.",
+        "After ten full steps the states of the post-norm stack are still more "
+        "alike than in a warm-up.",
         "difference after 10 steps",
         "post-norm, full steps",
         over="post-norm, warm-up steps",

@@ -281,8 +281,8 @@ CLAIMS = [
     ),
     Claim(
         "E14.3",
-        "Without the best previous-token head the induction head still finds "
-        "its place in half of the cases.",
+        "Without the best previous-token head more than half of the induction "
+        "head's weight is still on the right place.",
         "score, without the best previous-token head",
         "two layers",
         verdict=above(0.5),

@@ -240,8 +240,7 @@ CLAIMS = [
     ),
     Claim(
         "E16.4",
-        "Asked for 150, more than half of its games end as the mediocre "
-        "player's do: off the track.",
+        "Asked for 150, more than half of its games end off the track.",
         "left the track, asked for 150",
         "decision transformer",
         verdict=above(0.5),
@@ -286,7 +285,8 @@ CLAIMS = [
     ),
     Claim(
         "E16.10",
-        "No step of the ten gets more than a quarter of it.",
+        "As a mean of both heads, no step of the ten gets more than a quarter "
+        "of it, on average.",
         "largest weight of a step",
         "decision transformer",
         verdict=below(0.25),

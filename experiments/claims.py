@@ -154,12 +154,10 @@ def check(arms: Mapping[str, Arm], claims: Sequence[Claim]) -> None:
         raise ValueError(f"arms: expected a claim for each, got none: {idle}")
 
 
-def judge(
-    claim: Claim, runs: Mapping[str, Sequence[Run]]
-) -> tuple[Interval, str]:
-    """Return a claim's interval and verdict.
+def judge(claim: Claim, runs: Mapping[str, Sequence[Run]]) -> Interval:
+    """Return the interval by which a claim is judged.
 
-    The interval resamples training seeds and test items (95 %), and is then
+    It resamples training seeds and test items (95 %), and is then
     widened by :func:`widening`: resampling alone takes five seeds for all.
 
     Args:
@@ -178,8 +176,7 @@ def judge(
         values = values - table(claim.over)
     score, *bounds = hierarchical_bootstrap(values, claim.clusters)
     wider = widening(len(values))
-    interval = Interval(score, *(score + wider * (x - score) for x in bounds))
-    return interval, claim.verdict(interval)
+    return Interval(score, *(score + wider * (x - score) for x in bounds))
 
 
 def widening(seeds: int) -> float:

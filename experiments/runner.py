@@ -33,6 +33,7 @@ KEPT = FOLDER.parent / "build" / "evidence"
 class Job(NamedTuple):
     """One run that is asked for."""
 
+    code: str  # digest of what a run depends on
     name: str  # of the lesson: 07_translation
     function: str
     settings: tuple[tuple[str, object], ...]
@@ -62,13 +63,16 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def digest(name: str, without: Sequence[str] = ("CLAIMS",)) -> str:
+# Tables of sentences: they may be put better without running anything again.
+SENTENCES = ("CLAIMS", "NO_CLAIM")
+
+
+def digest(name: str, without: Sequence[str] = SENTENCES) -> str:
     """Return a digest of a lesson's code, but for docstrings and comments.
 
     Args:
         name: of the lesson.
-        without: tables that are left out. Sentences may be put better
-            without running anything again; what is run may not change.
+        without: tables that are left out; what is run may not change.
     """
     tree = ast.parse((FOLDER / f"{name}.py").read_text("utf-8"))
     kept = []
@@ -107,9 +111,10 @@ def evidence(
     module = load(name)
     search_seeds = getattr(module, "SEARCH_SEEDS", SEARCH_SEEDS)
     seeds = getattr(module, "SEEDS", SEEDS)
+    code = digest(name, without=("ARMS", *SENTENCES))
 
     def job(arm: claims.Arm, chosen: Mapping, seed: int) -> Job:
-        return Job(name, arm.run.__name__, tuple(chosen.items()), seed)
+        return Job(code, name, arm.run.__name__, tuple(chosen.items()), seed)
 
     searched = [
         job(arm, tried, seed)
@@ -170,7 +175,9 @@ def evidence(
             }
             for label in arms
         },
-        "claims": [_row(claim, runs) for claim in module.CLAIMS],
+        "claims": [
+            _row(claim, claims.judge(claim, runs)) for claim in module.CLAIMS
+        ],
         "processor_seconds": round(sum(one.seconds for one in done.values())),
         "versions": _versions(),
     }
@@ -316,28 +323,23 @@ def again(name: str, results: Path = RESULTS) -> dict:
     rows = {row["id"]: row for row in table["claims"]}
     if table["code"] != digest(name):
         raise ValueError(f"{name}: its code changed; run make evidence")
-    table["claims"] = [_judged(claim, rows) for claim in module.CLAIMS]
+    table["claims"] = [_again(claim, rows) for claim in module.CLAIMS]
     write(results / f"{name}.json", json.dumps(table, indent=1) + "\n")
     write(results / f"{name}.md", page(table))
     return table
 
 
-def _judged(claim: claims.Claim, rows: Mapping[str, dict]) -> dict:
+def _again(claim: claims.Claim, rows: Mapping[str, dict]) -> dict:
     row = rows.get(claim.id)
     now = (claim.measure, claim.arm, claim.over)
     if row is None or (row["measure"], row["arm"], row["over"]) != now:
         raise ValueError(f"{claim.id}: no such row; run make evidence")
-    interval = claims.Interval(row["estimate"], row["low"], row["high"])
-    return {
-        **row,
-        "sentence": claim.sentence,
-        "bounds": str(claim.verdict),
-        "verdict": claim.verdict(interval),
-    }
+    return _row(
+        claim, claims.Interval(row["estimate"], row["low"], row["high"])
+    )
 
 
-def _row(claim: claims.Claim, runs: Mapping[str, Sequence[Run]]) -> dict:
-    interval, verdict = claims.judge(claim, runs)
+def _row(claim: claims.Claim, interval: claims.Interval) -> dict:
     return {
         "id": claim.id,
         "sentence": claim.sentence,
@@ -348,14 +350,13 @@ def _row(claim: claims.Claim, runs: Mapping[str, Sequence[Run]]) -> dict:
         "low": _rounded(interval.low),
         "high": _rounded(interval.high),
         "bounds": str(claim.verdict),
-        "verdict": verdict,
+        "verdict": claim.verdict(interval),
     }
 
 
 def _place(job: Job, kept: Path) -> Path:
     """Say where a run is kept: what was run, not what is claimed of it."""
-    code = digest(job.name, without=("ARMS", "CLAIMS"))
-    text = json.dumps([code, *job], sort_keys=True)
+    text = json.dumps(job, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:24]
     return kept / job.name / f"{key}.json"
 

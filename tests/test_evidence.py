@@ -130,9 +130,8 @@ def test_the_smallest_experiment_gives_the_same_twice(tmp_path):
 def test_a_kept_run_that_is_damaged_is_run_again(tmp_path):
     name = min(NAMES, key=lambda name: results(name)["processor_seconds"])
     arm = next(iter(runner.load(name).ARMS.values()))
-    job = runner.Job(
-        name, arm.run.__name__, tuple(arm.search[0].items()), seed=7
-    )
+    settings = tuple(arm.search[0].items())
+    job = runner.Job("code", name, arm.run.__name__, settings, seed=7)
     assert runner.read(job, tmp_path) is None
     done = runner.do(job, tmp_path)
     assert runner.read(job, tmp_path) == done
@@ -177,10 +176,11 @@ def test_a_claim_is_judged_seed_by_seed_and_item_by_item():
 
     both = {"a": runs(0.1), "b": runs(0.0)}
     claim = Claim("E99.1", "A leads.", "right", "a", over="b")
-    interval, verdict = claims.judge(claim, both)
-    assert verdict == "yes" and 0.09 < interval.low < interval.high < 0.11
+    interval = claims.judge(claim, both)
+    assert claim.verdict(interval) == "yes"
+    assert 0.09 < interval.low < interval.high < 0.11
     alone = Claim("E99.2", "A is right.", "right", "a", verdict=above(0.9))
-    interval, _ = claims.judge(alone, both)
+    interval = claims.judge(alone, both)
     table = torch.stack([run.items["right"].double() for run in both["a"]])
     score, low, high = hierarchical_bootstrap(table)
     wider = claims.widening(5)
@@ -199,7 +199,7 @@ def test_five_seeds_give_an_interval_that_holds():
     for _ in range(300):
         luck = torch.randn(5, 1, generator=generator).expand(5, 20)
         runs = [Run(0.0, {"x": row}) for row in luck]
-        interval, _ = claims.judge(claim, {"a": runs})
+        interval = claims.judge(claim, {"a": runs})
         held += interval.low <= 0 <= interval.high
         _, low, high = hierarchical_bootstrap(luck)
         narrow += low <= 0 <= high
@@ -284,6 +284,24 @@ def test_a_lesson_reads_what_is_stored(name, capsys):
     assert sum(bool(re.match(r"E\d\d\.\d+  ", x)) for x in lines) == len(
         table["claims"]
     )
+
+
+def test_a_long_claim_is_said_in_lines_of_79():
+    long = evidence.Row(
+        id="E99.10",
+        sentence="word " * 80,
+        measure="measure " * 20,
+        arm="arm",
+        over=None,
+        interval=Interval(0.5, 0.25, 0.75),
+        bounds="above 0",
+        verdict="yes",
+        seeds=5,
+    )
+    lines = evidence.describe(long).splitlines()
+    assert max(map(len, lines)) <= 79 and lines[0].startswith("E99.10  word")
+    assert all(line.startswith("       ") for line in lines[1:])
+    assert lines[-1].endswith("above 0? yes")
 
 
 def test_what_is_not_stored_is_said():

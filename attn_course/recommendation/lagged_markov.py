@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attn_course.common.arguments import check_at_least
+from attn_course.common.arguments import check_at_least, check_positive
 from attn_course.common.tokens import PAD
-from attn_course.recommendation.baselines import Markov
+from attn_course.recommendation.baselines import Markov, Popularity
 from attn_course.recommendation.histories import (
     Histories,
     Split,
@@ -50,13 +49,11 @@ class LaggedMarkov:
         """
         if len(set(lags)) < len(lags):
             raise ValueError(f"lags: expected each once, got {list(lags)}")
-        if not a > 0:
-            raise ValueError(f"a: expected a number above 0, got {a}")
+        check_positive(a=a)
         self.items, self.lags = items, tuple(lags)
-        tokens = pad_histories(train, items=items)
-        counts = torch.bincount(tokens.flatten(), minlength=items + 1) + 1.0
+        counts = Popularity(train, items).counts + 1
         counts[PAD] = 0
-        shares = counts.double() / counts.sum()
+        shares = counts / counts.sum()
         self.log_shares = shares.log()  # (size,), -inf for padding
         self.log_ratios = {}
         for lag in self.lags:

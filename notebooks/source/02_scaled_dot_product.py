@@ -254,7 +254,7 @@ plotting.show(
     alt="Three panels against d from 2 to 4096. Unscaled, the variance of "
     "the scores rises in a straight line from 2 to about 4000, the entropy "
     "falls from 4.8 bits to 0.1; the median gradient rises a little at first "
-    "and then falls to 1e-8, while its mean falls to 0.02 only. Divided by "
+    "and then falls to 1e-8, while its mean falls to 0.025. Divided by "
     "sqrt(d), all three are level: 1, 5.3 bits and 0.09.",
 )
 
@@ -519,8 +519,8 @@ figure = plotting.curves(
 plotting.show(
     figure,
     alt="Accuracy against training steps. Divided by sqrt(d) it rises above "
-    "0.9; unscaled it rises ever more slowly, divided by d slowly but "
-    "steadily; both stay below one half.",
+    "0.9; unscaled it rises slowly, divided by d slowly but steadily; "
+    "both stay below one half.",
 )
 
 # %% [markdown]
@@ -553,7 +553,7 @@ assert best["unscaled"] < 0.4 and min(best["/ sqrt(d)"], best["/ d"]) > 0.99
 # %%
 figure = plotting.curves(
     series, xlabel="learning rate", ylabel="accuracy after 120 steps",
-    title="Two exponents have good rates of their own, unscaled has none",
+    title="Two exponents have good rates, none of the eight suits unscaled",
     logx=True,
 )
 plotting.show(
@@ -561,7 +561,8 @@ plotting.show(
     alt="Accuracy after 120 steps against eight learning rates from 0.03 to "
     "100, mean of three runs. Unscaled stays below 0.4 at every rate. Divided "
     "by sqrt(d) the curve is near 1 from rate 1 to 10 and falls off on both "
-    "sides; divided by d it is near 1 from rate 10 to 100, and low before.",
+    "sides; divided by d it is near 1 from rate 10 to 100, and rises to it "
+    "from rate 1.",
 )
 
 # %% [markdown]

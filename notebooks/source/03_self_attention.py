@@ -686,8 +686,8 @@ plotting.show(
     alt="Tables of the share of right answers in two runs, six methods on "
     "rows, stories of 24, 48, 96 and 192 words on columns. At 24 all but none "
     "are near 1. At these settings relative and ALiBi stay high in every "
-    "column; RoPE fades step by step; sinusoidal and learned drop towards "
-    "guessing at once.",
+    "column; RoPE fades step by step; sinusoidal and learned lose most "
+    "at once.",
 )
 
 # %% [markdown]
@@ -700,7 +700,7 @@ none, sine, learned, relative, rope, alibi = range(6)
 
 # %%
 claims = {
-    "none cannot learn it (below 0.65)": high[none, 0] < 0.65,
+    "none does not learn it (below 0.65)": high[none, 0] < 0.65,
     "the five others learn it (above 0.95)": low[1:, 0].min() > 0.95,
     "relative above 0.88 at all lengths": low[relative].min() > 0.88,
     "ALiBi above 0.9 at all lengths": low[alibi].min() > 0.9,

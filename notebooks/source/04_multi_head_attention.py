@@ -711,7 +711,7 @@ names_of = {
 figure = plotting.interval_rows(
     {name: evidence.row(f"E04.{n}").interval for name, n in names_of.items()},
     xlabel="both lamps right (five seeds; dotted: 3/4)", line=0.75, digits=2,
-    title="One threshold per lamp is what one head lacks",
+    title="One threshold per lamp is what holds one head back",
 )
 plotting.show(
     figure,

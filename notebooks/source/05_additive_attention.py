@@ -398,7 +398,8 @@ plotting.show(
     alt="Exact match against the number of digits. With the summary only it "
     "falls from near 1 at 2 digits to near 0 at 10 and more, in your run and "
     "in the mean of five. With attention, and no more parameters, it stays "
-    "high for far longer, and falls beyond 12, the longest in training.",
+    "high for far longer; it falls slowly up to 12, the longest in training, "
+    "then faster.",
 )
 
 # %% [markdown]
@@ -814,8 +815,9 @@ plotting.show(
     views.alignments(list(zip(readings, titles))),
     alt="Four heat maps of weights, written characters on rows, read "
     "characters on columns. For the year it looks at the year, wherever that "
-    "stands; for the month at letters of its name, or at the Chinese number; "
-    "for the day at the day's digits. The weekday gets almost nothing.",
+    "stands; for the month mostly at letters of its name, or at the Chinese "
+    "number; for the day at the day's digits. The weekday gets little, but for its "
+    "first letter.",
 )
 
 # %% [markdown]

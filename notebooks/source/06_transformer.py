@@ -127,8 +127,8 @@ plotting.show(
         title="Random layers without residuals: all tokens become the same",
     ),
     alt="Difference between the tokens of a sequence, relative to their size, "
-    "after each of 12 layers. With residuals it stays near 1. Without, it "
-    "falls below a thousandth within four layers, and on to rounding error.",
+    "after each of 12 layers. With residuals it stays above one half. "
+    "Without, it falls below a thousandth within four layers, and on to rounding error.",
 )
 
 # %% [markdown]
@@ -929,7 +929,7 @@ plotting.show(
     views.ablation_table(
         {"the whole model" if name == "nothing" else f"without {name}": row
          for name, row in table.items()},
-        title="One start: three parts decide, one failure hides from the loss",
+        title="One start: three fail without a part, one hides from the loss",
     ),
     alt="Table of seven models. Of the whole model, and without norms, MLPs "
     "or second head, most held-out sequences are exactly right. Without "

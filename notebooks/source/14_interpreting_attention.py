@@ -666,7 +666,7 @@ curves = {name: (COUNTS, [cosine for cosine, _ in points])
 plotting.show(
     plotting.curves(curves, xlabel="heads silenced, of 72",
                     ylabel="cosine with the whole model",
-                    title="Half of the heads can go, if it is the right half"),
+                    title="Half of the heads can go, with a cosine above 0.9"),
     alt="Cosine with the whole model against the number of silenced heads. "
     "Least costly first: above 0.9 up to 36. At random: falls at once. Most "
     "costly first: steepest. All end at the same point.",
@@ -924,7 +924,8 @@ plotting.show(
                     "(one run)"),
     alt="Share of the texts against how far permuted weights move the "
     "probability, at the median of 20 permutations: two curves, words alone "
-    "and words in context; most texts move little, a few move far.",
+    "and words in context, which move less in this run; most texts move "
+    "little, a few move far.",
 )
 
 # %% [markdown]
