@@ -816,8 +816,8 @@ plotting.show(
     alt="Four heat maps of weights, written characters on rows, read "
     "characters on columns. For the year it looks at the year, wherever that "
     "stands; for the month mostly at letters of its name, or at the Chinese "
-    "number; for the day at the day's digits. The weekday gets little, but for its "
-    "first letter.",
+    "number; for the day at the day's digits. The weekday gets little, but "
+    "for its first letter.",
 )
 
 # %% [markdown]

@@ -128,7 +128,8 @@ plotting.show(
     ),
     alt="Difference between the tokens of a sequence, relative to their size, "
     "after each of 12 layers. With residuals it stays above one half. "
-    "Without, it falls below a thousandth within four layers, and on to rounding error.",
+    "Without, it falls below a thousandth within four layers, and on to "
+    "rounding error.",
 )
 
 # %% [markdown]
