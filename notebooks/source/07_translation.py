@@ -373,8 +373,8 @@ assert max(sizes.values()) < 1.01 * min(sizes.values())
 # stand in a table below.) Same data, batches of 32, same optimizer, learning
 # rate and loss, with label smoothing (lesson 06). The recipe was chosen on the
 # validation pairs, and mostly by what suits the Transformer. So the two RNNs
-# differ in one thing, attention; RNN and Transformer differ in many, and
-# another recipe might suit the RNNs better.
+# differ in one thing, attention; RNN and Transformer differ in many. Another
+# recipe might suit the RNNs better.
 
 # %%
 STEPS = {"RNN": 1300, "RNN + attention": 1300, "Transformer": 1200}
@@ -452,10 +452,9 @@ for part, losses in last.items():
     assert session.quick() or min(losses, key=losses.get) == "Transformer"
 
 # %% [markdown]
-# The two RNNs lie close together: in *this loss* attention alone changes little.
 # Where the training curve goes on falling and the validation curve does not, a
-# model learns by heart. But all this was measured while they read the *true*
-# words. What they write on their own is judged below.
+# model **overfits**: it learns by heart. And all this was measured while they
+# read the *true* words. What they write on their own is judged below.
 #
 # ## Greedy, and with a beam
 #
@@ -607,8 +606,8 @@ print("most precise:", max(precise, key=precise.get))
 
 # %% [markdown]
 # A near tie in BLEU can hide two different faults, words that are wrong and words
-# that are missing. In this run the memory's words are right more often than the
-# Transformer's, and it says less.
+# that are missing. In this run the memory's n-grams are right more often than
+# the Transformer's, and it says less.
 
 # %% [markdown]
 # Intervals that overlap do not settle who is better: luck with easy sentences
@@ -690,8 +689,9 @@ plotting.show(
 )
 
 # %% [markdown]
-# With three words for each `{1}` the copy looked better than the RNN; the first
-# version of this lesson said so. Count it as one, and that lead is gone.
+# In this run: with three words for each `{1}` the copy looks better than the
+# RNN; the first version of this lesson said so. Count it as one, and that lead
+# is gone.
 #
 # ## Does length matter?
 #
@@ -727,9 +727,10 @@ print("attention ahead on short, middle, long:", ahead)
 assert session.quick() or all(ahead)
 
 # %% [markdown]
-# The lead is there at 3 and 4 words already. So in this run the bottleneck is
-# not the whole story. One reading, untested: what can look a word up needs
-# fewer examples than what must learn to store it.
+# In this one run the lead is there at 3 and 4 words already. Is a summary of 86
+# numbers too narrow even for these? Or does attention help in another way: what
+# can look a word up may need fewer examples than what must learn to store it?
+# Both are readings, untested.
 
 # %% [markdown]
 # ## What goes wrong?
@@ -767,8 +768,8 @@ plotting.show(
 
 # %% [markdown]
 # One thing must not be translated but *carried over*: a placeholder. An RNN
-# without attention has to squeeze even that through its summary, and in the
-# last column it writes some where there was none.
+# without attention has to squeeze even that through its summary. In the last
+# column stands who writes one where there was none.
 
 # %%
 kept = {
@@ -812,8 +813,9 @@ views.text_table(["English", "reference", *makers], rows)
 # count.) BLEU and chrF see none of this: a wrong noun in a smooth sentence
 # costs as much as a rare synonym that is right. A **learned metric** such as *COMET*
 # (Rei et al., 2020), a large pretrained network trained on people's ratings,
-# sees more; it is too large for this lesson, and makes mistakes of its own.
-# People who know both languages must judge in the end.
+# agrees with such ratings more closely; it is too large for this lesson, and
+# makes mistakes of its own. People who know both languages must judge in the
+# end.
 
 # %% [markdown]
 # ## Where did it look?
@@ -838,10 +840,9 @@ views.alignment(
 )
 
 # %% [markdown]
-# Do not expect a clean diagonal: half a minute is little, and nothing forces a
-# model to look at the word it translates. What it reads at a position has
-# passed through the encoder, and knows the neighbours too. (Lesson 14 asks
-# whether weights explain.)
+# Do not expect a clean diagonal: nothing forces a model to look at the word it
+# translates. What it reads at a position has passed through the encoder, and
+# knows the neighbours too. (Lesson 14 asks whether weights explain.)
 #
 # **Your own sentence.** Type, press Enter; change the model, and the beam size.
 # **Find** a sentence that all get right, one where only the Transformer is
@@ -1067,11 +1068,11 @@ assert session.quick() or ratio[0] < ratio[1] < 1
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A wider beam finds likelier sentences, not better ones: what the model holds
-# for likely is not what is right. Without length normalisation, short
-# sentences are likelier, so the wider beam writes less and less, and BLEU's
-# brevity penalty bites. With it the beam still writes less than the
-# references, but not less and less. In our run a beam of 2 gained about one
+# A wider beam looks for likelier sentences, not for better ones: what the model
+# holds for likely need not be right. A product over fewer tokens is larger,
+# so without length normalisation the wider beam writes less and less, and
+# BLEU's brevity penalty bites. With it the beam still writes less than the
+# references, but not less and less. In our one run a beam of 2 gained about one
 # BLEU over greedy, and no wider one gained any more that 400 sentences could
 # show.
 #
@@ -1095,13 +1096,12 @@ assert session.quick() or ratio[0] < ratio[1] < 1
 #
 # <details><summary>Answer</summary>
 #
-# In one run of ours (a placeholder was three words to BLEU then) the order
-# stayed: attention led by 6.9 BLEU [5.7, 8.1], the Transformer by another 4.8
-# [3.5, 6.0], and the memory had the highest BLEU, 4.6 [2.6, 6.5] over the
-# Transformer. The copy has 1.5, in French 4.1: less is written alike, and a
-# placeholder weighs less among characters. Compare orders and leads, never a
-# Chinese BLEU with a French one: other n-grams, other texts. chrF is low:
-# equal runs of six characters are rare.
+# In one run of ours the order of the three models stayed, and the memory had
+# the highest BLEU: one run, a recipe made for French. The copy's BLEU is lower
+# than in French: less is written alike, and a placeholder weighs less among
+# characters. Compare orders, never a Chinese BLEU with a French one: other
+# n-grams, other texts. chrF counts runs of up to six characters, more than
+# most Chinese words have.
 #
 # </details>
 
@@ -1159,7 +1159,8 @@ assert session.quick() or ratio[0] < ratio[1] < 1
 # </details>
 # <details><summary>B. No: the model's favourite is not the best translation</summary>
 #
-# Yes. Very likely sentences are often short or empty of content.
+# Yes. What the model holds for likely need not be right. Without length
+# normalisation it is also short (exercise 5).
 #
 # </details>
 # <details><summary>C. Yes: a wider beam must find the same sentence</summary>
