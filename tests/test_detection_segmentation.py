@@ -861,6 +861,15 @@ def test_loss_of_the_tokens_by_hand():
     torch.testing.assert_close(losses.total(), sum(losses))
 
 
+def test_training_loss_can_keep_queries_apart():
+    net, made = model().eval(), scenes(3)
+    output = net(made.images, groups=2, isolate_queries=True)
+    expected = lesson.set_loss(output, made, groups=2).total()
+    apart = lesson.training_loss(net, made, isolate_queries=True)
+    torch.testing.assert_close(apart, expected)
+    assert not torch.allclose(apart, lesson.training_loss(net, made))
+
+
 def test_training_loss_asks_all_groups():
     net, made = model().train(), scenes(4)
     expected = lesson.set_loss(net(made.images), made, groups=2).total()
@@ -1190,6 +1199,47 @@ def test_intervals_hold_the_score_and_narrow_with_more_scenes():
     assert many.high - many.low < few.high - few.low
 
 
+def test_the_operating_point_tells_duplicates_from_other_mistakes():
+    targets = [objects([0, 1], [[0, 0, 4, 4], [8, 0, 12, 4]]), objects([], [])]
+    left, right = [0, 0, 4, 4], [8, 0, 12, 4]
+    found = [
+        # right, a duplicate, another class, a place with nothing, unsure
+        objects(
+            [0, 0, 0, 1, 1],
+            [left, left, right, [0, 8, 4, 12], right],
+            [0.9, 0.8, 0.7, 0.6, 0.4],
+        ),
+        objects([1], [right], [0.5]),
+    ]
+    point = lesson.operating_point(found, targets, 2)
+    assert point == (1, 1, 5, 2)
+    assert (point.precision, point.recall) == (0.2, 0.5)
+    all_of_them = lesson.operating_point(found, targets, 2, 0.0)
+    assert all_of_them == (2, 1, 6, 2)
+    nothing = lesson.operating_point([objects([], [], [])] * 2, targets, 2)
+    assert (nothing.precision, nothing.recall) == (1.0, 0.0)
+    none = lesson.operating_point([], [], 2)
+    assert (none.precision, none.recall) == (1.0, 1.0)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000), st.sampled_from((0.0, 0.3, 0.5)))
+def test_counts_at_the_operating_point_fit_one_another(seed, threshold):
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randint(0, 6, (2, 7, 2), generator=generator).double()
+    size = torch.randint(3, 6, (2, 7, 2), generator=generator).double()
+    boxes = torch.cat([start, start + size], dim=-1).tolist()
+    labels = torch.randint(2, (2, 7), generator=generator).tolist()
+    scores = torch.rand(7, generator=generator).tolist()
+    target = objects(labels[0], boxes[0])
+    predicted = objects(labels[1], boxes[1], scores)
+    point = lesson.operating_point([predicted], [target], 2, threshold)
+    assert point.predictions == sum(x >= threshold for x in scores)
+    assert point.objects == 7 and point.duplicates >= 0
+    assert point.true_positives + point.duplicates <= point.predictions
+    assert 0 <= point.precision <= 1 and 0 <= point.recall <= 1
+
+
 def test_mask_ious_match_one_to_one():
     targets = [objects([0, 0], [[0, 0, 4, 4], [8, 0, 12, 4]]), objects([], [])]
     predicted = objects([1], [[0, 0, 4, 2]], [0.9])
@@ -1285,6 +1335,10 @@ def test_between_query_variance_from_one_position_each_to_everywhere():
                 torch.rand(2, 4), torch.tensor([0.5, torch.nan])
             ),
             "scores: .*nan",
+        ),
+        (
+            lambda: lesson.operating_point([], [objects([], [])], 1),
+            "predictions: .*1, got 0",
         ),
         (
             lambda: lesson.between_query_variance([_predicted(1)]),

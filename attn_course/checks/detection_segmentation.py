@@ -29,7 +29,7 @@ def cheapest(answer):
                 "that is each object's cheapest query: is one query used "
                 "twice?",
             ),
-            (15, "that is the dearest matching: the cheapest is asked"),
+            (15, "that is the most expensive matching: the cheapest is asked"),
             (12, "one of the six, but not the cheapest"),
             (14, "one of the six, but not the cheapest"),
             (34, "that is the sum of all nine costs: choose three"),
@@ -294,11 +294,11 @@ def nms(answer):
             Mistake(
                 _nms(order="given"),
                 "it goes through the boxes as they come: start with the "
-                "surest",
+                "highest score",
             ),
             Mistake(
                 _nms(order="worst"),
-                "it starts with the least sure: sort in falling order",
+                "it starts with the lowest score: sort in falling order",
             ),
             Mistake(
                 _nms(against="all"),
@@ -326,7 +326,8 @@ def nms(answer):
             ),
             Mistake(
                 _nms(out="sorted"),
-                "the surest comes first: do not sort the indices at the end",
+                "the highest score comes first: do not sort the indices at "
+                "the end",
             ),
             Mistake(
                 _nms(out="dropped"),

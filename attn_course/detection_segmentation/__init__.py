@@ -25,11 +25,13 @@ from attn_course.detection_segmentation.composition import (
 from attn_course.detection_segmentation.evaluation import (
     IOU_THRESHOLDS,
     DetectionEvaluation,
+    OperatingPoint,
     average_precision,
     between_query_variance,
     evaluate_detections,
     matched_mask_ious,
     mean_interval_over_scenes,
+    operating_point,
 )
 from attn_course.detection_segmentation.inference import detect
 from attn_course.detection_segmentation.losses import (
@@ -67,6 +69,7 @@ __all__ = [
     "Instances",
     "Losses",
     "Matches",
+    "OperatingPoint",
     "Scenes",
     "average_precision",
     "between_query_variance",
@@ -87,6 +90,7 @@ __all__ = [
     "matching_cost",
     "mean_interval_over_scenes",
     "nms",
+    "operating_point",
     "paste",
     "scene_batches",
     "set_loss",

@@ -88,11 +88,11 @@ def nms(
     scores: Real[Tensor, " n"],
     iou_threshold: float = 0.5,
 ) -> Int[Tensor, " kept"]:
-    """Keep the surest box, drop those that overlap it, go on with the rest.
+    """Keep the highest score's box, drop what overlaps it, and so on.
 
     Non-maximum suppression: the clean-up that most detectors need. A box is
     dropped if its IoU with a kept one is above ``iou_threshold``. Returns the
-    indices of the kept boxes, the surest first.
+    indices of the kept boxes, highest score first.
 
     Raises:
         ValueError: if there is not one score per box, or one is nan.

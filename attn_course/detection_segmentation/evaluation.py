@@ -1,7 +1,8 @@
-"""What predictions are worth: average precision, IoU of masks, intervals."""
+"""What predictions are worth: AP, precision and recall, masks, intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,8 +23,8 @@ IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 class DetectionEvaluation:
     """Which predictions are true positives, and how many could be.
 
-    For class c: ``true_positives[c]`` (thresholds, predictions), the surest
-    prediction first, ``scenes[c]`` the scene of each prediction,
+    For class c: ``true_positives[c]`` (thresholds, predictions), the highest
+    score first, ``scenes[c]`` the scene of each prediction,
     ``target_counts[c]`` the number of true objects in each scene. What is no
     true positive is a false positive.
     """
@@ -39,7 +40,7 @@ class DetectionEvaluation:
         iou_threshold: float = 0.5,
         times: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return recall and precision after each prediction, surest first.
+        """Return recall and precision after each prediction, best score first.
 
         ``times`` says how often each scene counts; by default once.
 
@@ -126,7 +127,7 @@ def evaluate_detections(
 ) -> DetectionEvaluation:
     """Decide for each prediction whether it is right, as COCO does.
 
-    Within a scene and a class, the surest prediction first, each takes the
+    Within a scene and a class, the highest score first, each takes the
     true object that it overlaps most, among those not yet taken and with an
     IoU of at least the threshold. If there is one, it is a true positive,
     else a false positive: so is the second prediction for one object.
@@ -185,6 +186,68 @@ def average_precision(
     ).mean_average_precision()
 
 
+class OperatingPoint(NamedTuple):
+    """What is counted at one threshold of the score.
+
+    ``duplicates`` are predictions that would be right, had not a higher score
+    taken their object.
+    """
+
+    true_positives: int
+    duplicates: int
+    predictions: int
+    objects: int
+
+    @property
+    def precision(self) -> float:
+        """Return the share of predictions that are right; 1 of none."""
+        if not self.predictions:
+            return 1.0
+        return self.true_positives / self.predictions
+
+    @property
+    def recall(self) -> float:
+        """Return the share of objects that were found; 1 of none."""
+        return self.true_positives / self.objects if self.objects else 1.0
+
+
+def operating_point(
+    predictions: Sequence[Instances],
+    targets: Sequence[Instances],
+    classes: int,
+    score_threshold: float = 0.5,
+    iou_threshold: float = 0.5,
+) -> OperatingPoint:
+    """Count true positives and duplicates above one threshold of the score.
+
+    Average precision looks at all thresholds of the score at once; whoever
+    uses a detector chooses one. Predictions below ``score_threshold`` are
+    left out; what is right is decided as in :func:`evaluate_detections`.
+
+    Raises:
+        ValueError: as :func:`evaluate_detections`.
+    """
+    _check_predictions(predictions, targets)
+    kept = [
+        _take(part, (part.scores >= score_threshold).nonzero()[:, 0])
+        for part in predictions
+    ]
+    evaluation = evaluate_detections(kept, targets, classes, (iou_threshold,))
+    right = sum(int(part.sum()) for part in evaluation.true_positives)
+    could = 0  # predictions that overlap an object of their class enough
+    for predicted, target in zip(kept, targets):
+        same = predicted.labels[:, None] == target.labels
+        near = torch.from_numpy(_ious(predicted, target, "boxes"))
+        near = near >= min(iou_threshold, 1 - 1e-10)
+        could += int((same & near).any(dim=1).sum())
+    return OperatingPoint(
+        right,
+        could - right,
+        sum(len(part.labels) for part in kept),
+        sum(len(part.labels) for part in targets),
+    )
+
+
 def matched_mask_ious(
     predictions: Sequence[Instances], targets: Sequence[Instances]
 ) -> list[Float[Tensor, "..."]]:
@@ -192,7 +255,8 @@ def matched_mask_ious(
 
     Within a scene, predictions and objects are matched one to one, for the
     highest sum of IoUs; the classes are not asked. An object without a
-    prediction gets 0.
+    prediction gets 0. (Not the *mean IoU*, mIoU, of semantic segmentation:
+    that is one IoU per class, over the pixels of all scenes.)
     """
     matched = []
     for predicted, target in zip(predictions, targets, strict=True):
@@ -292,7 +356,7 @@ def _true_positives(
     ious: Float[np.ndarray, "predictions objects"],
     iou_thresholds: Sequence[float],
 ) -> np.ndarray:
-    """Let predictions, the surest first, take objects, at each threshold."""
+    """Let predictions, best score first, take objects, at each threshold."""
     taken_by = np.zeros((len(iou_thresholds), len(ious)), dtype=bool)
     for row, iou_threshold in enumerate(iou_thresholds):
         free = np.ones(ious.shape[1], dtype=bool)

@@ -21,7 +21,7 @@ def detect(
     isolate_queries: bool = False,
     batch_size: int = 100,
 ) -> list[Instances]:
-    """List what the model finds in each image, the surest first, on the CPU.
+    """List what the model finds in each image, best score first, on the CPU.
 
     A query's score is its largest probability of a class other than "no
     object"; below ``score_threshold`` it is left out. No prediction is

@@ -76,9 +76,16 @@ def set_loss(
     return Losses(ce, l1, giou, mask_bce, dice, tokens)
 
 
-def training_loss(model: Detector, scenes: Scenes) -> Float[Tensor, ""]:
-    """Ask all groups of queries about the scenes, and add up the set loss."""
-    output = model(scenes.images, groups=model.groups)
+def training_loss(
+    model: Detector, scenes: Scenes, *, isolate_queries: bool = False
+) -> Float[Tensor, ""]:
+    """Ask all groups of queries about the scenes, and add up the set loss.
+
+    With ``isolate_queries`` no query may attend to another one.
+    """
+    output = model(
+        scenes.images, groups=model.groups, isolate_queries=isolate_queries
+    )
     return set_loss(output, scenes, groups=model.groups).total()
 
 

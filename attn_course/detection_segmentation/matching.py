@@ -27,7 +27,9 @@ def hungarian_matching(
         ValueError: if ``cost`` is no matrix of finite numbers.
 
     Source: Kuhn (1955), "The Hungarian method for the assignment problem";
-    computed by ``scipy.optimize.linear_sum_assignment``, a faster relative.
+    computed by ``scipy.optimize.linear_sum_assignment``, the method of
+    Jonker and Volgenant as Crouse (2016) has it, "On implementing 2D
+    rectangular assignment algorithms".
     """
     if cost.dim() != 2 or not bool(cost.isfinite().all()):
         raise ValueError(

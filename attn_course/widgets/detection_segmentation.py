@@ -31,14 +31,19 @@ def draw_instances(
     boxes: bool = True,
     masks: bool = False,
 ) -> None:
-    """Draw a grey picture, and over it boxes with names, or masks."""
+    """Draw a grey picture, and over it boxes with names, or masks.
+
+    Boxes have the colour of their class; masks alone each their own, so that
+    two that touch stay two. Names stand above boxes and below in turn.
+    """
     over_image(ax, picture.float())
     height, width = picture.shape
     ax.set(xlim=(0, width), ylim=(height, 0))
     if instances is None:
         return
     for index, label in enumerate(instances.labels.tolist()):
-        color = plotting.COLORS[label % len(plotting.COLORS)]
+        number = label if boxes else index
+        color = plotting.COLORS[number % len(plotting.COLORS)]
         if masks:
             mask = instances.masks[index].float()
             ax.contourf(
@@ -54,10 +59,11 @@ def draw_instances(
             words = classes[label] if classes else str(label)
             if score is not None:
                 words += f" {score[index]:.2f}"
-            x, y = instances.boxes[index, :2].tolist()
+            x, top, _, bottom = instances.boxes[index].tolist()
+            y = max(top, 5) if index % 2 == 0 else min(bottom + 5, height)
             text = ax.text(
                 max(x, 0),
-                max(y, 5),
+                y,
                 words,
                 fontsize=6,
                 color="white",

@@ -2,6 +2,8 @@
 
 import torch
 
+from attn_course import detection_segmentation as det
+
 
 def sides(a, b):
     low = torch.maximum(a[..., :2], b[..., :2])
@@ -208,7 +210,7 @@ WRONG = {
         (8, "cheapest first"),
         (3, "taken twice"),
         (6, "used twice"),
-        (15, "dearest"),
+        (15, "most expensive"),
         (12, "one of the six"),
         (14, "one of the six"),
         (34, "all nine"),
@@ -237,7 +239,7 @@ WRONG = {
     ],
     "nms": [
         (as_they_come, "as they come"),
-        (worst_first, "least sure"),
+        (worst_first, "lowest score"),
         (dropped_count_too, "dropped ones too"),
         (last_only, "last kept one alone"),
         (equal_dropped, "*above* the threshold"),
@@ -253,5 +255,5 @@ WRONG = {
 RIGHT = {
     "cheapest": [7, 7.0, torch.tensor(7)],
     "giou": [right_giou, by_coordinates],
-    "nms": [nms, shrinking_nms, flag_nms],
+    "nms": [nms, shrinking_nms, flag_nms, det.nms],
 }
