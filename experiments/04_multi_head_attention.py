@@ -242,10 +242,27 @@ def arm(**fixed):
 ARMS = {
     "two heads": arm(heads=2),
     "one head": arm(),
+    "one head of 64": arm(dim=64),
+    "one head, 2000 steps": arm(steps=2000),
+    "one head, thresholds moved": arm(move=True),
+    "one head, rate 0.01": Arm(reader, settings(lr=(1e-2,))),
+    "one head, rate 0.01, thresholds moved": Arm(
+        reader, settings(lr=(1e-2,), move=(True,))
+    ),
     "one head, loss for both": arm(loss="all_lamps"),
     "one head, a score per answer": arm(
         readout="one score per answer", loss="whole_answer"
     ),
+    "two layers of one head": arm(layers=2),
+    "one head, network": arm(readout="network"),
+    "four lamps, 1 head": arm(dim=24, asked=4),
+    "four lamps, 2 heads": arm(dim=24, heads=2, asked=4),
+    "four lamps, 3 heads": arm(dim=24, heads=3, asked=4),
+    "four lamps, 4 heads": arm(dim=24, heads=4, asked=4),
+    "four lamps, 2 heads, loss for all": arm(
+        dim=24, heads=2, asked=4, loss="all_lamps"
+    ),
+    "eight heads": arm(heads=8),
 }
 CLAIMS = [
     Claim(
@@ -264,12 +281,53 @@ CLAIMS = [
         verdict=between(0.45, 0.55),
     ),
     Claim(
+        "E04.3",
+        "One head of 64 numbers, trained in the same way, stays at one half.",
+        "all right",
+        "one head of 64",
+        verdict=between(0.45, 0.55),
+    ),
+    Claim(
+        "E04.4",
+        "One head of 16 numbers is still at one half after 2000 steps.",
+        "all right",
+        "one head, 2000 steps",
+        verdict=between(0.45, 0.55),
+    ),
+    Claim(
         "E04.5",
         "One head's loss is below ln 2 / 2, which reading one lamp and "
         "guessing the other costs.",
         "loss",
         "one head",
         verdict=below(0.3465736),
+    ),
+    Claim(
+        "E04.6",
+        "Only its two thresholds chosen anew, on validation streets, the "
+        "trained head is right in at least a tenth more of the streets.",
+        "all right",
+        "one head, thresholds moved",
+        over="one head",
+        verdict=above(0.1),
+    ),
+    Claim(
+        "E04.26",
+        "Trained at the learning rate 0.01 for 600 steps, one head's loss is "
+        "below ln 2 / 2.",
+        "loss",
+        "one head, rate 0.01",
+        verdict=below(0.3465736),
+    ),
+    Claim(
+        "E04.27",
+        "Only its two thresholds chosen anew, on validation streets, the "
+        "head that was trained at the rate 0.01 is right in at least a tenth "
+        "more of the streets.",
+        "all right",
+        "one head, rate 0.01, thresholds moved",
+        over="one head, rate 0.01",
+        verdict=above(0.1),
     ),
     Claim(
         "E04.7",
@@ -296,10 +354,130 @@ CLAIMS = [
         verdict=above(0.95),
     ),
     Claim(
+        "E04.10",
+        "Two layers of one head of 16 numbers tell both lamps.",
+        "all right",
+        "two layers of one head",
+        verdict=above(0.99),
+    ),
+    Claim(
+        "E04.11",
+        "One head with a small network for a readout tells both lamps.",
+        "all right",
+        "one head, network",
+        verdict=above(0.95),
+    ),
+    Claim(
+        "E04.12",
+        "Each at the best of three learning rates, one head with a network "
+        "needs more steps to be right in 95 of 100 streets than two heads.",
+        "steps to 0.95",
+        "one head, network",
+        over="two heads",
+        verdict=above(0),
+    ),
+    Claim(
+        "E04.13",
+        "If lamps become uneven after training (by a tenth of the difference "
+        "of on and off), one head with a network is right less often than two "
+        "heads.",
+        "all right, uneven lamps",
+        "one head, network",
+        over="two heads",
+        verdict=below(0),
+    ),
+    Claim(
+        "E04.14",
+        "Of four lamps, one head of 24 numbers gets all right in about one "
+        "eighth of the streets.",
+        "all right",
+        "four lamps, 1 head",
+        verdict=between(0.075, 0.175),
+    ),
+    Claim(
+        "E04.15",
+        "Of four lamps, two heads of 12 numbers get all right in about one "
+        "quarter of the streets.",
+        "all right",
+        "four lamps, 2 heads",
+        verdict=between(0.2, 0.3),
+    ),
+    Claim(
+        "E04.16",
+        "Of four lamps, three heads of 8 numbers get all right in about one "
+        "half of the streets.",
+        "all right",
+        "four lamps, 3 heads",
+        verdict=between(0.45, 0.55),
+    ),
+    Claim(
+        "E04.17",
+        "Four heads of 6 numbers get all four lamps right.",
+        "all right",
+        "four lamps, 4 heads",
+        verdict=above(0.99),
+    ),
+    Claim(
+        "E04.18",
+        "Only the loss changed, to one for all lamps together, two heads get "
+        "four lamps right more often.",
+        "all right",
+        "four lamps, 2 heads, loss for all",
+        over="four lamps, 2 heads",
+        verdict=above(0.05),
+    ),
+    Claim(
         "E04.19",
         "The two heads look at the two houses that were asked about.",
         "looks at the asked",
         "two heads",
         verdict=above(0.95),
+    ),
+    Claim(
+        "E04.20",
+        "Of four heads for four lamps, each serves one lamp, and each lamp "
+        "has one head.",
+        "one lamp each",
+        "four lamps, 4 heads",
+        verdict=above(0.99),
+    ),
+    Claim(
+        "E04.21",
+        "Without its head a lamp is right as often as by guessing.",
+        "its lamp, head cut",
+        "four lamps, 4 heads",
+        verdict=between(0.45, 0.55),
+    ),
+    Claim(
+        "E04.22",
+        "The other three lamps stay right.",
+        "other lamps, head cut",
+        "four lamps, 4 heads",
+        verdict=above(0.99),
+    ),
+    Claim(
+        "E04.23",
+        "Of eight heads for two lamps three can be cut, and both lamps are "
+        "still right in more than 95 of 100 streets.",
+        "5 left",
+        "eight heads",
+        verdict=above(0.95),
+    ),
+    Claim(
+        "E04.24",
+        "The last two of the eight are right less often than two heads that "
+        "were trained as two.",
+        "2 left",
+        "eight heads",
+        over="two heads",
+        verdict=below(0),
+    ),
+    Claim(
+        "E04.25",
+        "They stay behind when the readout is trained anew, for both models.",
+        "2 left, readout anew",
+        "eight heads",
+        over="two heads",
+        verdict=below(0),
     ),
 ]
