@@ -1,7 +1,4 @@
-"""Lesson 06: what residuals, the place of the norm and warm-up do.
-
-The arms of ``few``, ``ablation`` and ``whole`` are written, and not yet run.
-"""
+"""Lesson 06: what residuals, norms, warm-up, dropout and each part do."""
 
 import torch
 from torch import nn
@@ -284,6 +281,19 @@ ARMS = {
     "post-norm, no warm-up, 0.004": racer(False, "never", [0.004]),
     "post-norm, warm-up, 0.004": racer(False, "first", [0.004]),
     "post-norm, lower at the end, 0.004": racer(False, "last", [0.004]),
+    "few, plain": few(),
+    "few, dropout 0.1": few(dropout=0.1),
+    "few, smoothing 0.1": few(smoothing=0.1),
+    "all parts": ablation("nothing"),
+    "no positions": ablation("positions"),
+    "no residuals": ablation("residuals"),
+    "no norms": ablation("norms"),
+    "no MLPs": ablation("MLPs"),
+    "no causal mask": ablation("causal mask"),
+    "no second head": ablation("second head"),
+    "dropout 0.1": ablation("nothing", dropout=0.1),
+    "700 steps": Arm(whole, [{"shifts": 1}]),
+    "700 steps, shifted": Arm(whole, [{"shifts": 6}]),
 }
 CLAIMS = [
     Claim(
@@ -399,5 +409,157 @@ CLAIMS = [
         "pre-norm, warm-up",
         over="pre-norm, no warm-up",
         verdict=below(0),
+    ),
+    Claim(
+        "E06.14",
+        "Trained on 100 sequences, each at the better of two rates, a model "
+        "with dropout 0.1 gets more held-out sequences exactly right than "
+        "one without.",
+        "exact",
+        "few, dropout 0.1",
+        over="few, plain",
+        verdict=above(0),
+    ),
+    Claim(
+        "E06.15",
+        "Trained on 100 sequences, each at the better of two rates, a model "
+        "with dropout 0.1 has a lower loss on held-out sequences than one "
+        "without.",
+        "loss",
+        "few, dropout 0.1",
+        over="few, plain",
+        verdict=below(0),
+    ),
+    Claim(
+        "E06.16",
+        "With new sequences at each step, a model with dropout 0.1 gets "
+        "fewer sequences exactly right after 200 steps than one without.",
+        "exact",
+        "dropout 0.1",
+        over="all parts",
+        verdict=below(0),
+    ),
+    Claim(
+        "E06.17",
+        "Trained on 100 sequences, each at the better of two rates, a model "
+        "with label smoothing 0.1 gets more held-out sequences exactly right "
+        "than one without.",
+        "exact",
+        "few, smoothing 0.1",
+        over="few, plain",
+        verdict=above(0),
+    ),
+    Claim(
+        "E06.18",
+        "Trained on 100 sequences, each at the better of two rates, a model "
+        "with label smoothing 0.1 has a higher cross-entropy on held-out "
+        "sequences (labels not smoothed) than one without.",
+        "loss",
+        "few, smoothing 0.1",
+        over="few, plain",
+        verdict=above(0),
+    ),
+    Claim(
+        "E06.19",
+        "After 700 steps the whole model writes more than 98 of 100 held-out "
+        "sequences exactly right.",
+        "exact",
+        "700 steps",
+        verdict=above(0.98),
+    ),
+    Claim(
+        "E06.20",
+        "In the last layer's cross-attention, mean of both heads, the "
+        "largest weight lies at the mirrored letter for more than 90 of 100 "
+        "letters.",
+        "mirrored",
+        "700 steps",
+        verdict=above(0.9),
+    ),
+    Claim(
+        "E06.21",
+        "Trained on 4 to 9 letters, the whole model gets fewer than 5 of 100 "
+        "sequences of 12 letters exactly right.",
+        "exact of 12 letters",
+        "700 steps",
+        verdict=below(0.05),
+    ),
+    Claim(
+        "E06.22",
+        "If each batch of training starts at a random position, so that all "
+        "positions are trained, the model gets more sequences of 12 letters "
+        "exactly right.",
+        "exact of 12 letters",
+        "700 steps, shifted",
+        over="700 steps",
+        verdict=above(0),
+    ),
+    Claim(
+        "E06.23",
+        "After 200 steps a model without positions gets fewer than 5 of 100 "
+        "sequences exactly right.",
+        "exact",
+        "no positions",
+        verdict=below(0.05),
+    ),
+    Claim(
+        "E06.24",
+        "Of the letters that a model without positions would write next, "
+        "more than 90 of 100 are among those still to be written.",
+        "letters left",
+        "no positions",
+        verdict=above(0.9),
+    ),
+    Claim(
+        "E06.25",
+        "After 200 steps a model without residuals gets fewer than 5 of 100 "
+        "sequences exactly right.",
+        "exact",
+        "no residuals",
+        verdict=below(0.05),
+    ),
+    Claim(
+        "E06.26",
+        "After 200 steps a model without causal mask gets fewer than 5 of "
+        "100 sequences exactly right.",
+        "exact",
+        "no causal mask",
+        verdict=below(0.05),
+    ),
+    Claim(
+        "E06.27",
+        "After 200 steps the loss of a model without causal mask is lower "
+        "than that of the model with all parts.",
+        "loss",
+        "no causal mask",
+        over="all parts",
+        verdict=below(0),
+    ),
+    Claim(
+        "E06.28",
+        "After 200 steps a model without norms gets at most 10 of 100 "
+        "sequences fewer right than the model with all parts.",
+        "exact",
+        "no norms",
+        over="all parts",
+        verdict=above(-0.1),
+    ),
+    Claim(
+        "E06.29",
+        "After 200 steps a model without MLPs gets at most 10 of 100 "
+        "sequences fewer right than the model with all parts.",
+        "exact",
+        "no MLPs",
+        over="all parts",
+        verdict=above(-0.1),
+    ),
+    Claim(
+        "E06.30",
+        "After 200 steps a model with one head gets at most 10 of 100 "
+        "sequences fewer right than the model with two.",
+        "exact",
+        "no second head",
+        over="all parts",
+        verdict=above(-0.1),
     ),
 ]
