@@ -1287,7 +1287,7 @@ print("one head above 0.95:", history.metrics[-1]["all"] > 0.95)
 assert history.metrics[-1]["all"] > 0.95
 
 # %% tags=["solution"]
-# What it costs, over five seeds
+# Solution: what it costs, over five seeds
 evidence.show("E04.12", "E04.13")
 
 # %% [markdown]

@@ -1045,16 +1045,15 @@ views.apart({"whole": model} | {
 #
 # - A layer is **attention + MLP**, each with a **norm** and a **residual**;
 #   a decoder layer also asks the **memory**.
-# - **Residuals** keep tokens apart: in random layers without them averaging
-#   makes all the same (*rank collapse*).
-# - After 160 steps, each at the best of four rates, **pre-norm** was far ahead of
+# - **Residuals** keep tokens apart: without them, random layers make all the
+#   same (*rank collapse*).
+# - After 160 steps, at the best of four rates, **pre-norm** was far ahead of
 #   **post-norm** in 12 layers (E06.11). **Warm-up** helped post-norm, most at
-#   a rate that was too high for it (E06.8, E06.10).
+#   too high a rate for it (E06.8, E06.10).
 # - **Dropout** acts in training only; **label smoothing** asks for a little
-#   less than 1. With few data both lowered the loss on new sequences; more
-#   exact answers were not shown (E06.14, E06.17).
+#   less than 1. With few data both lowered the held-out loss (E06.15, E06.18).
 # - **Causality** and **padding** are tested by gradients.
-# - Without the causal mask the loss looks *perfect* and the model is useless.
+# - Without causal mask the loss looks *perfect*, and the model is useless.
 
 # %% [markdown]
 # ## Exercises
@@ -1252,8 +1251,9 @@ evidence.show("E06.21", "E06.22")
 # models were trained on batches that begin at a random position: each position is
 # seen, but no longer sequence
 # ([E06.22](../experiments/results/06_transformer.md#e0622)).
-# That helps, and most still fail: the unseen positions are not all of it. (Random
-# starts may also teach the model to count from where a sequence begins.)
+# That helps, but over the five models most sequences still fail: the unseen
+# positions are not all of it. (Random starts may also teach the model to count
+# from where a sequence begins.)
 #
 # </details>
 
