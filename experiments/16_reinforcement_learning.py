@@ -82,8 +82,6 @@ def score(misses: list[float]) -> float:
     return -sum(misses) / len(misses)
 
 
-# The arms of ``clone`` and ``without_good`` have not been run yet, so the lesson
-# claims nothing of clones, nor of targets beyond the data.
 def clone(seed: int, lr: float, best: float) -> Run:
     """Clone a fraction of the episodes, those with the highest returns."""
     everything = rl.Episodes.join(list(records(seed).values()))
@@ -212,6 +210,18 @@ ARMS = {
         told, settings(lr=RATES, model=("ten steps",), size=(64,))
     ),
     "RvS": Arm(told, settings(lr=RATES, model=("RvS",), size=(640,))),
+    "cloning, all": Arm(clone, settings(lr=RATES, best=(1.0,))),
+    "cloning, best tenth": Arm(clone, settings(lr=RATES, best=(0.1,))),
+    "decision transformer, one step": Arm(
+        told, settings(lr=RATES, model=("one step",), size=(640,))
+    ),
+    "decision transformer, no good player seen": Arm(
+        without_good, settings(lr=RATES)
+    ),
+    "cloning, best 3 %": Arm(clone, settings(lr=RATES, best=(0.03,))),
+    "decision transformer, one step, a tenth of the decisions": Arm(
+        told, settings(lr=RATES, model=("one step",), size=(64,))
+    ),
 }
 FULL = "return, asked for 500"
 GREEDY = f"{FULL}, greedy"
@@ -313,5 +323,113 @@ CLAIMS = [
         "return, told at 150 to end at 160",
         "decision transformer",
         verdict=above(170),
+    ),
+    Claim(
+        "E16.14",
+        "Actions drawn: asked for 500, the decision transformer gets at least "
+        "100 more than a clone of all episodes.",
+        FULL,
+        "decision transformer",
+        over="cloning, all",
+        verdict=above(100),
+    ),
+    Claim(
+        "E16.15",
+        "Both greedy: asked for 500, it gets at least 100 more than a clone "
+        "of all episodes.",
+        GREEDY,
+        "decision transformer",
+        over="cloning, all",
+        verdict=above(100),
+    ),
+    Claim(
+        "E16.16",
+        "Actions drawn: asked for 500, it gets more than a clone of the best "
+        "tenth.",
+        FULL,
+        "decision transformer",
+        over="cloning, best tenth",
+    ),
+    Claim(
+        "E16.17",
+        "Both greedy: asked for 500, it gets more than a clone of the best "
+        "tenth.",
+        GREEDY,
+        "decision transformer",
+        over="cloning, best tenth",
+    ),
+    Claim(
+        "E16.18",
+        "Actions drawn: a clone of the best 3 % is level with the decision "
+        "transformer asked for 500, within 25.",
+        FULL,
+        "decision transformer",
+        over="cloning, best 3 %",
+        verdict=between(-25, 25),
+    ),
+    Claim(
+        "E16.19",
+        "Asked for 500, a decision transformer that sees ten steps and one "
+        "that sees a single step are level, within 25.",
+        FULL,
+        "decision transformer",
+        over="decision transformer, one step",
+        verdict=between(-25, 25),
+    ),
+    Claim(
+        "E16.20",
+        "Over six targets, the decision transformer that sees one step misses "
+        "by more than the one that sees ten.",
+        "miss",
+        "decision transformer, one step",
+        over="decision transformer",
+    ),
+    Claim(
+        "E16.21",
+        "In records that nobody trained on, the one that sees one step "
+        "predicts the mediocre player's next action with a higher loss than "
+        "the one that sees ten.",
+        "loss on held-out records",
+        "decision transformer, one step",
+        over="decision transformer",
+    ),
+    Claim(
+        "E16.22",
+        "Over six targets, the decision transformer that sees one step misses "
+        "by more than RvS, which sees one too.",
+        "miss",
+        "decision transformer, one step",
+        over="RvS",
+    ),
+    Claim(
+        "E16.23",
+        "Asked for 500, the one that sees one step gets less if it learns "
+        "from 64 windows a batch and not from 640.",
+        FULL,
+        "decision transformer, one step",
+        over="decision transformer, one step, a tenth of the decisions",
+    ),
+    Claim(
+        "E16.24",
+        "Trained without the good player and asked for 500, fewer than one "
+        "game in twenty goes beyond the best return that it ever saw.",
+        "beats the best seen, asked for 500",
+        "decision transformer, no good player seen",
+        verdict=below(0.05),
+    ),
+    Claim(
+        "E16.25",
+        "Asked for 1,000, fewer than one game in twenty does.",
+        "beats the best seen, asked for 1000",
+        "decision transformer, no good player seen",
+        verdict=below(0.05),
+    ),
+    Claim(
+        "E16.26",
+        "Asked for 500, the model that saw the good player gets more than the "
+        "one that did not.",
+        FULL,
+        "decision transformer",
+        over="decision transformer, no good player seen",
     ),
 ]
