@@ -660,9 +660,11 @@ def test_pairs_are_drawn_anew_and_keys_differ():
             lesson.associative_recall_batch(1, count, 8, 3)
 
 
+@pytest.mark.parametrize("size", [None, 7])
 @pytest.mark.parametrize("kind", ["softmax", "linear"])
-def test_recall_weights_are_those_of_its_output(kind):
-    model = lesson.AssociativeRecall(kind, 8, 3, 4).double()
+def test_recall_weights_are_those_of_its_output(kind, size):
+    model = lesson.AssociativeRecall(kind, 8, 3, 4, size).double()
+    assert model.project_key.out_features == (size or 4)
     keys, values, _ = lesson.associative_recall_batch(2, 5, 8, 3)
     weights = model.weights(keys, keys)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 5, dtype=DOUBLE))

@@ -169,8 +169,23 @@ class AssociativeRecall(nn.Module):
     ``kind`` is "softmax" or "linear"; all else is the same.
     """
 
-    def __init__(self, kind: str, keys: int, values: int, dim: int) -> None:
+    def __init__(
+        self,
+        kind: str,
+        keys: int,
+        values: int,
+        dim: int,
+        size: int | None = None,
+    ) -> None:
         """Create embeddings and projections.
+
+        Args:
+            kind: "softmax" or "linear".
+            keys: how many there are.
+            values: how many there are.
+            dim: numbers per key and per value.
+            size: numbers per query and projected key, by default ``dim``; a
+                linear head's state holds ``size * dim`` and a sum of ``size``.
 
         Raises:
             ValueError: if ``kind`` is unknown.
@@ -180,8 +195,9 @@ class AssociativeRecall(nn.Module):
         self.kind = kind
         self.key_table = nn.Embedding(keys, dim)
         self.value_table = nn.Embedding(values, dim)
-        self.project_query = nn.Linear(dim, dim)
-        self.project_key = nn.Linear(dim, dim)
+        size = dim if size is None else size
+        self.project_query = nn.Linear(dim, size)
+        self.project_key = nn.Linear(dim, size)
         self.output = nn.Linear(dim, values)
 
     def forward(
