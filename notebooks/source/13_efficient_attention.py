@@ -384,8 +384,8 @@ print("kept of each layer:", tuple(caches[0].keys[:, :, :4].shape))
 
 # %% [markdown]
 # **Predict:** write 40 tokens with the cache, and 40 by computing everything
-# anew for each. Are they the same tokens? Are the numbers behind them the same
-# to the last bit?
+# anew for each. Are they the same tokens? And the *logits*, the numbers that chose
+# them: are they the same to the last bit?
 
 # %%
 cached, anew, by_rows = (
@@ -396,7 +396,7 @@ print("same 40 tokens:", tokens_agree)
 assert tokens_agree
 
 # %% [markdown]
-# And how far apart are the numbers, the logits?
+# And how far apart are the logits?
 
 # %%
 off = (cached.logits - anew.logits).abs().max().item()
