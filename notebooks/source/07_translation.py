@@ -526,7 +526,8 @@ print("beam 2:", tokens.tolist(), f"probability {score.exp().item():.2f}")
 # mean per token). And a beam of 1 has to be greedy:
 
 # %%
-source = pad([english.encode(text) for text in test_english[:50]]).to(device)
+some = data.sample(test_english, 50)
+source = pad([english.encode(text) for text in some]).to(device)
 for translator in translators.values():
     model = translator.model
     with evaluating(model):
