@@ -246,6 +246,23 @@ def test_features_refuse_bad_input(own_errors):
         lesson.mel_filterbank(4, 200.0, 100.0)
 
 
+def test_silence_is_cut_off_but_for_a_margin():
+    quiet, sound = torch.zeros(8000), torch.sin(torch.arange(4000) / 3)
+    for noise in (0.0, 0.002):  # the second lies some 50 dB below
+        wave = torch.cat([quiet, sound, quiet])
+        wave = wave + noise * torch.randn(len(wave))
+        found = lesson.trim_silence(wave)
+        assert 4000 + 2 * 800 - 512 < len(found) < 4000 + 2 * 800 + 768
+        first, begin = (
+            int((x.abs() > 0.1).nonzero()[0]) for x in (found, wave)
+        )
+        assert torch.equal(
+            found[first : first + 3900], wave[begin : begin + 3900]
+        )
+    torch.testing.assert_close(lesson.trim_silence(sound), sound)
+    assert torch.equal(lesson.trim_silence(quiet), quiet)
+
+
 # --- augmentation -----------------------------------------------------------
 
 NOTHING = {

@@ -28,6 +28,7 @@ from attn_course.speech_attention.audio import (
     log_mel_spectrogram,
     mean_normalize,
     mel_filterbank,
+    trim_silence,
 )
 from attn_course.speech_attention.augmentation import augment
 from attn_course.speech_attention.batches import make_targets, speech_batches
@@ -117,5 +118,6 @@ __all__ = [
     "train_recogniser",
     "train_speech",
     "transcribe",
+    "trim_silence",
     "weight_inside",
 ]

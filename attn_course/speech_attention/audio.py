@@ -1,6 +1,6 @@
 """From a recording to log-mel features.
 
-``load_audio`` reads a file, ``frame`` cuts the wave, ``mel_filterbank``
+``load_audio`` reads a file, ``trim_silence`` cuts its ends, ``frame`` cuts the wave, ``mel_filterbank``
 gathers frequencies, ``log_mel_spectrogram`` does it all, ``mean_normalize``
 takes the microphone away.
 """
@@ -77,6 +77,27 @@ def load_audio(source: bytes | str | os.PathLike) -> Float[Tensor, " samples"]:
         divisor = math.gcd(rate, RATE)
         wave = resample_poly(wave, RATE // divisor, rate // divisor)
     return torch.from_numpy(wave).float()
+
+
+def trim_silence(
+    wave: Float[Tensor, " samples"], *, top_db: float = 35.0, keep: float = 0.1
+) -> Float[Tensor, " some"]:
+    """Cut off what is silent before and after, but for ``keep`` seconds.
+
+    A frame is silent if its power lies ``top_db`` decibels or more below the
+    loudest one's. A recogniser that was trained on recordings without silence
+    may write words that nobody said where there is some.
+
+    Raises:
+        ValueError: if the wave is empty or not one row of samples.
+    """
+    power = (frame(wave) ** 2).mean(dim=1)
+    loud = (power > power.max() * 10 ** (-top_db / 10)).nonzero()[:, 0]
+    if not len(loud):  # nothing but silence
+        return wave
+    margin = round(keep * RATE)
+    start = max(0, int(loud[0]) * HOP_LENGTH - margin)
+    return wave[start : int(loud[-1]) * HOP_LENGTH + N_FFT + margin]
 
 
 def frame(wave: Float[Tensor, " samples"]) -> Float[Tensor, "frames n_fft"]:

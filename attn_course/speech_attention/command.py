@@ -14,7 +14,11 @@ from torch import Tensor, nn
 
 from attn_course.common.text import Vocabulary
 from attn_course.data import speech
-from attn_course.speech_attention.audio import load_audio, log_mel_spectrogram
+from attn_course.speech_attention.audio import (
+    load_audio,
+    log_mel_spectrogram,
+    trim_silence,
+)
 from attn_course.speech_attention.batches import make_targets, speech_batches
 from attn_course.speech_attention.models import SPEECH_MODELS
 from attn_course.speech_attention.training import train_speech, transcribe
@@ -31,9 +35,9 @@ class Recogniser(NamedTuple):
     kind: str
 
     def __call__(self, wave: Float[Tensor, " samples"]) -> str:
-        """Write down what is said in one recording."""
+        """Write down what is said in one recording, silent ends cut off."""
         device = next(self.model.parameters()).device
-        features = log_mel_spectrogram(wave.to(device))
+        features = log_mel_spectrogram(trim_silence(wave.to(device)))
         return transcribe(self.model, self.vocabulary, [features])[0]
 
 
@@ -187,7 +191,7 @@ def load_or_train(tell: Callable[[str], None]) -> Recogniser:
         tell(f"{error}; training anew")
     except OSError:
         tell("no trained model yet: training one, once")
-    tell("this takes one to three minutes")
+    tell("this takes some minutes")
     recogniser = train_recogniser(tell=tell)
     try:
         save_recogniser(recogniser)
