@@ -882,8 +882,8 @@ assert session.quick() or (whole - groups > 0.3 and whole - alone > 0.05
 
 # %% [markdown]
 # Three groups find every object three times, and two of three predictions are
-# false positives: one object, one true positive. Within a group the one-to-one
-# loss has taught the queries to agree who answers.
+# false positives: one object, one true positive. Each group
+# was matched by itself in training, and no query sees those of another.
 #
 # With self-attention switched off, the same model loses AP, and NMS gives back
 # a part of it: a third in one run of ours, half in another. Those were
