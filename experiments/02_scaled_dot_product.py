@@ -336,7 +336,8 @@ CLAIMS = [
     ),
     Claim(
         "E02.19",
-        "Together these frozen queries have less than a tenth of the gradient.",
+        "Together these frozen queries have less than a tenth of the gradient "
+        "by the queries.",
         "gradient of the frozen",
         "first step, unscaled",
         verdict=below(0.1),

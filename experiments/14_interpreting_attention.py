@@ -265,8 +265,8 @@ ARMS = {
 CLAIMS = [
     Claim(
         "E14.1",
-        "One layer does not learn what can be known: after 600 steps its loss "
-        "is still above 1.",
+        "After 600 steps, one layer's loss on what can be known is still above "
+        "1.",
         "loss",
         "one layer",
         verdict=above(1),

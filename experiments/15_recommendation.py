@@ -387,8 +387,8 @@ CLAIMS = [
     ),
     Claim(
         "E15.18",
-        "Over the students, no position has more than half of attention's "
-        "weight.",
+        "Over the students, none of the last 12 positions has more than half "
+        "of attention's weight (the mean of its heads).",
         "largest mean weight",
         "students, attention",
         verdict=below(0.5),

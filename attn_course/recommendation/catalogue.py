@@ -39,7 +39,8 @@ class Catalogue:
       mood.
 
     Otherwise it is any film. Among films that fit equally, title 1 is taken
-    three times as often as title 3. Nobody sees a film twice.
+    three times as often as title 3. Nobody sees a film twice: late in a
+    history, when films that fit are seen, surprises come more often.
 
     The film three back alone, or the last film alone, leave many candidates:
     only both together say what comes.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Why divide by the square root of d?
 #
-# Every Transformer holds one small division. We take it out and see what breaks.
+# Most Transformers hold one small division. We take it out: what breaks?
 #
 # **You will be able to**
 # - derive why a score of size-d vectors has variance d;
@@ -199,8 +199,8 @@ for d, a, b in zip(sizes, unscaled, scaled):
 # %% [markdown]
 # In the left half the variance runs away, and doubt and gradient run dry. In
 # the right half nothing moves: whatever d is, the layer starts alike. Up to
-# about d = 64 the unscaled gradient is no smaller, though the doubt is already
-# gone.
+# about d = 64 the unscaled gradient is no smaller, though at 64 little doubt is
+# left.
 #
 # But this is a median. Is it also gone on average? The largest weight $w_i$
 # moves with every score: $\partial w_i / \partial s_j = w_i (1 - w_i)$ for its
@@ -226,8 +226,9 @@ for d in (64, 256, 1024, 4096):
     )
 
 # %% [markdown]
-# The mean falls slowly, and stays far above $10^{-8}$. Most queries are frozen;
-# a few have two nearly equal best keys, and keep a large gradient. Both are
+# The mean falls slowly, and stays far above $10^{-8}$. At 4096 most queries
+# have hardly any gradient; a few have two nearly equal best keys, and keep a
+# large one. Both are
 # true, and a summary by one number hides half of it.
 
 # %%
@@ -276,8 +277,8 @@ print("variance within 10 % of d, or of 1 when scaled, at all 12 sizes")
 # ([E02.5](../experiments/results/02_scaled_dot_product.md#e025)), at
 # 4096 shorter ([E02.6](../experiments/results/02_scaled_dot_product.md#e026)).
 # By the *query* it is longer there
-# ([E02.4](../experiments/results/02_scaled_dot_product.md#e024)): the
-# slopes are multiplied by the keys, which no scale shrinks.
+# ([E02.4](../experiments/results/02_scaled_dot_product.md#e024)): its
+# slopes multiply whole keys; scaled, keys divided by $\sqrt{d}$.
 
 # %%
 evidence.show("E02.2", "E02.3", "E02.5", "E02.6", "E02.4")
@@ -580,7 +581,7 @@ evidence.show("E02.12", "E02.13", "E02.14", "E02.15")
 
 # %% [markdown]
 # Divided by d or by its root, all is learned (500 of 500 answers are right, so
-# the interval has no width): the first only needs larger steps.
+# the interval has no width): the first only needs a larger rate.
 #
 # Unscaled is far behind, at its best rate (E02.12) and with five times the
 # steps (E02.14). But it does not *stall*: it goes on learning, slowly (E02.15).
@@ -609,8 +610,8 @@ for exponent in (0.0, 0.5, 1.0):
 # fewer than half, make nearly all of it. That learning is slow for this reason was
 # not tested.
 #
-# Divided by d nobody is frozen; every step is just small, and a larger rate
-# makes up for it. Exercise 5 tries Adam.
+# Divided by d nobody is frozen; in this draw the gradient is just small, and a
+# larger rate makes up for it. Exercise 5 tries Adam.
 
 # %%
 evidence.show("E02.18", "E02.19", "E02.20")
@@ -892,7 +893,7 @@ torch.testing.assert_close(fused(x, x, x, is_causal=True),
 
 # %% [markdown]
 # Both together allow what both allow. The forbidden half is skipped only with
-# `need_weights=False` and no other mask. Lesson 13 measures what that is worth.
+# `need_weights=False` and no other mask. Lesson 13 counts such skipped tiles.
 
 # %% [markdown]
 # ### Nan in, nan out?
@@ -914,7 +915,7 @@ print(f"gradient of the query {gradient}")
 # %% [markdown]
 # The output is right, and the gradient is not: on the way back the hidden
 # score's gradient, 0, is multiplied by the key, and `0 * nan` is `nan`. After
-# one step of training everything is. torch finds the operation for you: under
+# one step the query's weights are `nan`, and with them all that follows. torch finds the operation for you: under
 # `detect_anomaly`, backward stops where the first `nan` arises.
 
 # %%
@@ -974,8 +975,8 @@ for layer in (mine, theirs):
 #
 # - A score of size-d vectors has **variance d**; divided by sqrt(d), 1.
 # - Unscaled at large d, the softmax **saturates**: sure of noise; most queries
-#   have hardly a gradient. At d = 256 training is slow at every rate tried.
-#   Divided by d, SGD needs a larger rate.
+#   have hardly a gradient. At d = 256, from the usual first weights, training
+#   is slow at every rate tried. Divided by d, SGD needs a larger rate.
 # - **Subtract the largest score** before the exponential: nothing overflows.
 # - **Masks** forbid scores *before* the softmax. An empty row needs care; a
 #   causal mask has a name, `is_causal=True`.
@@ -1163,9 +1164,9 @@ assert session.quick() or small.metrics[-1]["accuracy"] > 0.9
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Adam makes small gradients large, so dividing by d no longer crawls. Unscaled,
-# the frozen queries had almost no part in the first gradient; Adam changes how
-# long a step is, and hardly whose step it is.
+# Adam makes small gradients large, so dividing by d no longer crawls. In the
+# first unscaled gradient the frozen queries had almost no part; Adam changes how
+# long a step is, hardly whose. That it fails for this is a guess.
 #
 # First weights of $d^{-3/4} = 1/64$ give scores of variance 1 without a scale:
 # the same scores as with the square root, from matrices 4 times smaller. At a

@@ -2,7 +2,7 @@
 # # Where did attention come from?
 #
 # From a bottleneck. Around 2014, networks translated by squeezing a whole
-# sentence into one vector. Short sentences got through; long ones did not.
+# sentence into one vector. In some of them, long sentences came out worse.
 #
 # **You will be able to**
 # - measure the bottleneck, and what attention does to it, fairly;
@@ -60,9 +60,9 @@ session.start(0)
 # to understand; everything to remember. A digit more is ten times as many
 # possible rows.
 #
-# Digits are tokens 4 to 13. Tokens 0 to 3 are the **special tokens**, in every
-# lesson from here on: PAD (padding), BOS (beginning of sequence), EOS (end of
-# sequence) and UNK (unknown).
+# Digits are tokens 4 to 13. Tokens 0 to 3 are the **special tokens**, as in our
+# tokenizers: PAD (padding), BOS (beginning of sequence), EOS (end of sequence)
+# and UNK (unknown).
 
 # %%
 def digits(count, length, generator):
@@ -411,11 +411,11 @@ evidence.show("E05.6", "E05.7")
 # %% [markdown]
 # Where the summary repeats next to nothing, attention gets most rows right
 # ([E05.6](../experiments/results/05_additive_attention.md#e056)).
-# It is no magic: it falls with length too, most beyond the trained lengths
+# It is no magic: rows of 16 come out less often than their first 12 digits
 # ([E05.7](../experiments/results/05_additive_attention.md#e057)).
 
 # %% [markdown]
-# ### Why does it fall most beyond the trained lengths?
+# ### Why does it fall beyond the trained lengths?
 #
 # Two stories would fit. *The way*: the decoder does not find the right digit.
 # *The things*: what the encoder says of a thirteenth digit is strange to it.
@@ -455,8 +455,9 @@ evidence.show("E05.8", "E05.9")
 # right in this run; over five, more than before
 # ([E05.8](../experiments/results/05_additive_attention.md#e058)), and about as
 # many as of 12 ([E05.9](../experiments/results/05_additive_attention.md#e059)).
-# So it is the weights: where they lie, or how sharply. We used to add: *because it never had to go that far*. Then
-# it should be lost beyond the twelfth digit. Over five trainings:
+# So it is the weights: where they lie, or how sharply. We used to add: *because
+# it never had to go that far*. Then it should be lost beyond the twelfth digit.
+# Over five trainings:
 
 # %%
 evidence.show("E05.11")
@@ -784,8 +785,8 @@ evidence.show("E05.12", "E05.13", "E05.14")
 # [E05.13](../experiments/results/05_additive_attention.md#e0513)).
 # Whether it is at 99 % by then is undecided ([E05.14](../experiments/results/05_additive_attention.md#e0514)).
 #
-# That is a race to 150 steps, no more. What the three reach with patience, or in
-# the same *seconds*, it does not say. Nor *why* additive leads: it has more
+# That is a race to 150 steps, no more; additive and general took the largest
+# rate tried. What they reach with patience, or in equal *seconds*, is open. Nor *why* additive leads: it has more
 # parameters, it is bounded, and it can be a hill. We changed none of these
 # alone.
 
@@ -815,17 +816,17 @@ plotting.show(
     views.alignments(list(zip(readings, titles))),
     alt="Four heat maps of weights, written characters on rows, read "
     "characters on columns. For the year it looks at the year, wherever that "
-    "stands; for the month mostly at letters of its name, or at the Chinese "
+    "stands; for the month often at letters of its name, or at the Chinese "
     "number; for the day at the day's digits. The weekday gets little, but "
     "for its first letter.",
 )
 
 # %% [markdown]
 # Nobody told it which characters belong together: where the year stands, which
-# letters name the month. Four pictures prove little. So count over all test dates that
-# write the year in full: is the heaviest weight on the very digit that is
-# written? (The third and fourth of the year; the first two are always 19 or
-# 20.) Over five trainings: [E05.15](../experiments/results/05_additive_attention.md#e0515).
+# letters name the month. Four pictures prove little. So count over all test
+# dates that write the year in full: is the heaviest weight on the very digit
+# that comes next (the right date is fed in)? (The third and fourth of the year;
+# the first two are always 19 or 20.) Over five trainings: [E05.15](../experiments/results/05_additive_attention.md#e0515).
 
 # %%
 pairs = [pair for pair in test if pair.iso[:4] in pair.text]
@@ -934,8 +935,8 @@ assert session.quick() or sure > 0.7
 evidence.show("E05.21", "E05.22")
 
 # %% [markdown]
-# Most of these it reads as a *different, perfectly good day*, and nothing in the
-# output warns you: it is rather sure. (Whether nine in ten are swapped, and
+# Most of these it reads as a *different, perfectly good day*, and it is rather
+# sure. (Whether nine in ten are swapped, and
 # whether the mean is above 0.9, is undecided:
 # [E05.21](../experiments/results/05_additive_attention.md#e0521),
 # [E05.22](../experiments/results/05_additive_attention.md#e0522).)
@@ -963,8 +964,7 @@ views.date_reader(
 # %% [markdown]
 # ## Summary
 #
-# - One **summary** vector is a bottleneck: in the same steps, exact match
-#   falls with length.
+# - One **summary** vector: in 400 steps next to no row of 12 digits came out.
 # - **Attention** keeps every encoder state and asks again at each step. With
 #   equal parameters and steps it repeats rows that the summary does not.
 # - **Additive**: v . tanh(W q + W k). Takes two sizes, can prefer the nearest,
@@ -1153,7 +1153,7 @@ assert session.quick() or share["hard"] > 0.7
 # <details><summary>Answer</summary>
 #
 # With *even* weights next to nothing is left ([E05.24](../experiments/results/05_additive_attention.md#e0524)):
-# the context is the same at every step. *Hard* weights lose far less;
+# the context is then the same at every step. *Hard* weights lose far less;
 # whether eight in ten are left is undecided ([E05.23](../experiments/results/05_additive_attention.md#e0523)).
 # So this model can be *used* without softness, at a loss. To *train* it so is harder: the
 # choice of one position has no gradient. (It is done by other means: Luong et
@@ -1191,7 +1191,8 @@ assert session.quick() or share["hard"] > 0.7
 #
 # <details><summary>A. They are less accurate</summary>
 #
-# No. In our race over 150 steps they were ahead ([E05.12](../experiments/results/05_additive_attention.md#e0512),
+# Not the reason given: that is speed and space. In our race to 150 steps they
+# were ahead of *unscaled* scores ([E05.12](../experiments/results/05_additive_attention.md#e0512),
 # [E05.13](../experiments/results/05_additive_attention.md#e0513)).
 #
 # </details>
@@ -1222,8 +1223,8 @@ assert session.quick() or share["hard"] > 0.7
 # </details>
 # <details><summary>C. Wrong ones can be seen from the weights</summary>
 #
-# No. They say where it looked. It was rather sure on dates that it mostly read
-# wrongly ([E05.22](../experiments/results/05_additive_attention.md#e0522)). Look at
+# Nothing here shows it: they say where it looked. Its *probabilities* were
+# rather high on dates that it mostly read wrongly ([E05.22](../experiments/results/05_additive_attention.md#e0522)). Look at
 # the weights of 03/04/2024 in the reader above.
 #
 # </details>

@@ -271,7 +271,7 @@ print("chosen: layer, head", best["pronoun"])
 
 # %% [markdown]
 # And on the frames that did not choose it (four sentences share a frame, so the
-# interval is a little too narrow):
+# interval is too narrow):
 
 # %%
 right = pronoun_hits[~even].flatten(1)[:, chosen]
@@ -344,8 +344,8 @@ print("loses without it:", answer - without)
 
 # %% [markdown]
 # Without the "important" first word the answer does not fall, it *rises* to 3.
-# The softmax gives the freed weight to the other. The gradient, values as the
-# input, is weight times value exactly:
+# The softmax gives the freed weight to the other. *Gradient times
+# input*, with the values as the input, is weight times value exactly:
 
 # %%
 values.requires_grad_()
@@ -571,8 +571,8 @@ sink_rank = 1 + int((cost > cost[best["[CLS]"]]).sum())
 assert sink_rank > 67
 
 # %% [markdown]
-# The sharpest sink costs next to nothing, as Clark et al. suspected. Is that a
-# rule? A head's *sharpness* is its mean largest weight. Voita et al. (2019,
+# The sharpest sink is among the five cheapest, as Clark et al. let us expect. Is
+# that a rule? A head's *sharpness* is its mean largest weight. Voita et al. (2019,
 # section 4, "confidence") did not count weight on the token that ends the
 # sentence. So there are several measures:
 
@@ -623,7 +623,7 @@ assert sharpness > 0.3 and chances["weight on words, sharp or not"] < 0.01
 # only, the sign turns, as in Voita et al. (they had a trained translation model).
 # But that measure mixes two things. Sharpness *among* words alone shows nothing
 # here; weight on words alone goes with cost. So in this model: heads that **sink
-# less cost more**. A few words in a definition turned the finding.
+# less tend to cost more**. A few words in a definition turned the finding.
 
 # %% [markdown]
 # ## How many heads can go?
@@ -666,7 +666,7 @@ curves = {name: (COUNTS, [cosine for cosine, _ in points])
 plotting.show(
     plotting.curves(curves, xlabel="heads silenced, of 72",
                     ylabel="cosine with the whole model",
-                    title="Half of the heads can go, with a cosine above 0.9"),
+                    title="The cheaper half can go, with a cosine above 0.9"),
     alt="Cosine with the whole model against the number of silenced heads. "
     "Least costly first: above 0.9 up to 36. At random: falls at once. Most "
     "costly first: steepest. All end at the same point.",
@@ -684,8 +684,8 @@ assert half[0] > 0.9 > rest[0] and none[1] >= 0.8
 # %% [markdown]
 # Michel et al. (2019) and Voita et al. (2019) found the same: many heads can
 # go. But read the last line twice. With **no attention at all** the model still
-# finds nearly all partners: shared and related words are enough. A task that
-# needs no attention cannot tell which heads matter. Look at the measure before
+# finds nearly all partners, from words that never meet. A task that needs no
+# attention cannot tell which heads matter. Look at the measure before
 # you believe the pruning.
 
 # %% [markdown]
@@ -746,7 +746,7 @@ for what, h in (("the previous-word head", named), ("the worst", worst)):
 assert alone[named] > 0.95 and alone[worst] < 0.9 and other[0, worst] < 0.01
 
 # %% [markdown]
-# Not so. One head that no score has named does it. And *silencing* that same
+# Not so. One head that no score has named does most of it (one permutation). And *silencing* that same
 # head costs almost nothing! Two interventions disagree: what it brings is hardly
 # missed, but what it brings from the wrong words does harm. "The head matters" is
 # not a whole sentence: say what was done to it.
@@ -758,8 +758,8 @@ assert alone[named] > 0.95 and alone[worst] < 0.9 and other[0, worst] < 0.01
 # over its states. They asked (section 4): do weights agree with gradients and
 # with leaving words out? And do other weights give another answer? Lesson 08's
 # sentiment models are of this kind. One pools bare words, one has a Transformer
-# layer *before* the pooling. Nothing else differs; each may choose among three
-# learning rates by held-out texts. About 15 seconds.
+# layer *before* the pooling, and so positions, and vectors times 8. The recipe
+# is the same; each may choose among three learning rates by held-out texts. About 15 seconds.
 
 # %%
 texts, labels = tc.sentiment_task(snippets.load("train"))
@@ -903,8 +903,9 @@ plotting.show(
 # ([E14.10](../experiments/results/14_interpreting_attention.md#e1410), [E14.12](../experiments/results/14_interpreting_attention.md#e1412)).
 # With leaving the word out it is *undecided* ([E14.11](../experiments/results/14_interpreting_attention.md#e1411)), and accuracy is too
 # ([E14.13](../experiments/results/14_interpreting_attention.md#e1413)).
-# One reason is algebra: over bare words the gradient of a word's vector holds its
-# weight as a factor. A layer in between mixes the words. (Both rates are the largest
+# One likely reason is algebra: over bare words the gradient of a word's vector
+# holds its weight as a factor. A layer in between mixes the words (not tested).
+# (Both rates are the largest
 # tried. Jain and Wallace use Kendall's tau, and total variation distance.) Their
 # second question, other weights:
 # [E14.14](../experiments/results/14_interpreting_attention.md#e1414), [E14.15](../experiments/results/14_interpreting_attention.md#e1415).
@@ -1098,9 +1099,9 @@ assert session.quick() or abs(moment - halved) <= 30
 # A slope, then a cliff, in the very steps in which the head appears: a *phase
 # change*. Olsson et al. saw one in large language models too. (Two things at the
 # same time; which causes which, the curves do not say.) The single layer only
-# slides. To know *which* letters are in the block costs ln 8 = 2.08 (a guess among
-# 8). Trained three times as long, over five trainings, it gets below that, so it
-# learns a little of their order, and still falls slowly ([E14.1](../experiments/results/14_interpreting_attention.md#e141), [E14.2](../experiments/results/14_interpreting_attention.md#e142)):
+# slides. To know only *which* letters are in the block costs about ln 8 = 2.08.
+# Trained three times as long, it gets below that in five trainings (perhaps it
+# only leaves out the latest letters); in three it still fell ([E14.1](../experiments/results/14_interpreting_attention.md#e141), [E14.2](../experiments/results/14_interpreting_attention.md#e142)):
 
 # %%
 evidence.show("E14.1", "E14.2")
@@ -1163,9 +1164,9 @@ assert session.quick() or scores["layer 0, from its query only"] > 0.8
 
 # %% [markdown]
 # Without the induction head the loss is that of guessing, ln 32 = 3.47, or worse.
-# Without the best previous-letter head six tenths of the weight stay on the right
-# place, though this run's loss passes 1. Five trainings, the better of two rates: without that head, more
-# than half of the weight ([E14.3](../experiments/results/14_interpreting_attention.md#e143)), without all four hardly
+# Without the best previous-letter head most of the weight stays on the right
+# place, though this run's loss passes 1. Five trainings, the better of two
+# rates: without that head, more than half of the weight ([E14.3](../experiments/results/14_interpreting_attention.md#e143)), without all four hardly
 # ([E14.4](../experiments/results/14_interpreting_attention.md#e144)), nor with layer 0 hidden from its keys alone
 # ([E14.5](../experiments/results/14_interpreting_attention.md#e145)). Hidden from queries
 # ([E14.6](../experiments/results/14_interpreting_attention.md#e146)) or values
@@ -1177,9 +1178,10 @@ evidence.show("E14.3", "E14.4", "E14.5", "E14.6", "E14.7")
 # %% [markdown]
 # So a *mechanism*: found by a score, confirmed by ablation, traced along a path.
 # The keys above read what layer 0 wrote: most likely what stands before, which no
-# row shows. No single head has to write it (E14.3).
+# row shows. Without the head that looks back most, over half stays (E14.3).
 #
-# In this run it works on blocks of 13 to 15 letters, too, which it never saw:
+# In this run its weight finds the place in blocks of 13 to 15 letters, too,
+# which it never saw:
 
 # %%
 far = ia.repeated_blocks(128, torch.Generator().manual_seed(98),
@@ -1214,11 +1216,11 @@ induction
 # - Weights, gradients, rollout and ablation answer **different questions**. Here
 #   integrated gradients agreed best with leaving out, on 40 sentences; gradient
 #   times input did not.
-# - **Half of the heads can go**, by the cosine. Silenced and permuted may
+# - **The cheaper half of the heads can go**, by the cosine. Silenced and permuted may
 #   disagree.
 # - With one recipe, weights over words in context agreed less with gradients than
 #   weights over bare words; with leaving out, undecided.
-# - An **induction head** reads what layer 0 wrote, through its **keys**.
+# - **Our induction head** reads what layer 0 wrote, through its **keys**.
 
 # %% [markdown]
 # ## Exercises
@@ -1388,7 +1390,7 @@ evidence.show("E14.8", "E14.9")
 # In our run all four learn the same, and any one can be missed. Over five
 # trainings: [E14.8](../experiments/results/14_interpreting_attention.md#e148), [E14.9](../experiments/results/14_interpreting_attention.md#e149). "Silencing it costs nothing"
 # does not show that a head does nothing: others may stand in. Ablate sets of
-# heads, not only single ones. That holds for the pruning of MiniLM too.
+# heads, not only single ones. MiniLM's order came from single heads, too.
 #
 # </details>
 
