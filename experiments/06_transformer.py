@@ -314,7 +314,7 @@ CLAIMS = [
     Claim(
         "E06.3",
         "Without residuals, but with each token attending to itself alone, "
-        "they stay apart by more: it is the averaging that makes them alike.",
+        "they stay apart by more than when all attend to all.",
         "difference after 12 layers",
         "random, no residuals, no mixing",
         over="random, no residuals",
@@ -367,8 +367,8 @@ CLAIMS = [
     ),
     Claim(
         "E06.9",
-        "It is the first steps: the same low rates in the last 40 steps "
-        "instead give a higher loss than in the first 40.",
+        "The same low rates in the last 40 steps give a higher loss than in "
+        "the first 40.",
         "loss",
         "post-norm, lower at the end, 0.004",
         over="post-norm, warm-up, 0.004",

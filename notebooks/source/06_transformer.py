@@ -1,7 +1,7 @@
 # %% [markdown]
 # # How is a whole Transformer put together?
 #
-# Attention lets tokens talk to each other. A Transformer needs four things
+# Attention lets tokens talk to each other. A Transformer has four things
 # more: a sum, a norm, a small network, and a mask against cheating.
 #
 # **You will be able to**
@@ -72,7 +72,7 @@ for one in range(3):
 # BOS (beginning of sequence) and EOS (end) are lesson 05's *special tokens*.
 #
 # So the target is the expected row, moved one to the right, without EOS. (Lesson
-# 05 kept it: after EOS nothing is learned.) All steps are trained at once, each
+# 05's input kept EOS; what follows it is padding and costs nothing.) All steps are trained at once, each
 # with the right beginning: *teacher forcing*.
 #
 # To test honestly, a fifth of all sequences, those whose ids sum to a multiple
@@ -139,8 +139,8 @@ plotting.show(
 # part 3, are in these layers too: they do not save it here.)
 #
 # Is it the averaging? Then tokens must differ more if each may attend to itself
-# alone, still without residuals: they do (E06.3). But in all five draws of the
-# weights they differ less than with residuals, so averaging is not all:
+# alone, still without residuals: they do (E06.3). But in all five draws they
+# differ less than with residuals: averaging is a cause, not the only one:
 # [E06.1](../experiments/results/06_transformer.md#e061),
 # [E06.2](../experiments/results/06_transformer.md#e062),
 # [E06.3](../experiments/results/06_transformer.md#e063).
@@ -506,9 +506,9 @@ print("evaluation mode:              ", torch.equal(noisy(x)[0], noisy(x)[0]))
 # ### Does it help? Measured
 #
 # One often reads that dropout helps when data are scarce. So: 100 sequences of 3
-# to 6 letters, seen again and again for 300 steps; each model at the better of
-# two rates, five starts. Then the opposite: 200 steps, at each new sequences of
-# 4 to 9 letters.
+# to 6 of ten letters, seen again and again for 300 steps; each model at the
+# better of two rates, five starts. Then another case: 200 steps, at each new
+# sequences of 4 to 9 of 26 letters.
 # **Predict** the three verdicts, on held-out sequences:
 # [E06.14](../experiments/results/06_transformer.md#e0614),
 # [E06.15](../experiments/results/06_transformer.md#e0615),
@@ -520,9 +520,10 @@ evidence.show("E06.14", "E06.15", "E06.16")
 # %% [markdown]
 # With 100 sequences the loss on held-out ones is lower with dropout (E06.15);
 # whether more of them come out exactly right is *undecided* (E06.14). With new
-# sequences at each step it costs much, after 200 steps (E06.16). (With 100 all took
-# the lower rate, 0.003, with new ones the higher, 0.01. Longer trainings, and other
-# shares than 0.1, were not tried.)
+# sequences at each step it costs much, after 200 steps (E06.16). (The rate was
+# chosen by next letters right: with 100 the lower, 0.003, with new ones the
+# higher, 0.01. Fewer or more steps, and other shares than 0.1, were not tried:
+# stopped sooner, the model without dropout may have a lower loss.)
 #
 # Our task makes new data at each step, so we train without it.
 
@@ -586,8 +587,9 @@ print(f"log(0.925 / 0.025) = {math.log(0.925 / 0.025):.3f}")
 evidence.show("E06.17", "E06.18")
 
 # %% [markdown]
-# Here it is the other way round: smoothing *lowers* the loss (E06.18: *no*), and
-# whether more sequences come out right is *undecided* (E06.17). Our model has seen
+# Here smoothing *lowers* the loss (E06.18: *no*), against the first half of that
+# sentence; on the second, whether more sequences come out right, we are
+# *undecided* (E06.17). Our model has seen
 # 100 sequences again and again; perhaps it is too sure of wrong letters, and
 # smoothing helps against that. What one paper found on one task is a question on
 # the next. We train without it.
@@ -626,7 +628,8 @@ print("LambdaLR gives the same rates")
 # %% [markdown]
 # Why start small? Adam divides each gradient by its own size. At the first
 # step nothing is known but this one gradient, so **every weight with a gradient
-# other than 0 moves by the full rate**, however small or random it was.
+# other than 0 moves by the full rate**, however small (above some $10^{-7}$) or
+# random it was.
 
 # %%
 weight = nn.Parameter(torch.zeros(3, dtype=torch.float64))
@@ -637,7 +640,7 @@ print("gradients 1000, 0.001, -0.00001 move by", weight.data)
 # %% [markdown]
 # All weights at once by 0.004: what does that do to twelve layers? We take three
 # steps, and ask how different the output vectors still are, **over all inputs and
-# all five places**. (1 would be: as different as can be; 0: all the same.)
+# all five positions**. (1 would be: as different as can be; 0: all the same.)
 
 # %%
 class Mirror(nn.Module):
@@ -691,7 +694,7 @@ assert min(left[True, 1], left[False, 40]) > 0.25 and left[False, 1] < 0.2
 # %% [markdown]
 # (The mean of four starts.) After three full steps the vectors of post-norm are
 # more alike than with pre-norm, with a warm-up of 40 steps, or with full steps that
-# are small. (Differences between *places* count too: near 0 no input can be told
+# are small. (Differences between *positions* count too: near 0 no input can be told
 # from another; far from 0 proves nothing of inputs.) Over five starts:
 # [E06.4](../experiments/results/06_transformer.md#e064),
 # [E06.5](../experiments/results/06_transformer.md#e065),
@@ -702,10 +705,10 @@ assert min(left[True, 1], left[False, 40]) > 0.25 and left[False, 1] < 0.2
 evidence.show("E06.4", "E06.5", "E06.6", "E06.7")
 
 # %% [markdown]
-# So full steps make the vectors alike, and in post-norm their size does it: eight
-# times smaller, full from the first on, they do so less (E06.6). After ten steps
-# it is *undecided*: in some starts most differences have come back. Whether
-# *learning* suffers is the next question.
+# So three full steps leave post-norm's vectors more alike, and their size does
+# it: eight times smaller, full from the first on, they do so less (E06.6). After
+# ten steps it is *undecided*: in some starts most differences have come back.
+# Whether *learning* suffers is the next question.
 
 # %% [markdown]
 # ## The race: two norms, with and without warm-up
@@ -1008,9 +1011,9 @@ evidence.show(*(f"E06.{number}" for number in range(23, 28)))
 
 # %% [markdown]
 # They fail in all five starts. **Without positions** nearly all letters that the
-# model would write next are among those still to be written (E06.24), but often
-# not the right one: it knows more about *what* than about *where*. **Without residuals**
-# the tokens of random layers became alike, above: perhaps for this reason.
+# model would write next, after a right beginning, are among those still to be
+# written (E06.24), but often not the right one: it knows more about *what* than
+# about *where*. **Without residuals** the tokens of random layers became alike, above: perhaps for this reason.
 #
 # And are norms, MLPs and the second head hardly missed?
 # [E06.28](../experiments/results/06_transformer.md#e0628),
@@ -1023,7 +1026,8 @@ evidence.show("E06.28", "E06.29", "E06.30")
 # %% [markdown]
 # Without norms, or with one head, at most 10 in 100 are lost. Without MLPs fewer
 # sequences are right, and whether it is more than 10 in 100 is *undecided*
-# (E06.29). (These models all took the higher rate, 0.01, the edge of the search.)
+# (E06.29). (These models took the higher rate, 0.01, that without residuals the
+# lower, 0.003: both are edges of the search.)
 #
 # And reversing is moving, not computing: that is no verdict on translation.
 
@@ -1051,7 +1055,7 @@ views.apart({"whole": model} | {
 #   **post-norm** in 12 layers (E06.11). **Warm-up** helped post-norm, most at
 #   too high a rate for it (E06.8, E06.10).
 # - **Dropout** acts in training only; **label smoothing** asks for a little
-#   less than 1. With few data both lowered the held-out loss (E06.15, E06.18).
+#   less than 1. With 100 sequences, 300 steps, both lowered the held-out loss (E06.15, E06.18).
 # - **Causality** and **padding** are tested by gradients.
 # - Without causal mask the loss looks *perfect*, and the model is useless.
 
@@ -1251,9 +1255,10 @@ evidence.show("E06.21", "E06.22")
 # models were trained on batches that begin at a random position: each position is
 # seen, but no longer sequence
 # ([E06.22](../experiments/results/06_transformer.md#e0622)).
-# That helps, but over the five models most sequences still fail: the unseen
-# positions are not all of it. (Random starts may also teach the model to count
-# from where a sequence begins.)
+# That helps, but in four of the five models most sequences still fail: to have
+# seen each position was not enough here. (They had the same 700 steps, for more
+# positions. Random starts may also teach the model to count from where a
+# sequence begins.)
 #
 # </details>
 
