@@ -377,16 +377,16 @@ CLAIMS = [
     ),
     Claim(
         "E12.18",
-        "Trained up to 64 positions, attention recalls over 512 as over 64: "
-        "at most 0.05 is lost.",
+        "Trained up to 64 positions, attention recalls four cards over 512 as "
+        "over 64: at most 0.05 is lost.",
         "512 less 64",
         "attention: 4 cards",
         verdict=above(-0.05),
     ),
     Claim(
         "E12.28",
-        "Trained up to 64 positions, a GRU recalls over 512 as over 64: at "
-        "most 0.05 is lost.",
+        "Trained up to 64 positions, a GRU recalls four cards over 512 as "
+        "over 64: at most 0.05 is lost.",
         "512 less 64",
         "GRU: 4 cards",
         verdict=above(-0.05),

@@ -319,7 +319,7 @@ CLAIMS = [
     Claim(
         "E16.13",
         "Asked for 500 and at step 150 to end at 160, it plays on to step 170 "
-        "or longer.",
+        "or longer, on average.",
         "return, told at 150 to end at 160",
         "decision transformer",
         verdict=above(170),

@@ -606,9 +606,8 @@ for exponent in (0.0, 0.5, 1.0):
 # the gradient of the batch is not short: it is *longer* than with the square
 # root ([E02.20](../experiments/results/02_scaled_dot_product.md#e0220)
 # asks the opposite). Of the gradient by the queries the frozen have almost no part
-# ([E02.19](../experiments/results/02_scaled_dot_product.md#e0219)). The others,
-# fewer than half, make nearly all of it. That learning is slow for this reason was
-# not tested.
+# ([E02.19](../experiments/results/02_scaled_dot_product.md#e0219)); the others
+# make nearly all of it. That learning is slow for this reason was not tested.
 #
 # Divided by d nobody is frozen; in this draw the gradient is just small, and a
 # larger rate makes up for it. Exercise 5 tries Adam.
@@ -978,8 +977,8 @@ for layer in (mine, theirs):
 #   have hardly a gradient. At d = 256, from the usual first weights, training
 #   is slow at every rate tried. Divided by d, SGD needs a larger rate.
 # - **Subtract the largest score** before the exponential: nothing overflows.
-# - **Masks** forbid scores *before* the softmax. An empty row needs care; a
-#   causal mask has a name, `is_causal=True`.
+# - **Masks** forbid scores *before* the softmax; a causal mask has a name,
+#   `is_causal=True`.
 # - Function = module = torch, in values and gradients. None looks for `nan`: one
 #   that the mask hides comes back in the gradient.
 # - The `Attention` layer has no parameters: it learns nothing by itself.

@@ -1298,8 +1298,7 @@ evidence.show("E04.12", "E04.13")
 # <details><summary>Answer</summary>
 #
 # It does. With unequal weights the one number takes four different values,
-# such as 1, 0.7, 0.3 and 0, and a readout that bends can tell them apart. So
-# one head *can* carry two facts in one number, if what follows unpacks it; a
+# such as 1, 0.7, 0.3 and 0, and a readout that bends can tell them apart; a
 # Transformer has such a network after attention.
 #
 # It has a price. At the rate that both chose, 0.03, the highest of three, two

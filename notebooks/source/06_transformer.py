@@ -71,9 +71,9 @@ for one in range(3):
 #
 # BOS (beginning of sequence) and EOS (end) are lesson 05's *special tokens*.
 #
-# So the target is the expected row, moved one to the right, without EOS. (Lesson
-# 05's input kept EOS; what follows it is padding and costs nothing.) All steps are trained at once, each
-# with the right beginning: *teacher forcing*.
+# So the target is the expected row, moved one to the right, without EOS (lesson
+# 05 kept it, which costs nothing). All steps are trained at once, each with the
+# right beginning: *teacher forcing*.
 #
 # To test honestly, a fifth of all sequences, those whose ids sum to a multiple
 # of 5, is kept away from training.

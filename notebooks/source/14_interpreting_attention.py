@@ -905,8 +905,7 @@ plotting.show(
 # ([E14.13](../experiments/results/14_interpreting_attention.md#e1413)).
 # One likely reason is algebra: over bare words the gradient of a word's vector
 # holds its weight as a factor. A layer in between mixes the words (not tested).
-# (Both rates are the largest
-# tried. Jain and Wallace use Kendall's tau, and total variation distance.) Their
+# (Both rates are the largest tried. Jain and Wallace use Kendall's tau.) Their
 # second question, other weights:
 # [E14.14](../experiments/results/14_interpreting_attention.md#e1414), [E14.15](../experiments/results/14_interpreting_attention.md#e1415).
 
@@ -1216,10 +1215,10 @@ induction
 # - Weights, gradients, rollout and ablation answer **different questions**. Here
 #   integrated gradients agreed best with leaving out, on 40 sentences; gradient
 #   times input did not.
-# - **The cheaper half of the heads can go**, by the cosine. Silenced and permuted may
-#   disagree.
-# - With one recipe, weights over words in context agreed less with gradients than
-#   weights over bare words; with leaving out, undecided.
+# - **The cheaper half of the heads can go**, by the cosine. Silenced, permuted:
+#   they may disagree.
+# - With one recipe, weights in context agreed less with gradients than weights
+#   over bare words; with leaving out, undecided.
 # - **Our induction head** reads what layer 0 wrote, through its **keys**.
 
 # %% [markdown]

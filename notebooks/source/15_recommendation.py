@@ -732,8 +732,8 @@ evidence.show("E15.15", "E15.16", "E15.17")
 # ([E15.15](../experiments/results/15_recommendation.md#e1515)) and in NDCG@10
 # ([E15.16](../experiments/results/15_recommendation.md#e1516)), though each of the
 # five trainings has a little more hits than the factors: another choice of
-# students, or of the order within semesters, could turn that round. (The longest training was the best of three; a
-# longer one we did not try.)
+# students, or of the order within semesters, could turn that round. (The longest
+# of three trainings was the best.)
 #
 # So neither "attention loses without time", as this lesson said, nor "tuned, it
 # wins". And which change helped it? Dropout, dimensions, steps and rate were

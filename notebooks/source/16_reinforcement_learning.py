@@ -76,7 +76,7 @@ for number, (name, (count, weights, how)) in enumerate(PLAYERS.items(), 1):
 
 # %% [markdown]
 # All carts of a player run side by side, in one *vectorised* environment: 300
-# games take as many calls as one. `rl.Episodes` holds the states, actions and
+# games take as many calls as the longest of them. `rl.Episodes` holds the states, actions and
 # rewards, one row per episode, with zeros after its end.
 
 # %%
@@ -362,7 +362,8 @@ evidence.show("E16.4")
 #   2021, section 5.1): trained on the tenth of the episodes with the highest
 #   returns;
 # - **RvS**, *reinforcement learning via supervised learning* (Emmons et al.,
-#   2022): two hidden layers see state and return-to-go. No attention, no past.
+#   2022): two hidden layers see state and return-to-go (theirs the mean reward
+#   to come, which is always 1 here). No attention, no past.
 
 # %% [markdown]
 # RvS gets 640 windows of one step a batch: about as many decisions. (In a first
@@ -410,9 +411,10 @@ assert session.quick() or lead["cloning, all"] >= 100
 # 3 % ([E16.18](../experiments/results/16_reinforcement_learning.md#e1618)).
 
 # %% [markdown]
-# The lead over the first two stays when all play greedily, the best 3 % are level.
-# But part of the first picture was copied coins: in each of the five trainings the
-# first two clones got more when greedy. A clone of everything mixes three players,
+# The lead over the first two stays when all play greedily; the best 3 % are
+# level, drawn. But how one plays counts: in each of the five trainings the first
+# two clones got more when greedy; why was not tested. (The tenth chose the higher
+# of its two rates; a higher one may bring it more.) A clone of everything mixes three players,
 # and two thirds of the best tenth's *episodes* are mediocre, though more than half
 # of its *steps* are good:
 
@@ -425,7 +427,7 @@ assert 0.5 < share < 0.6
 
 # %% [markdown]
 # The best 3 % are good episodes only, and a clone of them is level (E16.18). That
-# is so because *we* made good episodes rare. But one has to know that fraction,
+# a tenth is too much is our doing: *we* made good episodes rare. But one has to know that fraction,
 # and a clone cannot be asked for a level. Chen et al. (2021, section 5.1) found
 # that the best fraction, well chosen, can keep up with a decision transformer on
 # several of their tasks.
@@ -434,8 +436,9 @@ assert 0.5 < share < 0.6
 # ## What does attention over time add?
 #
 # The decision transformer attends to ten steps; RvS sees one. Both have as many
-# parameters and batches and about as many decisions, and the better of two learning rates, chosen
-# by other games. **Predict:** does the past help to reach 500? To hit the
+# parameters (more than half of the Transformer's are its table of timesteps, which
+# RvS has not) and batches, about as many decisions, and the better of two
+# learning rates, chosen by other games. **Predict:** does the past help to reach 500? To hit the
 # targets? To guess what a player does next?
 
 # %%
@@ -464,8 +467,8 @@ evidence.show("E16.5", "E16.6", "E16.7")
 
 # %% [markdown]
 # RvS is level at 500, where the game ends, misses the targets by less (E16.6 fell,
-# the other way round), and predicts the player with a lower loss, though it sees
-# one step. So the gap in the records alone does not explain what happened at
+# the other way round), and predicts the mediocre player with a lower loss, though
+# it sees one step. So the gap in the records alone does not explain what happened at
 # 400: RvS saw the same gap.
 
 # %% [markdown]
@@ -573,8 +576,8 @@ evidence.show("E16.9", "E16.10")
 # Why could looking back help at all, if the state says everything about cart
 # and pole? It does not say **who plays**: the mediocre player's lean is hidden.
 # We had expected lower losses for ten steps therefore. E16.21 is undecided, and
-# RvS, which sees one step, has the lower loss (E16.7). To look at ten steps is not
-# yet to make use of them.
+# RvS, which sees one step, has the lower loss (E16.7). So that looking at ten
+# steps helps to guess the player is not shown.
 
 # %% [markdown]
 # Weights alone prove little (lesson 08). So hide a kind of token from all
@@ -662,8 +665,9 @@ assert session.quick() or best < 500 and low[25] < 60
 # So do not believe the neat sentence "it cannot go beyond its data", which stood
 # here once, beside a figure that showed otherwise; nor its opposite. A
 # return-to-go of 1,000 is a number that the model never saw. Brandfonbrener
-# et al. (2022) say when such conditioning can be *relied* upon: the wanted
-# return must occur in the data, and the game be nearly deterministic.
+# et al. (2022) say when such conditioning is *guaranteed* to work: among other
+# things, the wanted return occurs in the data, and the game is nearly
+# deterministic.
 
 # %% [markdown]
 # ## Summary
@@ -671,9 +675,9 @@ assert session.quick() or best < 500 and low[25] < 60
 # - Acting can be **continuing a text**: return-to-go, state, action, under a
 #   causal mask. The return is written before the action.
 # - One network plays at many levels; the target return chooses.
-# - Attention over time was not needed: one step is level with ten at 500
-#   (E16.19), and RvS, two layers with a target return and no past, missed by less
-#   (E16.6).
+# - Attention over time is not shown to help: one step is level with ten at 500,
+#   where the game ends (E16.19), and RvS, two *hidden* layers with a target
+#   return and no past, missed by less (E16.6).
 # - A clone cannot be asked for a level. But try the best fraction first: here 3 %
 #   were enough for 500 (E16.18).
 # - Weights say where a model looks, not what it needs.
@@ -836,7 +840,7 @@ assert session.quick() or late > 5
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# It ends, but late; [E16.13](../experiments/results/16_reinforcement_learning.md#e1613)
+# On average it ends late; [E16.13](../experiments/results/16_reinforcement_learning.md#e1613)
 # says how late over five seeds. Our reading, which we did not test: from a cart
 # that stands upright in the middle hardly any record ends within ten steps, so
 # target and state do not fit, as above with 500. To test it, choose the moment
