@@ -668,10 +668,10 @@ assert session.quick() or mean_iou >= 0.75
 # replacement, score again, 200 times (1,000 for the mean of masks): the middle
 # 95 % are the interval. It says nothing of another training run.
 #
-# Nor does it say what was chosen by looking. The learning rate was chosen by
-# validation scenes; but an earlier version of this lesson chose classes, scenes
-# and helpers while looking at *test* scenes. That cannot be undone, so the
-# numbers may be a little too good. The first row, on validation scenes, is for
+# Nor does it say what was chosen by looking. The small detectors chose their
+# learning rate on validation scenes; this one keeps the rate, classes, scenes and
+# helpers of an earlier version, which looked at *test* scenes. That cannot be
+# undone, so the numbers may be a little too good. The first row, on validation scenes, is for
 # comparison: training never saw those photographs either.
 
 # %%

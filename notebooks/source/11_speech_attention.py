@@ -578,7 +578,9 @@ evidence.show("E11.13", "E11.14")
 # The small Transformers walk forward, too
 # ([E11.13](../experiments/results/11_speech_attention.md#e1113): yes), and listen inside the
 # word more than even weights would
-# ([E11.14](../experiments/results/11_speech_attention.md#e1114): yes).
+# ([E11.14](../experiments/results/11_speech_attention.md#e1114): yes). Both were
+# first asked of the Transformer that had quiet in training, and were *undecided*
+# there. "The arms" in the results shows both models.
 
 # %% [markdown]
 # ## Scrub through it

@@ -716,9 +716,8 @@ evidence.show("E12.11", "E12.12", "E12.13", "E12.14", "E12.15", "E12.16")
 # 0.8 and more after 300 further
 # ([E12.14](../experiments/results/12_rnn_cnn_attention.md#e1214)), still behind
 # attention ([E12.16](../experiments/results/12_rnn_cnn_attention.md#e1216)).
-# So the first race showed no wall: it went on to 512, and left the GRU fewer
-# steps, in about the same seconds. Whether the dilated CNN gets past one half is
-# undecided ([E12.15](../experiments/results/12_rnn_cnn_attention.md#e1215)).
+# So the first race showed no wall, but too few steps. Whether the dilated CNN gets
+# past one half is undecided ([E12.15](../experiments/results/12_rnn_cnn_attention.md#e1215)).
 
 # %% [markdown]
 # Two more questions: one card or four, for the GRU? And does distance matter, if it

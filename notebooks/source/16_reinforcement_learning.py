@@ -681,8 +681,7 @@ assert session.quick() or best < 500 and low[25] < 60
 # - A clone cannot be asked for a level. But try the best fraction first: here 3 %
 #   were enough for 500 (E16.18).
 # - Weights say where a model looks, not what it needs.
-# - What a target beyond the data gets, nobody can promise: neither nothing
-#   (E16.24) nor all.
+# - What a target beyond the data gets, nobody can promise (E16.24).
 
 # %% [markdown]
 # ## Exercises
