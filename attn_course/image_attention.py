@@ -25,6 +25,8 @@ from attn_course.transformer import EncoderLayer
 # Mean and standard deviation of the training pixels, from 0 to 1.
 MEAN, STD = 0.285, 0.352
 BLACK = -MEAN / STD  # what a black pixel becomes
+# What a gap can be filled with; grey is the mean of the training pixels.
+FILLS = {"black": BLACK, "grey": 0.0, "white": (1 - MEAN) / STD}
 
 
 def normalise(
@@ -412,12 +414,14 @@ def occlusion_map(
     label: int,
     size: int = 8,
     stride: int = 2,
+    fill: float = BLACK,
 ) -> Float[Tensor, "down across"]:
     """Measure what covering each part of an image costs.
 
     Entry (i, j) is the probability of ``label`` for the whole image, minus
-    that with a black square whose upper left pixel is (i, j) * ``stride``.
-    Above 0: the model needed what is under it. Below 0: it misled the model.
+    that with a square of ``fill`` whose upper left pixel is (i, j) *
+    ``stride``. Above 0: the cover hurt, for what it hides or for what it
+    shows; below 0 it helped. Try more than one ``fill``.
 
     Raises:
         ValueError: if the square is larger than the image.
@@ -432,7 +436,7 @@ def occlusion_map(
         )
     rows = range(0, height - size + 1, stride)
     columns = range(0, width - size + 1, stride)
-    covered = [occlude(image, r, c, size) for r in rows for c in columns]
+    covered = [occlude(image, r, c, size, fill) for r in rows for c in columns]
     scores = model(torch.stack([image, *covered]))  # (1 + squares, classes)
     probs = scores.softmax(dim=-1)[:, label]  # (1 + squares,)
     return (probs[0] - probs[1:]).view(len(rows), len(columns))

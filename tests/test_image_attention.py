@@ -515,6 +515,25 @@ def test_occlusion_map_finds_the_one_pixel_that_counts():
     assert (costs[~needed] == 0).all()
 
 
+@pytest.mark.parametrize("fill", lesson.FILLS.values())
+def test_a_cover_can_have_any_fill(fill):
+    def model(x):  # class 1 if the image is bright
+        light = x.mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(light), light], dim=-1)
+
+    image = torch.zeros(1, 4, 4)  # grey
+    costs = lesson.occlusion_map(model, image, 1, 2, 2, fill)
+    assert torch.equal(costs.sign(), -torch.full((2, 2), fill).sign())
+
+
+def test_fills_are_the_darkest_the_mean_and_the_brightest():
+    grey = torch.tensor([[[0, 255]]], dtype=torch.uint8)
+    dark, bright = lesson.normalise(grey).flatten().tolist()
+    assert lesson.FILLS["black"] == pytest.approx(dark)
+    assert lesson.FILLS["grey"] == 0
+    assert lesson.FILLS["white"] == pytest.approx(bright)
+
+
 # --- the lesson's pictures ---------------------------------------------------
 
 

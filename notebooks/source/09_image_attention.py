@@ -18,7 +18,7 @@
 import torch
 from torch.nn import functional as F
 
-from attn_course import checks, plotting, session, training
+from attn_course import checks, data, evidence, plotting, session, training
 from attn_course import image_attention as vision
 from attn_course.common.measuring import count_parameters
 from attn_course.common.statistics import spearman, wilson_interval
@@ -235,10 +235,10 @@ assert change(fresh) < 1e-4
 # %% [markdown]
 # ## A gentler start: the convolutional stem
 #
-# Cutting hard at every 4th pixel is a poor first step: an edge that runs
-# along a cut is split between two tokens. Xiao et al. (2021) put a few small
-# convolutions before the Transformer instead, and it then trains faster and
-# more surely.
+# An edge that runs along a cut is split between two tokens. Xiao et al. (2021)
+# put a few small convolutions before the Transformer instead. Their ViTs then
+# needed fewer epochs, and depended less on learning rate and optimizer
+# (section 5). Ours is tested below.
 
 # %%
 stem = vision.ConvStem(dim=64).to(device).eval()
@@ -288,10 +288,9 @@ for name, make in makers.items():
 #
 # Batches of 64, each image mirrored left to right with probability
 # 1/2: a *horizontal flip*. The optimizer is AdamW (gradient descent with a step
-# size for each weight); its learning rate rises to 0.003, then falls to 0 along
+# size for each weight); its learning rate rises, then falls to 0 along
 # a cosine. **Label smoothing**: aim at 0.91 for the right class and 0.01 for
-# each other, so that the model does not grow overconfident. The recipe was chosen
-# for the ViT with stem.
+# each other, so that the model does not grow overconfident.
 
 # %%
 def loss(model, batch):
@@ -302,12 +301,12 @@ def loss(model, batch):
 # The batches are drawn from a seed of their own, so that all see the same.
 
 # %%
-def train(make, images, labels, steps, label):
+def train(make, images, labels, steps, lr, label):
     steps = steps // 10 if session.quick() else steps
     session.set_seed(0)
     model = make()
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=3e-3, betas=(0.9, 0.99),
+        model.parameters(), lr=lr, betas=(0.9, 0.99),
         weight_decay=0.05, fused=True,  # fused: the same, but faster
     )
     history = training.fit(
@@ -315,6 +314,33 @@ def train(make, images, labels, steps, label):
         optimizer=optimizer, warmup=steps // 7, label=label,
     )
     return model, history
+
+# %% [markdown]
+# How high should the learning rate rise? A race in which one model alone is
+# tuned is no race. So each tried three rates on 1,000 training images that were
+# held out: a *validation set*. The test images had no say.
+
+# %%
+arms = evidence.arms("09")
+tried = {
+    name: tuple(zip(*[(at["lr"], share) for at, share in arms[name].search]))
+    for name in makers
+}
+RATES = {name: arms[name].chosen["lr"] for name in makers}
+print(RATES)
+
+# %%
+plotting.show(
+    plotting.curves(
+        tried, xlabel="highest learning rate", logx=True,
+        ylabel="validation accuracy",
+        title="@SEARCHTITLE",
+    ),
+    alt="@SEARCHALT",
+)
+
+# %% [markdown]
+# @SEARCHTEXT
 
 # %% [markdown]
 # ## Round one: a short race
@@ -327,7 +353,8 @@ SHORT = 200
 trained, losses = {}, {}
 for name, make in makers.items():
     trained[name], history = train(
-        make, train_images, train_labels, SHORT, f"{name}, {SHORT} steps"
+        make, train_images, train_labels, SHORT, RATES[name],
+        f"{name}, {SHORT} steps",
     )
     smooth = torch.tensor(history.losses).unfold(0, 20, 20).mean(-1)
     losses[name] = (20 * torch.arange(1, len(smooth) + 1), smooth)
@@ -336,7 +363,7 @@ for name, make in makers.items():
 plotting.show(
     plotting.curves(
         losses, xlabel="step", ylabel="training loss",
-        title="Plain patches learn slowest",
+        title="In this race plain patches learn slowest",
     ),
     alt="Training loss of the three models over 200 steps: all fall, that of "
     "the ViT with plain patches stays highest.",
@@ -368,21 +395,21 @@ assert session.quick() or ahead > 0.02
 # %%
 LONG = 1700
 model, history = train(
-    stem_vit, train_images, train_labels, LONG, f"ViT, stem, {LONG} steps"
+    stem_vit, train_images, train_labels, LONG, 0.003,
+    f"ViT, stem, {LONG} steps",
 )
 
 # %%
-right["ViT, stem, long"] = correct(model, hflip=True)
-print("at least 0.88:", share(right["ViT, stem, long"]) >= 0.88)
-assert session.quick() or share(right["ViT, stem, long"]) >= 0.88
+right["ViT, stem, long"] = correct(model)
+right["the same, flipped too"] = correct(model, hflip=True)
+print("at least 0.87:", share(right["ViT, stem, long"]) >= 0.87)
+assert session.quick() or share(right["ViT, stem, long"]) >= 0.87
 
 # %% [markdown]
 # `hflip=True` is *test-time augmentation*: each test image is shown twice, as it
-# is and flipped, and the probabilities are averaged. It costs twice the time
-# and usually gives a little accuracy. In the table below only the long run has
-# this help, so a part of its lead is not patience.
-
-# %% [markdown]
+# is and flipped, and the probabilities are averaged. It costs twice the time.
+# @FLIP
+#
 # ## How sure?
 #
 # An accuracy from 10,000 images is itself uncertain. Wilson's (1927) 95 %
@@ -395,24 +422,24 @@ plotting.show(
     plotting.interval_rows(
         {name: wilson_interval(int(hits.sum()), len(hits))
          for name, hits in right.items()},
-        line=0.88,
         xlabel="accuracy on 10,000 test images, 95 % interval",
-        title="The stem, and patience, are worth more than the interval",
+        title="One run each: plain patches are far behind after 200 steps",
     ),
     alt="Table of accuracies with 95 percent intervals: after 200 steps the "
     "ViT with plain patches, the ViT with stem and the CNN; after 1,700 steps "
-    "the ViT with stem, above 0.88. The plain ViT is lowest, and its interval "
-    "meets no other.",
+    "the ViT with stem, above 0.87, and the same with flipped images too. The "
+    "plain ViT is lowest, and its interval meets no other.",
 )
 
 # %% [markdown]
-# The stem lifts the ViT far above plain cuts. But stem and CNN lie close
-# together. Even where their intervals do not meet, these hold only the luck of
-# the test images, not that of the training: with one run each we name **no
-# winner**. Would a long race have one? The table does not say; run
-# `train(cnn, train_images, train_labels, LONG, "CNN, long")`, a minute or
-# two more, and see. Convolutions, the stem's too, know from the start that
-# neighbours belong together; plain patches must learn it.
+# The line is the luck of the test images alone. With five trainings each, and
+# each at its own rate:
+
+# %%
+evidence.show("E09.1", "E09.4")
+
+# %% [markdown]
+# @STEMTEXT
 
 # %%
 gap = abs(share(right["ViT, stem"]) - share(right["CNN"]))
@@ -420,15 +447,27 @@ print("stem and CNN within 0.03 after 200 steps:", gap < 0.03)
 assert session.quick() or gap < 0.03
 
 # %% [markdown]
-# **A confession.** This recipe was chosen among some eighteen by its accuracy on
-# these very test images. So 0.89 is a little too good: what was looked at so
-# often is no longer unseen. A stricter course would keep a third set, the
-# *validation set*, for the choice, and look at the test once.
+# Why does the stem help? It brought two things: more layers, with norms, and
+# neighbours that overlap. Take the overlap away: cut first, and give each patch
+# of 4 x 4 to the same stem by itself.
+
+# %%
+evidence.show("E09.2", "E09.3")
+
+# %% [markdown]
+# @CUTTEXT
+
+# %% [markdown]
+# **A confession.** The other numbers of the recipe, and the 0.003 of the long
+# run, were once chosen among some eighteen by accuracy on these very test
+# images. So its 0.88 is a little too good: what was looked at so often is no
+# longer unseen. The rates of the race were chosen as one should, on a
+# validation set.
 
 # %% [markdown]
 # ## Which class is hard?
 #
-# You predicted one at the start. Count, class by class, what share of the
+# You predicted one at the start. Count, class by class, what share of its
 # 1,000 test images is recognised: the class's *recall*.
 
 # %%
@@ -437,7 +476,7 @@ recall = torch.stack([hits[test_labels == c].double().mean()
                       for c in range(10)]).cpu()
 plotting.show(
     views.labelled_bars(fashion_mnist.CLASSES, recall, xlabel="recall",
-               title="The shirt is the hardest"),
+               title="The shirt is the hardest here"),
     alt="Bars of the recall of each class: the shirt is lowest, "
     "trousers and bags are near 1.",
 )
@@ -448,37 +487,27 @@ print("hardest:", hardest)
 assert session.quick() or hardest == "Shirt"
 
 # %% [markdown]
-# A shirt is a thing between T-shirt, pullover and coat: the first pictures of
-# this lesson show how alike they are.
+# @SHIRT [E09.5](../experiments/results/09_image_attention.md#e095)
+# The first pictures of this lesson show how alike shirt, T-shirt, pullover and
+# coat are.
 
 # %% [markdown]
 # ## How many images does it take?
 #
-# **Predict:** from 500 images, which learns more: the ViT with stem or the
-# CNN? All get 200 steps again (about 50 seconds in all); with fewer images
-# they see each one more often.
-
-# %%
-def first_images(size):
-    """Positions of the first images of each class: balanced."""
-    return torch.cat([(train_labels == c).nonzero()[: size // 10, 0]
-                      for c in range(10)])
+# **Predict:** how much worse are 500 images than 12,000? All get 200 steps again
+# (about 50 seconds in all); with fewer images they see each one more often.
 
 # %%
 SIZES = (500, 2000, 12000)
-print([len(first_images(size)) for size in SIZES])
-
-# %% [markdown]
-# For all 12,000 we have round one already.
-
-# %%
 by_size = {}
 for name in ("ViT, stem", "CNN"):
     accuracies = by_size[name] = []
     for size in SIZES[:2]:
-        part = first_images(size)
-        short, _ = train(makers[name], train_images[part],
-                         train_labels[part], SHORT, f"{name}, {size} images")
+        part = data.sample(range(len(train_labels)), size, seed=0)
+        short, _ = train(
+            makers[name], train_images[part], train_labels[part], SHORT,
+            RATES[name], f"{name}, {size} images",
+        )
         accuracies.append(share(correct(short)))
     accuracies.append(share(right[name]))  # round one: 12,000 images
 
@@ -486,30 +515,27 @@ for name in ("ViT, stem", "CNN"):
 figure = plotting.curves(
     {name: (SIZES, accuracies) for name, accuracies in by_size.items()},
     xlabel="training images", ylabel="test accuracy", logx=True,
-    title="Four times 500 images help; 200 steps cannot use more",
+    title="One run each: more images help, the first ones most",
 )
 figure.axes[0].minorticks_off()
 figure.axes[0].set_xticks(SIZES, SIZES)
 plotting.show(
     figure,
     alt="Test accuracy after 200 steps against 500, 2,000 and 12,000 training "
-    "images, for the ViT with stem and the CNN: both rise to 2,000, and "
-    "change little after.",
+    "images, for the ViT with stem and the CNN: both are lowest at 500.",
 )
 
 # %%
 gain = min(curve[-1] - curve[0] for curve in by_size.values())
-print("both gain more than 0.02:", gain > 0.02)
-assert session.quick() or gain > 0.02
-after = max(abs(curve[-1] - curve[-2]) for curve in by_size.values())
-print("from 2,000 on both change by less than 0.02:", after < 0.02)
-assert session.quick() or after < 0.02
+print("both gain more than 0.01:", gain > 0.01)
+assert session.quick() or gain > 0.01
+evidence.show("E09.7", "E09.8")
 
 # %% [markdown]
-# From 2,000 to 12,000 little is gained here: 200 batches of 64 go about once
-# through 12,000 images. More data needs more steps, as round two had.
+# @SIZETEXT 200 batches of 64 go about once through 12,000 images, so these
+# models have hardly used them: more data needs more steps, as round two had.
 #
-# One run each is too little to rank the two. Dosovitskiy et al. (2021, section
+# We do not rank the two here. Dosovitskiy et al. (2021, section
 # 4.3) saw an order turn round over a far wider range: their ViTs lost to
 # convolutional networks when pre-trained on 1.3 million images, and won on
 # 300 million.
@@ -570,8 +596,22 @@ plotting.show(
 
 # %% [markdown]
 # Each picture is scaled to its own largest weight, so do not compare colours
-# between pictures. Look for positions that attract attention and hold
-# *nothing*: they are common.
+# between pictures. And one number is not shown: what the class token's rollout
+# keeps for itself.
+
+# %%
+own = joint[:, 0, 0]
+print("at least a quarter:", bool((own >= 0.25).all()))
+assert (own >= 0.25).all()
+
+# %% [markdown]
+# Half passes by in each of two blocks, so a quarter stays whatever the weights
+# are. You will find bright positions that hold *nothing*; they catch the eye.
+# @BLACKSHARE
+# [E09.22](../experiments/results/09_image_attention.md#e0922).
+
+# %%
+evidence.show("E09.22")
 
 # %% [markdown]
 # ## Look for yourself
@@ -580,8 +620,10 @@ plotting.show(
 # the outline, and one that attends to the background.
 
 # %%
-names = [fashion_mnist.CLASSES[label] for label in test_labels[:100]]
-views.attention_explorer(model, test_images[:100], names)
+hundred = data.sample(range(len(test_labels)), 100, seed=1)
+some, some_labels = test_images[hundred], test_labels[hundred]
+names = [fashion_mnist.CLASSES[label] for label in some_labels]
+views.attention_explorer(model, some, names)
 
 # %% [markdown]
 # ## What does it use? First experiment: shuffle
@@ -593,7 +635,8 @@ views.attention_explorer(model, test_images[:100], names)
 # steps: compare how each curve falls, not their heights.)
 
 # %%
-few, few_labels = test_images[:1000], test_labels[:1000]
+drawn = data.sample(range(len(test_labels)), 1000, seed=0)
+few, few_labels = test_images[drawn], test_labels[drawn]
 pieces = (28, 14, 7, 4, 2)
 cut_up = [vision.shuffle_patches(few[:1], size)[0, 0] for size in pieces]
 plotting.show(
@@ -616,7 +659,7 @@ scrambled = {
 figure = plotting.curves(
     {name: (pieces, curve) for name, curve in scrambled.items()},
     xlabel="side of the shuffled squares, pixels", ylabel="accuracy",
-    logx=True, title="Pieces out of place say little",
+    logx=True, title="Both models collapse when pieces move",
 )
 figure.axes[0].minorticks_off()
 figure.axes[0].set_xticks(pieces, pieces)
@@ -632,19 +675,22 @@ print("at 4 x 4 below 0.6:", best < 0.6)
 assert session.quick() or best < 0.6
 
 # %% [markdown]
-# All pieces are still there, and the class token could attend to each. What
-# is lost is *where*, the shape; what is new are the seams, edges that no
-# training image had. In our run squares of 4 x 4 left little more than guessing
-# (0.1): neither model reads clothes by their texture alone.
+# In this run squares of 4 x 4 left little more than guessing (0.1). All pieces
+# are still there. Do they say so little? A small network can be given nothing but
+# *how often* each of 200 kinds of piece occurs. No shuffle changes that.
 
+# %%
+evidence.show("E09.9", "E09.10", "E09.11")
+
+# %% [markdown]
+# @PIECES
 # %% [markdown]
 # ## Second experiment: cover
 #
-# *Occlusion*: cover a square with black and ask how much the probability of the
-# right class falls (Zeiler and Fergus, 2014, section 4.2; they covered with
-# grey). Where it falls, the model used what is now hidden; the map shows it at
-# the square's middle. Black on black changes nothing: this cannot say whether
-# the empty background is used.
+# *Occlusion*: cover a square, here with black, and ask how much the probability
+# of the right class falls (Zeiler and Fergus, 2014, section 4.2; they covered with
+# grey). The map shows it at the square's middle. Black on black changes nothing:
+# this cannot say whether the empty background is used.
 
 # %%
 costs = [
@@ -662,71 +708,106 @@ plotting.show(
 # Move the square yourself. **Find** a position where the answer turns.
 
 # %%
-views.cover_explorer(model, test_images[:100], names, fashion_mnist.CLASSES)
+views.cover_explorer(model, some, names, fashion_mnist.CLASSES)
 
 # %% [markdown]
 # ## Do the two agree?
 #
 # **Predict:** are the patches with much attention those whose loss hurts? For
-# 100 images, cover each of the 49 patches. Three numbers for every patch:
-# rollout, cost of covering it, brightness.
+# 100 images, cover each of the 49 patches, once with black, once with grey (the
+# mean of the training pixels). Compare the orders of the patches by Spearman's
+# rank correlation: 1 is the same order, 0 no relation, -1 the reverse.
 
 # %%
 with torch.no_grad():
-    all_weights = model.attention_weights(few[:100])
+    all_weights = model.attention_weights(some)
 seen = vision.attention_rollout(all_weights)[:, 0, 1:]  # (100, 49)
-costs = torch.stack([
-    vision.occlusion_map(model, image, int(label), size=4, stride=4).flatten()
-    for image, label in zip(few[:100], few_labels[:100])
-])
-bright = vision.patchify(few[:100], 4).mean(-1)
+bright = vision.patchify(some, 4).mean(-1)
 
-# %% [markdown]
-# Compare two orders by Spearman's rank correlation: 1 is the same order, 0 no
-# relation, -1 the reverse.
+
+def all_costs(fill):
+    fill = vision.FILLS[fill]
+    return torch.stack([
+        vision.occlusion_map(model, image, int(label), 4, 4, fill).flatten()
+        for image, label in zip(some, some_labels)
+    ])  # (100, 49)
 
 # %%
-agreed = spearman(seen, costs).mean().item()
+costs = {fill: all_costs(fill) for fill in ("black", "grey")}
+agreed = spearman(seen, costs["black"]).nanmean().item()
 print("rollout and cost agree, below 0.4:", agreed < 0.4)
 assert session.quick() or agreed < 0.4
 
 # %% [markdown]
-# And how do rollout and cost go with something that knows no model at all,
-# the brightness of a patch?
+# A cost below 0 is no "unused": there the cover *helped*. So look at the size of
+# the cost too, and beside rollout at something that knows no model at all, the
+# brightness of a patch.
 
 # %%
-pairs = {
-    "rollout and cost": spearman(seen, costs),
-    "brightness and cost": spearman(bright, costs),
-    "rollout and brightness": spearman(seen, bright),
-}
+pairs = {}
+for fill, cost in costs.items():
+    pairs[f"rollout and cost, {fill}"] = spearman(seen, cost)
+    pairs[f"rollout and its size, {fill}"] = spearman(seen, cost.abs())
+    pairs[f"brightness and cost, {fill}"] = spearman(bright, cost)
+pairs = {name: rho[~rho.isnan()] for name, rho in pairs.items()}
 plotting.show(
     views.spread(pairs, xlabel="rank correlation over the 49 patches",
-                 title="Much attention is not yet much use"),
-    alt="Box plots over 100 images of three rank correlations, from -1 to 1: "
-    "rollout with the cost of covering lies around 0, brightness with that "
-    "cost lies higher, and rollout with brightness is spread to both sides.",
+                 title="@RHOTITLE"),
+    alt="@RHOALT",
 )
 
 # %% [markdown]
-# (Box: the middle half of the images; line in it: the median.) Rollout and cost
-# hardly agree: where attention is high, covering costs little more than
-# elsewhere. In our run the plain brightness of a patch told more.
+# (Box: the middle half of the images; line in it: the median.) One model again;
+# here are five, of 200 steps each:
+
+# %%
+evidence.show("E09.18", "E09.19", "E09.20", "E09.21")
+
+# %% [markdown]
+# @RHOTEXT
+
+# %% [markdown]
+# ## What stands in the gap
 #
-# But mind the test: about a third of these patches are black already. Covering
-# them with black costs exactly nothing, whatever the model makes of the
-# background. Where covering the others does cost, this helps brightness.
+# A *deletion test* takes parts of the input away to see what they were worth.
+# Something must stand in the gap. It too is called a *baseline*, and no
+# training image had such holes. **Predict:** take away the 8 patches of most
+# rollout, the 8 brightest, or 8 at random. Which hurts most if the gap is black?
+# If it is grey, or white?
+
+# %%
+means = arms["ViT, stem"].means
+orders = ("rollout", "brightest", "darkest")
+rows = {}
+for fill in vision.FILLS:
+    for order in orders:
+        seeds = torch.tensor(means[f"{fill}, {order} less random"])
+        rows[f"{fill}: {order}"] = (seeds.mean(), seeds.min(), seeds.max())
+
+# %%
+plotting.show(
+    plotting.interval_rows(
+        rows, line=0.0, xlabel="accuracy less that of 8 at random; line: "
+        "lowest to highest of five trainings",
+        title="@FILLTITLE",
+    ),
+    alt="@FILLALT",
+)
+
+# %%
+evidence.show("E09.12", "E09.13", "E09.14", "E09.15", "E09.16", "E09.17")
 
 # %% [markdown]
-# Every *deletion test*, which takes parts of the input away to see what they
-# were worth, has this problem: something must stand in the gap, here black. It
-# too is called a *baseline*, and no training image had such holes. Hooker et al.
-# (2019) therefore delete in the training images too, and train anew: *ROAR*,
-# remove and retrain.
+# @FILLTEXT
 
 # %% [markdown]
-# Other possible reasons, untested here: neighbouring tokens stand in for each
-# other, later blocks carry information in any token, a large weight on a small
+# So a deletion test measures patch, fill and model together. Run it with two
+# fills before you say anything. Hooker et al. (2019) delete in the training
+# images too, and train anew: *ROAR*, remove and retrain.
+
+# %% [markdown]
+# Why rollout says no more is untested here. Neighbouring tokens may stand in for
+# each other, later blocks carry information in any token, a large weight on a small
 # value moves nothing. Jain and Wallace (2019) found the like in text;
 # Wiegreffe and Pinter (2019) answered them. Lesson 14 returns to it.
 
@@ -737,11 +818,10 @@ plotting.show(
 #   projection is a convolution with stride.
 # - A **class token** gathers the answer; **positions** say where a patch is.
 #   Without them an image is a bag of patches.
-# - A **convolutional stem** makes a small ViT learn faster.
-# - After 200 steps on 12,000 small images, a CNN of the same size and the ViT
-#   with stem lie close; one run each cannot rank them.
+# - @SUM1
+# - @SUM2
 # - Maps of attention and rollout show where information *may* flow. Shuffling
-#   and covering test what is *used*.
+#   and covering test what is *used*; what a cover shows hangs on its colour.
 
 # %% [markdown]
 # ## Exercises
@@ -872,26 +952,27 @@ checks.image_attention.attention_rollout(my_rollout)
 # %% [markdown]
 # ### Exercise 5: change this and explain (25 min, hard)
 #
-# Blacken in each of 1,000 test images the `k` patches with the most rollout,
-# for k from 0 to 32, and draw the accuracy against k. Beside it: `k` patches
-# at random, and the `k` brightest. Which curve falls fastest? What does that
+# Blacken in each of the 1,000 test images the `k` patches with the most rollout,
+# for k from 0 to 16, and draw the accuracy against k. Beside it: `k` patches
+# at random, and the `k` brightest. Then fill the same patches with grey. Which
+# curve falls fastest, with black and with grey? What does that
 # say about rollout as an explanation? Explain in three sentences, then open
 # the folded answer.
 
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `vision.patchify`, then `scatter_` with `vision.BLACK`, then
+# `vision.patchify`, then `scatter_` with a number of `vision.FILLS`, then
 # `vision.unpatchify(patches, 4, 28, 28)`.
 #
 # </details>
 
 # %% tags=["solution"]
 # Solution
-def blacken(images, order, k):
+def cover(images, order, k, fill):
     patches = vision.patchify(images, 4).clone()
     chosen = order[:, :k, None].expand(-1, -1, 16)
-    patches.scatter_(1, chosen, vision.BLACK)
+    patches.scatter_(1, chosen, vision.FILLS[fill])
     return vision.unpatchify(patches, 4, 28, 28)
 
 # %% tags=["solution"]
@@ -907,30 +988,30 @@ orders = {
 
 # %% tags=["solution"]
 # Solution
-counts = (0, 4, 8, 16, 32)
-fall = {
-    name: (counts, [share(correct(model, blacken(few, order, k), few_labels))
-                    for k in counts])
-    for name, order in orders.items()
-}
+counts = (0, 4, 8, 16)
+figure, axes = plotting.figure(7.4, 3.2, cols=2)
+for ax, fill in zip(axes, ("black", "grey")):
+    fall = {
+        name: (counts, [
+            share(correct(model, cover(few, order, k, fill), few_labels))
+            for k in counts])
+        for name, order in orders.items()
+    }
+    plotting.curves(fall, xlabel="patches covered", ylabel="accuracy",
+                    title=fill, ax=ax)
+    ax.set_ylim(0, 1)
 plotting.show(
-    plotting.curves(fall, xlabel="patches blackened", ylabel="accuracy",
-                    title="Rollout against two simple baselines"),
-    alt="Accuracy against the number of blackened patches, 0 to 32, in three "
-    "orders: most rollout first, brightest first, at random. All fall, the "
-    "brightest first the fastest.",
+    figure,
+    alt="Accuracy against the number of covered patches, 0 to 16, with black "
+    "on the left and grey on the right, in three orders: most rollout first, "
+    "brightest first, at random. All fall; which falls fastest hangs on the "
+    "fill.",
 )
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# "Brightest first" fell fastest in both of our runs. Rollout was hardly better
-# than chance: with 8 patches gone by 0.05 in one run and 0.01 in the other, and
-# later not at all. So rollout tells little of what the model needs; a rule
-# that knows no model tells more. The contest is not quite fair:
-# a patch that is black already cannot be blackened, so each
-# such patch that rollout or chance picks is a free pass. And a part of every
-# fall is surprise: no training image had black squares in it.
+# @ANSWER
 #
 # </details>
 

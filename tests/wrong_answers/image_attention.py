@@ -2,6 +2,7 @@
 
 import functools
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -93,6 +94,13 @@ def shuffle_patchify(images, size):
     return F.pixel_unshuffle(images, size).flatten(2).transpose(1, 2)
 
 
+def numpy_patchify(images, size):
+    b, c, h, w = images.shape
+    x = images.numpy().reshape(b, c, h // size, size, w // size, size)
+    x = x.transpose(0, 2, 4, 1, 3, 5)
+    return torch.from_numpy(x.reshape(b, -1, c * size**2))
+
+
 def half(mean):
     return (mean + torch.eye(len(mean), dtype=mean.dtype)) / 2
 
@@ -126,6 +134,18 @@ def backward_rollout(weights):
 def product_rollout(weights):
     layers = [half(layer.mean(0)) for layer in weights.flip(0)]
     return torch.linalg.multi_dot(layers) if len(layers) > 1 else layers[0]
+
+
+def no_grad_rollout(weights):
+    with torch.no_grad():
+        return loop_rollout(weights)
+
+
+def numpy_rollout(weights):
+    joint = np.eye(weights.shape[-1])
+    for layer in weights.numpy():
+        joint = (layer.mean(0) + np.eye(len(joint))) / 2 @ joint
+    return torch.from_numpy(joint)
 
 
 def entrywise(weights):
@@ -189,6 +209,11 @@ WRONG = {
         (0.6133, "number of images is missing"),
         (0.01979, "take 1.96"),
         (1.94, "per cent"),
+        (1.939, "per cent"),
+        (1.9393, "per cent"),
+        (0.000192, "square root is missing"),
+        (0.0001, "not it"),
+        (0.0, "not it"),
         (0.05847, "0.89 alone"),
         (0.5, "not it"),
         ((0.87, 0.91), "one number"),
@@ -220,7 +245,6 @@ WRONG = {
         (first_image, "batch dimension"),
         (one_colour, "first colour"),
         (mean_colour, "averaged"),
-        (detached, "no gradient"),
         (in_place, "in place"),
         (only_small, "expected shape"),
         (lambda x, s: x.view(-1, s, s, 7), "RuntimeError"),
@@ -244,7 +268,6 @@ WRONG = {
         (joined_once, "its own residual"),
         (lambda w: loop_rollout(w).T, "rows and columns"),
         (lambda w: loop_rollout(w)[0], "class token's row"),
-        (lambda w: loop_rollout(w.detach()), "no gradient"),
         (lambda w: loop_rollout(w).sum(), "expected shape"),
     ],
 }
@@ -259,6 +282,8 @@ RIGHT = {
         loop_patchify,
         unfold_patchify,
         shuffle_patchify,
+        detached,
+        numpy_patchify,
         lambda x, s: F.unfold(x, s, stride=s).transpose(1, 2),
     ],
     "attention_rollout": [
@@ -266,5 +291,7 @@ RIGHT = {
         normalised_rollout,
         backward_rollout,
         product_rollout,
+        no_grad_rollout,
+        numpy_rollout,
     ],
 }
