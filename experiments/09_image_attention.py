@@ -22,7 +22,10 @@ COVERED = 8  # patches of the 49
 
 
 class CutStem(vision.ConvStem):
-    """The stem on each patch of 4 x 4 by itself: nothing overlaps."""
+    """The stem on each patch of 4 x 4 by itself: nothing overlaps.
+
+    No arm has it yet: the lesson leaves the question open.
+    """
 
     def forward(self, images: Tensor) -> Tensor:
         patches = vision.patchify(images, 4)  # (batch, 49, 16)
@@ -229,19 +232,15 @@ ARMS = {
     "ViT, patches": trained("patches"),
     "ViT, stem": trained("stem"),
     "CNN": trained("cnn"),
-    "ViT, cut stem": trained("cut stem"),
     "counts of pieces": Arm(count_pieces, settings(lr=RATES)),
-    "ViT, stem, 500 images": trained("stem", 500, (0.01,)),
-    "CNN, 500 images": trained("cnn", 500, (0.01,)),
-    "ViT, stem, 10,000 images": trained("stem", 10_000, (0.01,)),
-    "CNN, 10,000 images": trained("cnn", 10_000, (0.01,)),
 }
 SHOWN = "ViT, stem"
 CLAIMS = [
     Claim(
         "E09.1",
-        "After 200 steps the ViT with stem gets more than 0.05 more of the "
-        "test images right than the ViT with plain patches.",
+        "After 200 steps, each at the best of three learning rates, the "
+        "ViT with stem gets more than 0.05 more of the test images right "
+        "than the ViT with plain patches.",
         "right",
         "ViT, stem",
         over="ViT, patches",
@@ -249,102 +248,86 @@ CLAIMS = [
     ),
     Claim(
         "E09.2",
-        "The stem on each patch by itself, without overlap, is ahead of "
-        "plain patches after 200 steps.",
-        "right",
-        "ViT, cut stem",
-        over="ViT, patches",
-        verdict=above(0),
-    ),
-    Claim(
-        "E09.3",
-        "The stem, whose tokens overlap, is ahead of the same stem on each "
-        "patch by itself after 200 steps.",
-        "right",
-        "ViT, stem",
-        over="ViT, cut stem",
-        verdict=above(0),
-    ),
-    Claim(
-        "E09.4",
-        "After 200 steps, each at its best learning rate, the ViT with stem "
-        "and the CNN lie within 0.03 of each other.",
+        "After 200 steps, each at the best of three learning rates, the "
+        "ViT with stem and the CNN lie within 0.03 of each other.",
         "right",
         "ViT, stem",
         over="CNN",
         verdict=between(-0.03, 0.03),
     ),
     Claim(
-        "E09.5",
-        "Shirts have the lowest recall of the ten classes.",
+        "E09.3",
+        "In the ViT with stem, after 200 steps, shirts have the lowest "
+        "recall of the ten classes.",
         "shirts less the hardest other",
         SHOWN,
         verdict=below(0),
     ),
     Claim(
-        "E09.6",
-        "Asking for the flipped image too makes it more accurate.",
+        "E09.4",
+        "Asking the same model for the flipped image too makes it more "
+        "accurate.",
         "gain by flipping",
         SHOWN,
         verdict=above(0),
     ),
     Claim(
-        "E09.7",
-        "With 200 steps at a learning rate of 0.01, the ViT with stem learns "
-        "more from 10,000 images than from 500: by more than 0.02.",
-        "right",
-        "ViT, stem, 10,000 images",
-        over="ViT, stem, 500 images",
-        verdict=above(0.02),
-    ),
-    Claim(
-        "E09.8",
-        "So does the CNN.",
-        "right",
-        "CNN, 10,000 images",
-        over="CNN, 500 images",
-        verdict=above(0.02),
-    ),
-    Claim(
-        "E09.9",
-        "When squares of 4 x 4 pixels are shuffled, the ViT with stem gets "
-        "less than 0.3 of the images right.",
+        "E09.5",
+        "With squares of 4 x 4 pixels shuffled, it gets less than 0.3 of "
+        "the test images right.",
         "right, pieces of 4",
         SHOWN,
         verdict=below(0.3),
     ),
     Claim(
-        "E09.10",
+        "E09.6",
         "So does the CNN.",
         "right, pieces of 4",
         "CNN",
         verdict=below(0.3),
     ),
     Claim(
-        "E09.11",
-        "A network that only counts how often each of 200 kinds of 4 x 4 "
-        "pieces occurs gets more than 0.6 of the same images right.",
+        "E09.7",
+        "A network that is given nothing but how often each of 200 kinds "
+        "of 4 x 4 pieces occurs gets more than 0.6 of the same images "
+        "right.",
         "right, pieces of 4",
         "counts of pieces",
         verdict=above(0.6),
     ),
     Claim(
-        "E09.12",
-        "With 8 patches black, the brightest first hurt more than 8 at "
-        "random.",
+        "E09.8",
+        "With squares of 4 x 4 pixels shuffled, the ViT with plain "
+        "patches gets more right than the ViT with stem.",
+        "right, pieces of 4",
+        "ViT, patches",
+        over="ViT, stem",
+        verdict=above(0),
+    ),
+    Claim(
+        "E09.9",
+        "In the ViT with stem, after 200 steps: with 8 of the 49 patches "
+        "black, the brightest hurt more than 8 at random.",
         "black, brightest less random",
         SHOWN,
         verdict=below(0),
     ),
     Claim(
-        "E09.13",
-        "With 8 patches grey, the brightest first hurt less than 8 at random.",
+        "E09.10",
+        "With 8 patches grey, the brightest hurt less than 8 at random.",
         "grey, brightest less random",
         SHOWN,
         verdict=above(0),
     ),
     Claim(
-        "E09.14",
+        "E09.11",
+        "With 8 patches white, the brightest hurt less than 8 at random.",
+        "white, brightest less random",
+        SHOWN,
+        verdict=above(0),
+    ),
+    Claim(
+        "E09.12",
         "With 8 patches black, those of most rollout hurt more than 8 at "
         "random.",
         "black, rollout less random",
@@ -352,62 +335,65 @@ CLAIMS = [
         verdict=below(0),
     ),
     Claim(
-        "E09.15",
-        "With 8 patches grey, they do.",
+        "E09.13",
+        "With 8 patches grey, those of most rollout hurt more than 8 at "
+        "random.",
         "grey, rollout less random",
         SHOWN,
         verdict=below(0),
     ),
     Claim(
-        "E09.16",
-        "With 8 patches white, they do.",
+        "E09.14",
+        "With 8 patches white, those of most rollout hurt more than 8 at "
+        "random.",
         "white, rollout less random",
         SHOWN,
         verdict=below(0),
     ),
     Claim(
-        "E09.17",
-        "With 8 patches grey, the image's own rollout finds what hurts "
-        "better than the rollout of another image.",
+        "E09.15",
+        "With 8 patches grey, the image's own rollout finds patches that "
+        "hurt more than those that the rollout of another image finds.",
         "grey, rollout less that of another image",
         SHOWN,
         verdict=below(0),
     ),
     Claim(
-        "E09.18",
-        "Rollout and what covering a patch with black costs are hardly "
-        "related: the rank correlation is between -0.1 and 0.1.",
+        "E09.16",
+        "In the ViT with stem, after 200 steps, rollout and what covering "
+        "a patch with black costs are hardly related: the rank "
+        "correlation is between -0.1 and 0.1.",
         "black, rho of rollout and cost",
         SHOWN,
         verdict=between(-0.1, 0.1),
     ),
     Claim(
-        "E09.19",
-        "With the size of that cost, whether it hurts or helps, the "
-        "correlation is above 0.1.",
+        "E09.17",
+        "With the size of that cost, whether the cover hurts or helps, "
+        "the correlation is above 0.1.",
         "black, rho of rollout and size of cost",
         SHOWN,
         verdict=above(0.1),
     ),
     Claim(
-        "E09.20",
-        "The brighter a patch, the more covering it with black costs: their "
-        "rank correlation is above 0.",
+        "E09.18",
+        "The brighter a patch, the more covering it with black costs: "
+        "their rank correlation is above 0.",
         "black, rho of brightness and cost",
         SHOWN,
         verdict=above(0),
     ),
     Claim(
-        "E09.21",
-        "With grey it is the other way round: below 0.",
+        "E09.19",
+        "With a grey cover it is the other way round: below 0.",
         "grey, rho of brightness and cost",
         SHOWN,
         verdict=below(0),
     ),
     Claim(
-        "E09.22",
-        "Black patches together get a smaller part of the rollout than they "
-        "are of the patches.",
+        "E09.20",
+        "Black patches together get a smaller part of the patches' "
+        "rollout than their part of the patches.",
         "rollout on black patches less their share",
         SHOWN,
         verdict=below(0),

@@ -95,7 +95,7 @@ def labelled_bars(
 
 def spread(values: Mapping[str, Tensor], *, xlabel: str, title: str) -> Figure:
     """Draw a box for each name: quarters and middle, 5 % to 95 %."""
-    figure, ax = plotting.figure(6.4, 2.4)
+    figure, ax = plotting.figure(6.4, 1.2 + 0.4 * len(values))
     numbers = [value.cpu().numpy() for value in values.values()]
     ax.boxplot(
         numbers,
