@@ -344,8 +344,8 @@ plotting.show(
 # %% [markdown]
 # An earlier version of this lesson gave all three 0.003, a rate chosen for the
 # ViT with stem. The CNN then came out lower, by more than the interval: an
-# untuned model, and one run. Here both ViTs are best at the lowest rate that was
-# tried, the CNN at the highest: beyond these three there may be better ones.
+# untuned model, and one run. Here both ViTs are best at the lowest rate that
+# was tried, the CNN at the highest: beyond these three some may be better.
 
 # %% [markdown]
 # ## Round one: a short race
