@@ -925,7 +925,7 @@ checks.image_attention.tokens(tokens)
 # Suppose the test set had 1,000 images, and a model got 0.89 of them right.
 # Its 95 % interval is about 0.89 plus or minus `margin`. Work it out from the
 # standard error of a share, $\sqrt{p (1 - p) / n}$. Could you then tell 0.88
-# from 0.90?
+# from 0.90 by these two numbers?
 
 # %%
 margin = ...
@@ -1143,7 +1143,7 @@ plotting.show(
 # </details>
 # <details><summary>B. The model is broken</summary>
 #
-# No. Trained models of good accuracy do this all the time.
+# Not from this. Whether it is right is measured elsewhere.
 #
 # </details>
 # <details><summary>C. Weight went there; what was used is another question</summary>
