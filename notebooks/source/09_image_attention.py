@@ -714,11 +714,13 @@ evidence.show("E09.5", "E09.6", "E09.7", "E09.8")
 # [E09.6](../experiments/results/09_image_attention.md#e096)). Two things
 # changed: places are lost, and *seams* are new, edges that no training image
 # had.
-#
-# A hint which of them matters: the ViT with plain patches, whose tokens never
-# look across these seams, keeps more
-# ([E09.8](../experiments/results/09_image_attention.md#e098)). A hint, no
-# proof: without a stem it may also rely less on places.
+
+# %% [markdown]
+# A hint which of them matters: the ViT with plain patches, whose tokens squares
+# of 4 leave whole, keeps more
+# ([E09.8](../experiments/results/09_image_attention.md#e098)). Look at its curve
+# (one run): squares of 7 are larger, but cut through its patches, and it
+# recognises less. A hint, no proof: seams were not changed alone.
 
 # %% [markdown]
 # ## Second experiment: cover
