@@ -396,4 +396,55 @@ CLAIMS = [
         over="RNN",
         verdict=below(0),
     ),
+    Claim(
+        "E07.13",
+        "On the validation texts, with length normalisation, a beam of 2 has a "
+        "higher BLEU than greedy.",
+        "BLEU, beam 2 less greedy",
+        "RNN + attention",
+    ),
+    Claim(
+        "E07.14",
+        "On the validation texts, "
+        "with length normalisation, a beam of 8 has a higher BLEU than "
+        "a beam of 2.",
+        "BLEU, beam 8 less beam 2",
+        "RNN + attention",
+    ),
+    Claim(
+        "E07.15",
+        "On the validation texts, "
+        "without length normalisation, a beam of 8 writes fewer words "
+        "than a beam of 2.",
+        "length ratio, sum, beam 8 less beam 2",
+        "RNN + attention",
+        verdict=below(0),
+    ),
+    Claim(
+        "E07.16",
+        "On the validation texts, "
+        "without length normalisation, a beam of 8 has a lower BLEU "
+        "than a beam of 2.",
+        "BLEU, sum, beam 8 less beam 2",
+        "RNN + attention",
+        verdict=below(0),
+    ),
+    Claim(
+        "E07.17",
+        "On the validation texts, "
+        "a beam of 8 without length normalisation writes fewer words "
+        "than a beam of 8 with it.",
+        "length ratio, beam 8, sum less mean",
+        "RNN + attention",
+        verdict=below(0),
+    ),
+    Claim(
+        "E07.18",
+        "On the validation texts, "
+        "a beam of 8 with length normalisation still writes fewer "
+        "words than the references have.",
+        "length ratio, beam 8",
+        "RNN + attention",
+        verdict=below(1),
+    ),
 ]

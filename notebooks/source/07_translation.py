@@ -1155,16 +1155,23 @@ print("beam 8: penalty 0 writes less than penalty 1:", ratio[0] < ratio[1])
 print("and penalty 1 less than the references:", ratio[1] < 1)
 assert session.quick() or ratio[0] < ratio[1] < 1
 
+# %% tags=["solution"]
+# Solution: and over five trainings of 600 steps
+evidence.show(*(f"E07.{number}" for number in range(13, 19)))
+
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A wider beam looks for likelier sentences, not for better ones: what the model
-# holds for likely need not be right. A product over fewer tokens is larger,
-# so without length normalisation the wider beam writes less and less, and
-# BLEU's brevity penalty bites. With it the beam still writes less than the
-# references, but not less and less. In our one run a beam of 2 gained about one
-# BLEU over greedy, and no wider one gained any more that 400 sentences could
-# show.
+# A wider beam looks for likelier sentences, not for better ones. A product over
+# fewer tokens is larger: without length normalisation a beam of 8 writes fewer
+# words than a beam of 2 ([E07.15](../experiments/results/07_translation.md#e0715)),
+# and than a beam of 8 with it ([E07.17](../experiments/results/07_translation.md#e0717)).
+# That still writes fewer than the references have
+# ([E07.18](../experiments/results/07_translation.md#e0718)). And BLEU? After 600 steps it
+# is undecided whether 2 is above greedy
+# ([E07.13](../experiments/results/07_translation.md#e0713)), 8 above 2
+# ([E07.14](../experiments/results/07_translation.md#e0714)), or, without normalisation, 8
+# below 2 ([E07.16](../experiments/results/07_translation.md#e0716)).
 #
 # </details>
 
