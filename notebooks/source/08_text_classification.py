@@ -22,7 +22,7 @@ from types import SimpleNamespace
 import torch
 from torch.nn import functional as F
 
-from attn_course import checks, plotting, session, training
+from attn_course import checks, evidence, plotting, session, training
 from attn_course import text_classification as tc
 from attn_course.common.attribution import gradient_x_input
 from attn_course.common.statistics import mean_interval, wilson_interval
@@ -506,8 +506,10 @@ plotting.show(
 # too.)
 #
 # Over five trainings, too: [E08.22](../experiments/results/08_text_classification.md#e0822),
-# [E08.23](../experiments/results/08_text_classification.md#e0823). (A link leads to
-# the row: arms, settings, interval, verdict.)
+# [E08.23](../experiments/results/08_text_classification.md#e0823).
+
+# %%
+evidence.show("E08.22", "E08.23")
 
 # %% [markdown]
 # Whose lead is real? Most of the intervals overlap, but that does not settle it:
@@ -532,7 +534,7 @@ print("by hand = paired_difference")
 
 # %%
 for task in tasks:
-    title = f"{task.capitalize()}: small leads over word counts, one run"
+    title = f"{task.capitalize()}: all near word counts, in one run"
     plotting.show(
         views.difference_table(right[task], "TF-IDF, pairs", title=title),
         alt=f"For {task}, each model's accuracy minus that of TF-IDF with "
@@ -561,25 +563,53 @@ for task in tasks:
 # again at the curves of validation: for topic they still rise at the last step.
 # A model that is not trained out says little about its kind.
 #
-# So we asked again. For each task, each chose among four settings by the *validation*
+# So we ask again. For each task, each chooses among four settings by the *validation*
 # texts: the poolings among 400 steps at the rate 0.004, 800 at 0.004, 800 at
 # 0.008 and 1600 at 0.004; TF-IDF among `C` of 0.5, 2, 8 and 32.
+
+# %%
+arms = evidence.arms("08")
+for name in (f"{model}, {task}" for task in ("topic", "sentiment") for model in
+             ("TF-IDF", "mean pooling", "attention pooling")):
+    arm = arms[name]
+    scores = " ".join(f"{score:.3f}" for _, score in arm.search)
+    best = ", ".join(f"{key} {arm.chosen[key]}" for key in
+                     ("C", "steps", "lr") if key in arm.chosen)
+    print(f"{name:28} {scores}  best: {best}")
 
 # %% [markdown]
 # For topic both poolings chose twice as many steps as above (mean pooling at
 # twice the rate), and TF-IDF the
 # largest `C` tried; for sentiment both chose 400 steps, the fewest tried.
-# Then each ran with five new seeds; the intervals draw seeds, and whole
-# reviews and articles. Against TF-IDF, attention pooling:
+# Then each ran with five new seeds.
+# **Predict:** who leads TF-IDF now?
+
+# %%
+seeds = {task: {model: (range(5), arms[f"{model}, {task}"].means["right"])
+                for model in ("TF-IDF", "mean pooling", "attention pooling")}
+         for task in tasks}
+plotting.show(
+    views.panels(seeds, xlabel="training seed", ylabel="accuracy, test"),
+    alt="Accuracy on the test texts for five training seeds, a panel for each "
+    "task. Sentiment: attention pooling highest in each, mean pooling and "
+    "TF-IDF near each other. Topic: both poolings above TF-IDF in each.",
+)
+
+# %% [markdown]
+# The intervals draw seeds, and whole reviews and articles (so texts need not be
+# independent). Attention pooling against TF-IDF:
 # [E08.3](../experiments/results/08_text_classification.md#e083),
 # [E08.4](../experiments/results/08_text_classification.md#e084); mean pooling:
 # [E08.5](../experiments/results/08_text_classification.md#e085).
-#
+
+# %%
+evidence.show("E08.3", "E08.4", "E08.5")
+
+# %% [markdown]
 # Topic: both poolings lead TF-IDF (E08.4, E08.5). The first
 # conclusion does not hold where each chooses its settings. But attention is not
 # what leads there: mean pooling has none. Sentiment: *undecided* (E08.3).
-
-# %% [markdown]
+#
 # The Transformer was not searched like this: of its accuracy the figures above
 # hold one run. The Transformers that led such tasks later had first learned
 # from very much *other* text (Devlin et al., 2019).
@@ -611,6 +641,9 @@ assert session.quick() or 0 < gain < 0.03
 # lead when both chose their settings: [E08.6](../experiments/results/08_text_classification.md#e086),
 # [E08.7](../experiments/results/08_text_classification.md#e087),
 # [E08.8](../experiments/results/08_text_classification.md#e088).
+
+# %%
+evidence.show("E08.1", "E08.2", "E08.6", "E08.7", "E08.8")
 
 # %% [markdown]
 # Sentiment: *yes*. (E08.6 is E08.1 again: 400 steps is what both chose, the fewest
@@ -812,8 +845,13 @@ assert session.quick() or (chance[1] > 0.04 and other[1] > 0.02)
 # text.) So the marked words of *this* trained model do matter. Over five
 # trainings: [E08.9](../experiments/results/08_text_classification.md#e089),
 # [E08.10](../experiments/results/08_text_classification.md#e0810),
-# [E08.11](../experiments/results/08_text_classification.md#e0811). All three: *yes*.
-# Why does a *foreign* model's list of words find words that cost more?
+# [E08.11](../experiments/results/08_text_classification.md#e0811):
+
+# %%
+evidence.show("E08.9", "E08.10", "E08.11")
+
+# %% [markdown]
+# A *foreign* model's list of words finds words that cost more. Why?
 
 # %% [markdown]
 # ## How loud, but not for whom
@@ -830,7 +868,7 @@ print("raised in less than four of ten:    ", raised < 0.4)
 assert session.quick() or 0.1 < raised < 0.4
 
 # %% [markdown]
-# Many, and not in this run only ([E08.12](../experiments/results/08_text_classification.md#e0812)).
+# Many, and not in this run only ([E08.12](../experiments/results/08_text_classification.md#e0812), below).
 # In "a wonderful cast in a boring film" both adjectives are loud,
 # on *opposite sides*. A weight says how loud a word speaks, not for whom.
 # The linear layer behind it knows. So multiply: weight times what the head
@@ -858,13 +896,15 @@ plotting.show(figure, alt="A wonderful cast in a boring film, twice. By "
               "above zero, and boring orange and dashed, below zero.")
 
 # %% [markdown]
-# **Predict:** does deleting by vote cost as much as by gradient? And if we ask
-# only *how much* the probability moves, up or down?
+# **Predict:** does deleting by vote cost as much as by gradient? Does it help a
+# weight to get nothing but the vote's *sign*? And if we ask only *how much* the
+# probability moves, up or down?
 
 # %%
 votes = tc.logit_attribution(model, tokens)
 sizes = {
     "by vote": votes,
+    "by weight, vote's sign": scores["by weight"] * votes.sign(),
     "by size of vote": votes.abs(),
     "the same without weight": votes.abs() / scores["by weight"].clamp(1e-9),
 }
@@ -877,7 +917,7 @@ plotting.show(
     views.side_by_side({"loss of probability": first,
                         "|change| of probability": moves},
                        title="By weight: far, but not always down"),
-    alt="Intervals for one word deleted by seven orders. Left, what the "
+    alt="Intervals for one word deleted by eight orders. Left, what the "
     "probability of the named class loses: by weight clearly less than by "
     "gradient, TF-IDF and vote. Right, how far it moves: by weight almost as "
     "far as by size of vote.",
@@ -895,12 +935,16 @@ assert session.quick() or (loses < 0.75 and chance < 0.5 and moved > 0.8)
 
 # %% [markdown]
 # That was one trained model. Over five, what is lost:
+# [E08.12](../experiments/results/08_text_classification.md#e0812),
 # [E08.13](../experiments/results/08_text_classification.md#e0813),
 # [E08.14](../experiments/results/08_text_classification.md#e0814),
 # [E08.15](../experiments/results/08_text_classification.md#e0815). How far the probability
 # moves, up or down: [E08.16](../experiments/results/08_text_classification.md#e0816),
 # [E08.17](../experiments/results/08_text_classification.md#e0817),
 # [E08.18](../experiments/results/08_text_classification.md#e0818).
+
+# %%
+evidence.show(*(f"E08.{number}" for number in range(12, 19)))
 
 # %% [markdown]
 # So the weights find words that *move* the answer, more than 0.8 times as far as
