@@ -8,7 +8,7 @@
 # - turn words into queries, keys and values, by hand and in torch;
 # - show that self-attention does not see the order of words;
 # - show that a causal layer never looks ahead;
-# - add positions in five ways, and say which of them survive longer texts.
+# - add positions in five ways, and say which lasted in our longer stories.
 #
 # **Minutes:** 100, of which the exercises take 60. **Needs:** lessons 01 and
 # 02. Two cells train, about 25 seconds in all.
@@ -763,7 +763,7 @@ evidence.show("E03.7", "E03.5", "E03.6")
 evidence.show("E03.1", "E03.3", "E03.4", "E03.2")
 
 # %% [markdown]
-# **Relative** is not perfect, and we can say a part of why. From 16 words back
+# **Relative** is not perfect, and its table sets a limit. From 16 words back
 # on, all distances share one row. Ann is told of in 0.7 / 4 of the words, so the
 # nearest 15 words all leave her out in
 
@@ -772,9 +772,10 @@ told = 0.7 / len(NAMES)  # chance that a word tells of Ann
 print(f"{(1 - told) ** 15:.3f} of all cases")
 
 # %% [markdown]
-# There it can only pick among Ann's older places, all alike to it: the more there
-# are, the harder. That share is the same from 48 words on, and by the means above
-# fewer are right at 192. Do many far words also draw weight together? One run: take
+# There distance cannot tell it which of Ann's places is nearest. How many of
+# its errors that explains we did not count. The share is the same from 48
+# words on; by the means above (no row compares them) fewer are right at 192.
+# Do many far words also draw weight together? One run: take
 # run 1, the stories whose last word asks, and of these the ones whose answer lies
 # among the nearest 16 words:
 
@@ -801,10 +802,11 @@ print("weight beyond 16 words grows from 48 to 96 to 192:", growing)
 assert session.quick() or growing
 
 # %% [markdown]
-# It has to: added words change no other score, so they can only take weight. How
-# much, over all stories that ask, says
-# [E03.8](../experiments/results/03_self_attention.md#e038). That it costs answers
-# is not shown.
+# In *one* story it has to: words added before it change no other score, so
+# they can only take weight. (Here the lengths have different stories.) By how
+# much, when the same stories get longer, says
+# [E03.8](../experiments/results/03_self_attention.md#e038). That it costs
+# answers is not shown.
 #
 # And **RoPE**, a method of distance too? Where do the readers look in stories
 # of 192 words? Take the last word again, where it asks, and see how much
@@ -847,7 +849,7 @@ assert session.quick() or order
 # RoPE's score is a sum of sines in the distance. Training says nothing about
 # distances above 23, and there they may rise again. Is that what costs it the
 # answers? Change that alone: *after* training, score every distance above 23 as
-# 23. Relative has this favour built in: it scores all from 16 on alike.
+# 23. Relative has this favour built in: from 16 on, distance adds the same.
 
 # %%
 def clipped_rope(reader, words, most=LENGTH - 1):
@@ -907,7 +909,7 @@ evidence.show("E03.8", "E03.9", "E03.10")
 # - Positions enter at the **input** (sinusoidal, learned), at **query and
 #   key** (RoPE) or at the **score** (relative, ALiBi).
 # - On our task each of the five, at the best of three settings, works at the
-#   length it was trained on; beyond it they differ. Another slope costs ALiBi
+#   length it was trained on; beyond it they differ. Slope 1/16 costs ALiBi
 #   answers even there (E03.7).
 
 # %% [markdown]
@@ -1106,10 +1108,11 @@ assert session.quick() or all(claims.values())
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# ALiBi, with slope 1/2, fails even at 24 words: it cannot tell Ann's places apart
-# by content, and then the nearest always wins. Sinusoidal and relative can
-# favour far words. At 48 words sinusoidal, which can learn "an early place", has
-# most right *in this run*; relative's far words all share one row. One seed and
+# ALiBi, with slope 1/2, fails even at 24 words: no content says which of Ann's
+# places came first, and the bias favours the nearest. Sinusoidal and relative
+# can favour far words. At 48 words sinusoidal, which can learn "an early
+# place", has most right *in this run* (relative's far words all share one row:
+# whether that is why, we did not test). One seed and
 # one setting each suggest this, and prove nothing. Each method assumes something,
 # and the task decides.
 #

@@ -383,9 +383,9 @@ plotting.show(
 # pixels, and once 1 - **dice** (twice the overlap divided by both sizes). "No
 # object" counts only 0.2 (DETR: 0.1), as most queries should predict it.
 #
-# Why a probability in the cost and its logarithm in the loss? A logarithm has
-# no bound and would outvote the boxes (Carion et al., 2020, section 3.1); the
-# loss needs its steep slope where a class is badly missed.
+# Why a probability in the cost and its logarithm in the loss? A probability is
+# of a size with the boxes' parts, and did better (Carion et al., 2020, section
+# 3.1). The loss needs the steep slope where a class is badly missed.
 
 # %%
 with torch.no_grad():
@@ -496,8 +496,8 @@ plotting.show(
 )
 
 # %% [markdown]
-# Not perfect: look for an object that is missed, one that is named twice, and
-# a piece of clutter that is named. How often it happens is counted below.
+# Not perfect: look for an object that is missed, and one that is named twice.
+# (Clutter may be named, too.) How often it happens is counted below.
 
 # %% [markdown]
 # ## How good? Average precision, by hand
@@ -760,9 +760,9 @@ print("spread evenly inside the window, below 0.35:", even < 0.35)
 assert session.quick() or (own > max(0.5, 5 * share) and even < 0.35)
 
 # %% [markdown]
-# The window alone would do a good part of it: even weights inside it already
-# lie on the mask more often than its area says. Inside it, the query still
-# picks the object.
+# So in this run it is not the window alone: inside it, a query puts more of
+# its weight on its own mask than even weights would. Whether looking there
+# *makes* the mask, this does not show.
 
 # %% [markdown]
 # ## Does a query have a place of its own?
@@ -881,14 +881,15 @@ assert session.quick() or (whole - groups > 0.3 and whole - alone > 0.05
                            and abs(cleaned["as trained"] - whole) < 0.03)
 
 # %% [markdown]
-# Three groups find every object three times, and two of three predictions are
-# false positives: one object, one true positive. Each group
-# was matched by itself in training, and no query sees those of another.
+# Three groups may find one object three times: one true positive, two false
+# positives. Each group was matched by itself in training, and no query sees
+# those of another.
 #
-# With self-attention switched off, the same model loses AP, and NMS gives back
-# a part of it: a third in one run of ours, half in another. Those were
-# duplicates. Why the rest is lost, this does not show: layers that were trained
-# with self-attention may do *all* their work worse without it.
+# With self-attention switched off, this one model loses AP. NMS gives back a
+# part of it, by dropping boxes that overlap a surer one, of whatever class:
+# how many were duplicates was not counted. Why the rest is lost, this does not
+# show: layers that were trained with self-attention may do *all* their work
+# worse without it.
 
 # %%
 evidence.show("E10.5", "E10.6", "E10.7", "E10.8")
@@ -910,14 +911,14 @@ evidence.show("E10.5", "E10.6", "E10.7", "E10.8")
 evidence.show("E10.9", "E10.10", "E10.11")
 
 # %% [markdown]
-# **Here a first run misled us.** We used to write: self-attention is how the
-# queries agree who answers. Yet trained without it, small detectors make
-# about as many duplicates: whether more is undecided
+# **Here a first run told us too much.** We used to write: self-attention is
+# how the queries agree who answers. Yet whether small detectors trained
+# without it make more duplicates is undecided
 # ([E10.9](../experiments/results/10_detection_segmentation.md#e109)), and so are a lower
 # AP ([E10.10](../experiments/results/10_detection_segmentation.md#e1010)) and a level one
-# after NMS ([E10.11](../experiments/results/10_detection_segmentation.md#e1011)). First
-# boxes that lie apart may do most of the sharing out. A longer training may
-# need more: that we have not tried.
+# after NMS ([E10.11](../experiments/results/10_detection_segmentation.md#e1011)). That
+# each query has its region may do most of the sharing out. A longer training
+# may need more: that we have not tried.
 
 # %% [markdown]
 # ## What goes wrong
@@ -967,9 +968,10 @@ assert session.quick() or twelve < four - 0.1
 
 # %% [markdown]
 # With more objects than queries, some *must* be missed: the model was built
-# so. But the printed limits say that this explains little. The rest, we guess:
-# each query has its region, and two objects in one region compete for it; and
-# more is hidden. Neither was varied alone.
+# so. The printed limits say that this explains nothing where six or eight were
+# tried, and a part where twelve were. The rest, we guess: each query has its
+# region, and two objects in one region compete for it; and more is hidden.
+# Neither was varied alone.
 
 # %%
 evidence.show("E10.14")
@@ -1038,7 +1040,7 @@ views.detection_explorer(model, images, det.COARSE_CLASSES)
 # - A **mask** is a dot product of a query with every pixel.
 # - **Average precision** counts a duplicate as a false positive, but one of low
 #   score costs little: see precision and recall at your threshold.
-# - A query's place is given by its first box; in crowds AP falls.
+# - Each query keeps a region of its own; in crowds AP falls.
 
 # %% [markdown]
 # ## Exercises
@@ -1220,10 +1222,10 @@ plotting.show(
 #
 # At step 0 random boxes give 1: an untrained query always answers with its own
 # first box. Training lowers it, since queries move to objects. One box for all
-# starts at 0 and rises: the queries' vectors differ, and matching breaks the
-# tie. Whoever is a little nearer is matched, pulled there, and is nearer the
-# next time. (A share near 1 says that a query's boxes stay together, not that
-# they lie on objects.)
+# starts at 0 and rises. Our guess: the queries' vectors differ, and matching
+# breaks the tie. Whoever is a little nearer is matched, pulled there, and is
+# nearer the next time. (A share near 1 says that a query's boxes stay
+# together, not that they lie on objects.)
 #
 # </details>
 

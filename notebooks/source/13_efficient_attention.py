@@ -103,7 +103,8 @@ plotting.show(figure, alt="Time of plain attention against length, both on "
 evidence.show("E13.10")
 
 # %% [markdown]
-# At 16,384 tokens one head's scores alone take 1 GiB, and their weights
+# FLOPs grow with n²; on our machine time grew faster still (why, we did not
+# ask). At 16,384 tokens one head's scores alone take 1 GiB, and their weights
 # another. The next sections keep the result and lose that square.
 
 # %% [markdown]
@@ -422,10 +423,10 @@ print("same tokens, and all logits equal bit for bit:", same)
 assert same or device.type != "cpu"
 
 # %% [markdown]
-# Bit for bit. So the cache itself changes *nothing*; batching does. That holds
-# under conditions: the same machine, precision, number of threads and kernels.
-# On a GPU, kernels may be chosen by shape, and this cell then asks only for the
-# same tokens.
+# Bit for bit. So here the cache itself changes *nothing*; if numbers differed
+# above, many rows in one product did it. That holds under conditions: the same
+# machine, precision, number of threads and kernels. On a GPU, kernels may be
+# chosen by shape, and this cell then asks only for the same tokens.
 
 # %% [markdown]
 # ## What a token costs
@@ -507,8 +508,8 @@ print("token 256: anew takes more than twice as long as cached:", saved)
 assert flat and saved or device.type != "cpu"
 
 # %% [markdown]
-# A clock differs from one minute to the next. Five repeats, each in a process of
-# its own: [E13.11](../experiments/results/13_efficient_attention.md#e1311),
+# A clock differs from one minute to the next. Five repeats, outside this
+# notebook: [E13.11](../experiments/results/13_efficient_attention.md#e1311),
 # [E13.12](../experiments/results/13_efficient_attention.md#e1312).
 
 # %%
@@ -575,7 +576,7 @@ for kv_heads, name in ((8, "MHA"), (2, "GQA"), (1, "MQA")):
 # Models that you may have met, 16 bits a number. First a rough test of our
 # table: does each model's parameter count, from its sizes alone, fit its name?
 # (To 4 %. Whether input and output share one table, which is called *tied*, is
-# below that for a large model, and has to be looked up.)
+# below that for some of them, and has to be looked up.)
 
 # %%
 for name, size in ea.MODELS.items():
@@ -766,15 +767,17 @@ row = [measuring.count_flops(
 print(f"FLOPs grow with the power {ea.fit_power_law(far, row):.1f}")
 
 # %% [markdown]
-# Time grows with n, and writing keeps a state of fixed size. What is the catch?
+# FLOPs grow with n, and writing keeps a state of fixed size. What is the
+# catch?
 
 # %% [markdown]
 # ## Where linear attention fails
 #
 # A list of pairs, key and value, drawn anew each time; then: "which value came
 # with this key?" That is *associative recall*; copying a phone number is such a
-# task. One head each, of 16 dimensions, trained alike; only the attention
-# differs. (One run each, at one learning rate.) 16 values, so chance is 1/16.
+# task. One head each, of 16 dimensions, trained alike on 2 to 48 pairs (64 are
+# more than any list it saw); only the attention differs. (One run each, at one
+# learning rate.) 16 values, so chance is 1/16.
 # **Predict:** up to how many pairs does each get nearly all right?
 
 # %%
@@ -860,16 +863,17 @@ evidence.show("E13.1", "E13.2", "E13.3", "E13.4")
 
 # %% [markdown]
 # **Why?** Two guesses. The *state*: a linear head keeps a 16 x 16 matrix, however
-# long the list, and at most 16 keys can be at right angles in it; with more,
-# values mix (Schlag et al., 2021, section 4). Or its *flat weights*, which fell
-# together with its answers. Two curves that fall together show no cause.
+# long the list, and at most 16 keys can be at right angles in it (nearly: the
+# features are positive); with more, values mix (Schlag et al., 2021, section
+# 4). Or its *flat weights*, which fell together with its answers. Two curves
+# that fall together show no cause.
 
 # %% [markdown]
-# So change one, and leave the other. Queries and keys of 32 or 64 numbers in place
-# of 16 make the state larger; embeddings, values and output stay as they are (the
-# two projections grow along). Or take the third power of the features, meant to
-# sharpen the weights, and the state stays as it is. **Predict** what each does to 64
-# pairs.
+# So change something. Queries and keys of 32 or 64 numbers in place of 16 make
+# the state larger; embeddings, values and output stay as they are (the two
+# projections grow along, and the weights may sharpen too). Or take the third
+# power of the features, meant to sharpen the weights, and the state stays as
+# it is. **Predict** what each does to 64 pairs.
 
 # %%
 stored = evidence.arms("13")
@@ -910,8 +914,9 @@ evidence.show("E13.9", "E13.13")
 # ([E13.9](../experiments/results/13_efficient_attention.md#e139)). But the head of 64 is
 # right nearly always, and gives it less than 0.7
 # ([E13.13](../experiments/results/13_efficient_attention.md#e1313)): a mixture may still
-# point to the right value. So weights need not be sharp for an answer to be right.
-# Whether flat weights alone do harm, this does not show.
+# point to the right value. Yet that is more than the head of 16 gave it: state
+# and weights changed together, and the third power hardly sharpened them (see
+# the table of arms). Which of the two does harm, this does not show.
 #
 # Arora et al. (2023) compared attention with several models without it on
 # language: most of the gap was recall.
@@ -964,9 +969,10 @@ print("flex_attention = mask and bias written out")
 #
 # A device computes so many FLOPs a second and moves so many bytes. The
 # **roofline** (Williams et al., 2009) puts both together by *arithmetic
-# intensity* (the paper says *operational*), FLOPs per byte moved. Work with few
-# waits for memory: it is *memory-bound*. Work with many waits for arithmetic: it
-# is *compute-bound*. Between them is the ridge. And everything must *fit*.
+# intensity* (the paper says *operational*), FLOPs per byte moved. Few FLOPs
+# a byte: the work waits for memory; it is *memory-bound*. Many FLOPs a byte:
+# it waits for arithmetic; it is *compute-bound*. Between them is the ridge.
+# And everything must *fit*.
 
 # %% [markdown]
 # **Find:** a batch at which Llama 3 8B no longer fits. The one model whose cache is
@@ -1014,15 +1020,15 @@ for tiled in (True, False):
 # %% [markdown]
 # ## Summary
 #
-# - Plain attention takes **n²** time and memory.
+# - Plain attention takes **n²** FLOPs and memory.
 # - An **online softmax** mends the past by one factor. **Tiles** are exact,
 #   forward and backward, in memory that grows with n.
 # - With a **KV cache** a new token costs nearly the same while the text is short
 #   against 6 d. **MQA and GQA** make it smaller.
 # - A **sliding window** costs n times w. Layers carry further than the window:
 #   the **receptive field**.
-# - **Linear attention** keeps a state of fixed size. It forgot more of long lists
-#   than a softmax; a larger state helped.
+# - **Linear attention** keeps a state of fixed size. It forgot more of long
+#   lists than a softmax; wider keys helped.
 # - By its **arithmetic intensity**, decoding a few texts is **memory-bound**, the
 #   **prefill** of a long prompt **compute-bound**. And all must fit.
 
@@ -1166,9 +1172,9 @@ plotting.show(figure, alt="Share of right answers against pairs, four heads: "
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Twice the numbers in queries and keys, twice as many keys at right angles, twice
-# the state; only the two projections grow along. The list that it still recalls
-# grows with it.
+# Twice the numbers in queries and keys, twice the state, and so, we think,
+# room for twice as many keys; only the two projections grow along. The list
+# that it still recalls grows with it.
 # (One run each; five seeds say the same of 16 and 32, above.) What may help at the
 # same size of state: forgetting on purpose, which overwrites a key's old value
 # instead of adding to it (the *delta rule*, Schlag et al., 2021, section 4.2).
