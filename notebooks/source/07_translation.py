@@ -685,7 +685,7 @@ plotting.curves(searched, xlabel="learning rate", ylabel="chrF, validation",
                 title="The search: no peak yet", logx=True, ax=left)
 left.set_xticks((0.0025, 0.005, 0.01), ("0.0025", "0.005", "0.01"))
 left.minorticks_off()
-for row, (name, arm) in enumerate(arms.items()):
+for row, arm in enumerate(arms.values()):
     right.plot(arm.means["chrF"], [row] * 5, "o", alpha=0.6)
 right.set(yticks=range(2), yticklabels=list(arms), ylim=(1.5, -0.5),
           xlabel="chrF, test, beam 4", title="Five trainings each")

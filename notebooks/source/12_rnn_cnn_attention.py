@@ -23,8 +23,7 @@ from itertools import product
 import ipywidgets
 import torch
 
-from attn_course import (
-    checks, evidence, plotting, session, training, widgets)
+from attn_course import checks, evidence, plotting, session, training, widgets
 from attn_course import rnn_cnn_attention as rca
 from attn_course.common import measuring
 from attn_course.widgets import rnn_cnn_attention as views
