@@ -687,7 +687,7 @@ plotting.curves(
     {kind: ([tried["lr"] for tried, _ in arm.search],
             [score for _, score in arm.search]) for kind, arm in fair.items()},
     xlabel="learning rate", ylabel="share right, to choose by", logx=True,
-    title="By rate: attention has three that do", ax=left)
+    title="By rate: attention reaches 1 at three", ax=left)
 plotting.curves(
     {kind: (over_seeds(arm, "seconds, "), over_seeds(arm, "64, "))
      for kind, arm in fair.items()},
