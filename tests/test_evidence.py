@@ -82,6 +82,17 @@ def test_a_lesson_cites_each_of_its_rows_and_no_other(name):
         assert link in text, f"write {link}"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_prints_its_rows_as_they_are_now(name):
+    """A changed sentence does not make a notebook stale: so look here."""
+    for cell in notebooks.read_notebook(name).cells:
+        if cell.cell_type != "code" or "evidence.show(" not in cell.source:
+            continue
+        printed = "".join(part.get("text", "") for part in cell.outputs)
+        for claim in re.findall(r'"(E\d\d\.\d+)"', cell.source):
+            assert evidence.describe(evidence.row(claim)) in printed
+
+
 # A net with holes: it finds comparisons that nobody thought of, not all.
 COMPARES = re.compile(
     r"\b(ahead of|behind|better than|worse than|beats?|outperforms?|"
