@@ -475,10 +475,13 @@ def peak_memory(function: Callable[[], object]) -> int:
     pass, as ``measuring.peak_bytes`` does: while that looks, torch adds no
     gradients in place, and a plain layer seems to need a tenth more.
     """
-    gc.collect()
-    with torch.autograd.profiler.profile(profile_memory=True) as seen:
-        result = function()
-    del result
+    gc.disable()  # what others left behind is not released within the call
+    try:
+        with torch.autograd.profiler.profile(profile_memory=True) as seen:
+            result = function()
+        del result
+    finally:
+        gc.enable()
     events = seen.kineto_results.events()
     steps = [event for event in events if event.name() == "[memory]"]
     steps.sort(key=lambda event: event.start_ns())
