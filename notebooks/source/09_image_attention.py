@@ -720,10 +720,10 @@ evidence.show("E09.5", "E09.6", "E09.7", "E09.8")
 # had.
 
 # %% [markdown]
-# A hint which of them matters: the ViT with plain patches, whose tokens squares
-# of 4 leave whole, keeps more
-# ([E09.8](../experiments/results/09_image_attention.md#e098)). Look at its curve
-# (one run): squares of 7 are larger, but cut through its patches, and it
+# A hint which of them matters: the ViT with plain patches, whose tokens
+# squares of 4 leave whole, keeps more
+# ([E09.8](../experiments/results/09_image_attention.md#e098)). Look at its
+# curve (one run): squares of 7 are larger, but cut through its patches, and it
 # recognises less. A hint, no proof: seams were not changed alone.
 
 # %% [markdown]
