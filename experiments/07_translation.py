@@ -314,6 +314,7 @@ def model_arm(kind: str, steps: int) -> Arm:
 ARMS = {
     "RNN": model_arm("RNN", 600),
     "RNN + attention": model_arm("RNN + attention", 600),
+    "Transformer": model_arm("Transformer", 600),
 }
 CLAIMS = [
     Claim(
@@ -446,5 +447,41 @@ CLAIMS = [
         "length ratio, beam 8",
         "RNN + attention",
         verdict=below(1),
+    ),
+    Claim(
+        "E07.19",
+        "In 600 steps, with nearly as many parameters, the Transformer has a "
+        "higher chrF than the RNN with attention.",
+        "chrF",
+        "Transformer",
+        over="RNN + attention",
+    ),
+    Claim(
+        "E07.20",
+        "While both read the true words, the Transformer has a lower loss than "
+        "the RNN with attention.",
+        "loss, true words read",
+        "Transformer",
+        over="RNN + attention",
+        verdict=below(0),
+    ),
+    Claim(
+        "E07.21",
+        "After 600 steps the Transformer has a higher BLEU than the memory.",
+        "BLEU less the memory's",
+        "Transformer",
+    ),
+    Claim(
+        "E07.22",
+        "The memory's n-grams are right more often than the Transformer's.",
+        "precision less the memory's",
+        "Transformer",
+        verdict=below(0),
+    ),
+    Claim(
+        "E07.23",
+        "The memory writes fewer words than the Transformer.",
+        "length ratio less the memory's",
+        "Transformer",
     ),
 ]

@@ -16,23 +16,10 @@ from attn_course.data import fashion_mnist
 from experiments.claims import Arm, Claim, Run, above, below, between, settings
 
 RATES = (0.003, 0.01, 0.03)
+IMAGES = 10_000  # of the training images, drawn at random
 SHIRT = fashion_mnist.CLASSES.index("Shirt")
 PIECES = (7, 4)  # sides of shuffled squares
 COVERED = 8  # patches of the 49
-
-
-class CutStem(vision.ConvStem):
-    """The stem on each patch of 4 x 4 by itself: nothing overlaps.
-
-    No arm has it yet: the lesson leaves the question open.
-    """
-
-    def forward(self, images: Tensor) -> Tensor:
-        patches = vision.patchify(images, 4)  # (batch, 49, 16)
-        x = self.layers(
-            patches.reshape(-1, 1, 4, 4)
-        )  # (batch * 49, dim, 1, 1)
-        return x.flatten(1).unflatten(0, (len(images), -1))
 
 
 def vit(embed: nn.Module, mlp_dim: int) -> nn.Module:
@@ -45,7 +32,6 @@ def vit(embed: nn.Module, mlp_dim: int) -> nn.Module:
 MAKERS = {
     "patches": lambda: vit(vision.PatchEmbedding(4, 64), 200),
     "stem": lambda: vit(vision.ConvStem(64), 128),
-    "cut stem": lambda: vit(CutStem(64), 128),
     "cnn": lambda: vision.SmallCNN(width=32, last=120),
 }
 
@@ -70,10 +56,10 @@ def hits(model: nn.Module, x: Tensor, labels: Tensor, hflip=False) -> Tensor:
     return (vision.predict(model, x, hflip=hflip) == labels).double()
 
 
-def race(seed: int, model: str, steps: int, images: int, lr: float) -> Run:
+def race(seed: int, model: str, steps: int, lr: float) -> Run:
     """Train as the lesson does, and measure."""
     (x, labels), held, test = load()
-    some = data.sample(range(len(labels)), images, 2)
+    some = data.sample(range(len(labels)), IMAGES, 2)
     session.set_seed(seed)
     net = MAKERS[model]()
     training.fit(
@@ -101,7 +87,7 @@ def race(seed: int, model: str, steps: int, images: int, lr: float) -> Run:
     for size in PIECES:
         shuffled = vision.shuffle_patches(test[0], size)
         items[f"right, pieces of {size}"] = hits(net, shuffled, test[1])
-    if model == "stem" and images == 10_000:
+    if model == "stem":
         items |= covered(net, *test)
     return Run(hits(net, *held).mean().item(), items)
 
@@ -221,11 +207,9 @@ def count_pieces(seed: int, lr: float) -> Run:
     return Run(right(*held).mean().item(), items)
 
 
-def trained(model: str, images: int = 10_000, lr: tuple = RATES) -> Arm:
+def trained(model: str) -> Arm:
     """Build an arm of the race over 200 steps."""
-    return Arm(
-        race, settings(model=(model,), steps=(200,), images=(images,), lr=lr)
-    )
+    return Arm(race, settings(model=(model,), steps=(200,), lr=RATES))
 
 
 ARMS = {

@@ -761,8 +761,12 @@ assert session.quick() or (own > max(0.5, 5 * share) and even < 0.35)
 
 # %% [markdown]
 # So in this run it is not the window alone: inside it, a query puts more of
-# its weight on its own mask than even weights would. Whether looking there
-# *makes* the mask, this does not show.
+# its weight on its own mask than even weights would. In small detectors too
+# ([E10.13](../experiments/results/10_detection_segmentation.md#e1013)).
+# Whether looking there *makes* the mask, this does not show.
+
+# %%
+evidence.show("E10.13")
 
 # %% [markdown]
 # ## Does a query have a place of its own?
