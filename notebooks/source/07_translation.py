@@ -691,8 +691,8 @@ right.set(yticks=range(3), yticklabels=list(arms), ylim=(2.5, -0.5),
           xlabel="chrF, test, beam 4", title="Five trainings each")
 plotting.show(
     figure,
-    alt="Left: chrF on validation pairs against three learning rates. Both RNNs "
-    "are highest at the highest rate, the Transformer at the middle one. "
+    alt="Left: chrF on validation pairs against three learning rates. Both "
+    "RNNs are highest at the highest rate, the Transformer at the middle. "
     "Right: chrF on the test texts, five dots for each model: the RNN with "
     "attention lies right of the RNN, the Transformer right of both.",
 )
