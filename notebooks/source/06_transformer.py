@@ -12,7 +12,7 @@
 # - tell what one run says from what five say.
 #
 # **Minutes:** 120, of which the exercises take 55. **Needs:** lessons 03 to
-# 05. The training cells take about a minute in all.
+# 05. Training takes one to three minutes.
 
 # %%
 import math
@@ -487,7 +487,7 @@ print("in use:        ", drop.eval()(torch.ones(3)).tolist())
 
 # %% [markdown]
 # The division keeps the mean, so training and use fit together. In the model it
-# acts four times: on embeddings, on attention weights, inside the MLP, and
+# acts in four places: on embeddings, on attention weights, inside the MLP, and
 # on what each part adds to the residual stream.
 #
 # **Predict:** ask a model with dropout the same thing twice.
@@ -694,7 +694,7 @@ assert min(left[True, 1], left[False, 40]) > 0.25 and left[False, 1] < 0.2
 # %% [markdown]
 # (The mean of four starts.) After three full steps the vectors of post-norm are
 # more alike than with pre-norm, with a warm-up of 40 steps, or with full steps that
-# are small. (Differences between *positions* count too: near 0 no input can be told
+# are small. (Differences between *positions* count too: at 0 no input can be told
 # from another; far from 0 proves nothing of inputs.) Over five starts:
 # [E06.4](../experiments/results/06_transformer.md#e064),
 # [E06.5](../experiments/results/06_transformer.md#e065),
@@ -923,7 +923,7 @@ evidence.show("E06.19", "E06.20")
 # ## What is each part for? Take it out
 #
 # Now train the model again and again, 200 steps each, with one part missing
-# (half a minute). For each:
+# (about a minute, on a busy machine more). For each:
 #
 # - the **loss** and the share of right next letters, both with teacher
 #   forcing;
@@ -1013,7 +1013,8 @@ evidence.show(*(f"E06.{number}" for number in range(23, 28)))
 # They fail in all five starts. **Without positions** nearly all letters that the
 # model would write next, after a right beginning, are among those still to be
 # written (E06.24), but often not the right one: it knows more about *what* than
-# about *where*. **Without residuals** the tokens of random layers became alike, above: perhaps for this reason.
+# about *where*. **Without residuals** the tokens of random layers became alike,
+# above: perhaps for this reason.
 #
 # And are norms, MLPs and the second head hardly missed?
 # [E06.28](../experiments/results/06_transformer.md#e0628),
@@ -1055,7 +1056,8 @@ views.apart({"whole": model} | {
 #   **post-norm** in 12 layers (E06.11). **Warm-up** helped post-norm, most at
 #   too high a rate for it (E06.8, E06.10).
 # - **Dropout** acts in training only; **label smoothing** asks for a little
-#   less than 1. With 100 sequences, 300 steps, both lowered the held-out loss (E06.15, E06.18).
+#   less than 1. With 100 sequences, 300 steps, both lowered the held-out loss
+#   (E06.15, E06.18).
 # - **Causality** and **padding** are tested by gradients.
 # - Without causal mask the loss looks *perfect*, and the model is useless.
 
@@ -1267,7 +1269,7 @@ evidence.show("E06.21", "E06.22")
 #
 # Choose an answer, then open it: each says why it is right or not.
 #
-# ### Question 1: training loss is near 0 after 100 steps. What first?
+# ### Question 1: training loss is near 0 after 200 steps. What first?
 #
 # <details><summary>A. Celebrate</summary>
 #
@@ -1309,7 +1311,7 @@ evidence.show("E06.21", "E06.22")
 #
 # <details><summary>A. More heads</summary>
 #
-# No. Heads share out the same parameters; they do not mend the start.
+# Not tried here; heads share out the same parameters.
 #
 # </details>
 # <details><summary>B. A lower rate, a warm-up, or the norm first</summary>
@@ -1320,7 +1322,8 @@ evidence.show("E06.21", "E06.22")
 # </details>
 # <details><summary>C. More dropout</summary>
 #
-# No. Dropout is against learning by heart, and here nothing is learned.
+# Not tried here; it is meant against learning by heart, and here nothing is
+# learned.
 #
 # </details>
 

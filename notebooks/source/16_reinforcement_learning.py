@@ -30,7 +30,7 @@ session.start(SEED)
 #
 # CartPole (Barto, Sutton and Anderson, 1983) gives four numbers: position and
 # velocity of the cart, angle and angular velocity of the pole. Push left (0) or
-# right (1). Every step that is survived gives a **reward** of 1. A pole beyond
+# right (1). Every step gives a **reward** of 1, also the last. A pole beyond
 # 12 degrees or a cart off the track ends the episode; so do 500 steps. The sum
 # of the rewards is the **return**.
 
@@ -54,7 +54,8 @@ plotting.show(
 
 # %% [markdown]
 # Ours is a mixture of three players, made by hand, that push right where a
-# weighted sum of the four numbers is above zero:
+# weighted sum of the four numbers is above zero; now and then a coin decides
+# instead (`noise`: how often):
 #
 # - **random**: a coin (weights of 0, only noise);
 # - **mediocre**: balances the pole, forgets the cart, and leans a little to one
@@ -434,7 +435,7 @@ evidence.show(*(f"E16.{number}" for number in range(14, 19)))
 
 # %% [markdown]
 # The lead over the first two stays when all play greedily. But part of the first
-# picture was copied coins: in each of the five trainings these two clones got
+# picture came of drawing: in each of the five trainings these two clones got
 # more when greedy. A clone of everything mixes three players, and two thirds of
 # the best tenth's *episodes* are mediocre, though more than half of its *steps*
 # are good:
@@ -447,11 +448,11 @@ print("more than half of its steps are good:", share > 0.5)
 assert 0.5 < share < 0.6
 
 # %% [markdown]
-# The best 3 % are good episodes only, and a clone of them is level (E16.18). That
-# is so because *we* made good episodes rare. But one has to know that fraction,
-# and a clone cannot be asked for a level. Chen et al. (2021, section 5.1) found
-# that the best fraction, well chosen, can keep up with a decision transformer on
-# several of their tasks.
+# The best 3 % are good episodes only, and a clone of them is level (E16.18).
+# (That a tenth holds others too is our choice: *we* made good episodes rare.)
+# But one has to find that fraction, and a clone cannot be asked for a level. Chen
+# et al. (2021, section 5.1) found that the best fraction, well chosen, can keep up
+# with a decision transformer on several of their tasks.
 
 # %% [markdown]
 # ## What does attention over time add?
@@ -708,7 +709,8 @@ evidence.show("E16.24", "E16.25", "E16.26")
 # Asked for 500, more than one game in twenty goes beyond the data (E16.24: *no*):
 # few in one training, all in another. At 1,000 it is *undecided*. Still the model
 # that saw the good player gets more (E16.26). Chen et al. (2021, section 5.2)
-# found targets beyond the data sometimes reached, on some tasks.
+# found that a target beyond the data sometimes brought more than any record had,
+# on some tasks.
 
 # %% [markdown]
 # So do not believe the neat sentence "it cannot go beyond its data", which stood
@@ -729,8 +731,8 @@ evidence.show("E16.24", "E16.25", "E16.26")
 # - A clone cannot be asked for a level. But try the best fraction first: here 3 %
 #   were enough for 500 (E16.18).
 # - Weights say where a model looks, not what it needs.
-# - What a target beyond the data gets, nobody can promise: neither nothing
-#   (E16.24) nor all.
+# - Beyond the data five trainings disagree: few games got there in one, all in
+#   another (E16.24).
 
 # %% [markdown]
 # ## Exercises
@@ -889,9 +891,9 @@ assert session.quick() or late > 5
 # <details><summary>Answer</summary>
 #
 # It ends, but late; [E16.13](../experiments/results/16_reinforcement_learning.md#e1613)
-# says how late over five seeds. Our reading, which we did not test: from a cart
-# that stands upright in the middle hardly any record ends within ten steps, so
-# target and state do not fit, as above with 500. To test it, choose the moment
+# says how late over five seeds. Our reading, which we did not test: so late, a
+# record whose cart stands upright in the middle goes on for long, so target and
+# state do not fit, as above with 500. To test it, choose the moment
 # by the state: switch when the pole already leans.
 #
 # </details>
@@ -971,4 +973,5 @@ evidence.show("E16.13")
 # To read: Chen et al. (2021), "Decision Transformer: reinforcement learning via
 # sequence modeling"; Brandfonbrener et al. (2022), "When does
 # return-conditioned supervised learning work for offline reinforcement
-# learning?"
+# learning?"; Emmons et al. (2022), "RvS: what is essential for offline RL via
+# supervised learning?"
