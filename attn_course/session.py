@@ -17,7 +17,7 @@ def start(seed: int = 0) -> None:
             the same machine, and nearly the same on others.
 
     Raises:
-        ValueError: if ``seed`` is not an integer from 0 up.
+        ValueError: if ``seed`` is not an integer from 0 up, below 2**64.
     """
     set_seed(seed)
     torch.set_printoptions(precision=4, sci_mode=False, linewidth=79)
@@ -31,10 +31,14 @@ def set_seed(seed: int) -> None:
     """Seed Python's, numpy's and torch's random numbers alike.
 
     Raises:
-        ValueError: if ``seed`` is not an integer from 0 up.
+        ValueError: if ``seed`` is not an integer from 0 up, below 2**64.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed: expected an integer from 0 up, got {seed!r}")
+    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**64:
+        raise ValueError(
+            f"seed: expected an integer from 0 up, below 2**64, got {seed!r}"
+        )
+    seed = int(seed)  # numpy's integers too
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -50,14 +54,21 @@ def device() -> torch.device:
         ValueError: if ``ATTN_DEVICE`` names a device that is not here.
     """
     wanted = os.environ.get("ATTN_DEVICE", "")
-    present = [str(d) for d in devices()]
-    if wanted:
-        if wanted.split(":")[0] not in [p.split(":")[0] for p in present]:
-            raise ValueError(
-                f"ATTN_DEVICE: expected one of {present}, got {wanted!r}"
-            )
-        return torch.device(wanted)
-    return torch.device(present[-1])
+    if not wanted:
+        return devices()[-1]
+    counts = {d.type: 1 for d in devices()}
+    if "cuda" in counts:
+        counts["cuda"] = torch.cuda.device_count()
+    present = [
+        name
+        for kind, count in counts.items()
+        for name in (kind, *(f"{kind}:{i}" for i in range(count)))
+    ]
+    if wanted not in present:
+        raise ValueError(
+            f"ATTN_DEVICE: expected one of {present}, got {wanted!r}"
+        )
+    return torch.device(wanted)
 
 
 def devices() -> list[torch.device]:
