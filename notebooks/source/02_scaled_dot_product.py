@@ -142,7 +142,7 @@ evidence.show("E02.1")
 # its mind.
 
 # %% [markdown]
-# ## A frozen softmax has no gradient
+# ## A frozen softmax has hardly a gradient
 #
 # How much does a weight $w$ move when its own score $s$ moves? Differentiating
 # the softmax gives
@@ -273,12 +273,13 @@ print("variance within 10 % of d, or of 1 when scaled, at all 12 sizes")
 # ([E02.2](../experiments/results/02_scaled_dot_product.md#e022))
 # and of the mean, which does not vanish
 # ([E02.3](../experiments/results/02_scaled_dot_product.md#e023)).
-# Nor is it always shorter: at d = 64 it is longer
+# Nor is the mean always shorter than with the root: at d = 64 it is longer
 # ([E02.5](../experiments/results/02_scaled_dot_product.md#e025)), at
 # 4096 shorter ([E02.6](../experiments/results/02_scaled_dot_product.md#e026)).
-# By the *query* it is longer there
-# ([E02.4](../experiments/results/02_scaled_dot_product.md#e024)): its
-# slopes multiply whole keys; scaled, keys divided by $\sqrt{d}$.
+# Yet at 4096 the mean gradient by the *query* is longer unscaled
+# ([E02.4](../experiments/results/02_scaled_dot_product.md#e024)): there the
+# gradient by the scores is multiplied by whole keys, with the root by keys
+# divided by $\sqrt{d}$.
 
 # %%
 evidence.show("E02.2", "E02.3", "E02.5", "E02.6", "E02.4")
@@ -779,10 +780,11 @@ generator = torch.Generator().manual_seed(4)
 MaskPainter(sentence, torch.randn(5, 5, generator=generator))
 
 # %% [markdown]
-# One allowed key in each row, such as the diagonal, makes all rows sure: that
-# key gets everything, whatever its score. So under a causal mask the first
-# query always gives its only key the weight 1. A sum below 1: zeros after the
-# softmax, with any cell forbidden. NaN: plain -inf, with an empty row.
+# One allowed key in each row, such as the diagonal, makes all rows sure if the
+# mask comes before the softmax: that key gets everything, whatever its score.
+# So under a causal mask the first query always gives its only key the weight 1.
+# A sum below 1: zeros after the softmax, with some cells of the row forbidden,
+# not all. NaN: plain -inf, with an empty row.
 
 # %% [markdown]
 # ### Does padding content matter?
@@ -912,10 +914,14 @@ print(f"weights {weights.detach()}, output {output.detach()}")
 print(f"gradient of the query {gradient}")
 
 # %% [markdown]
-# The output is right, and the gradient is not: on the way back the hidden
+# Our output is right, and the gradient is not: on the way back the hidden
 # score's gradient, 0, is multiplied by the key, and `0 * nan` is `nan`. After
-# one step the query's weights are `nan`, and with them all that follows. torch finds the operation for you: under
-# `detect_anomaly`, backward stops where the first `nan` arises.
+# one step the parameters that made the query are `nan`, and with them all that
+# follows. (torch's function gives `nan` at once: it *adds* $-\infty$ to the
+# hidden score. And a hidden `nan` in a *value* spoils the output of both.)
+#
+# torch finds the operation for you: under `detect_anomaly`, backward stops
+# where the first `nan` arises.
 
 # %%
 import warnings
@@ -979,8 +985,9 @@ for layer in (mine, theirs):
 # - **Subtract the largest score** before the exponential: nothing overflows.
 # - **Masks** forbid scores *before* the softmax; a causal mask has a name,
 #   `is_causal=True`.
-# - Function = module = torch, in values and gradients. None looks for `nan`: one
-#   that the mask hides comes back in the gradient.
+# - Function = module = torch, in values and gradients, for finite inputs. None
+#   looks for `nan`: one that the mask hides comes back, in the output or in the
+#   gradient.
 # - The `Attention` layer has no parameters: it learns nothing by itself.
 
 # %% [markdown]
@@ -1180,7 +1187,7 @@ assert session.quick() or small.metrics[-1]["accuracy"] > 0.9
 #
 # Choose an answer, then open it: each says why it is right or not.
 #
-# ### Question 1: queries and keys have d = 64 numbers of variance 4 each. Which divisor gives scores of variance 1?
+# ### Question 1: queries and keys have d = 64 independent numbers of mean 0 and variance 4. Which divisor gives scores of variance 1?
 #
 # <details><summary>A. 8</summary>
 #
