@@ -268,18 +268,17 @@ assert all(s.gradient > 0.07 and s.entropy > 5.2 for s in scaled)
 print("variance within 10 % of d, or of 1 when scaled, at all 12 sizes")
 
 # %% [markdown]
-# Vaswani et al. (2017, section 3.2.1) *suspect* this, in one sentence and a
-# footnote; here it is measured. Five draws say the same of most queries
+# Vaswani et al. (2017, section 3.2.1) *suspect* this. Five draws say the same
+# of most queries
 # ([E02.2](../experiments/results/02_scaled_dot_product.md#e022))
 # and of the mean, which does not vanish
 # ([E02.3](../experiments/results/02_scaled_dot_product.md#e023)).
 # Nor is the mean always shorter than with the root: at d = 64 it is longer
 # ([E02.5](../experiments/results/02_scaled_dot_product.md#e025)), at
 # 4096 shorter ([E02.6](../experiments/results/02_scaled_dot_product.md#e026)).
-# Yet at 4096 the mean gradient by the *query* is longer unscaled
-# ([E02.4](../experiments/results/02_scaled_dot_product.md#e024)): there the
-# gradient by the scores is multiplied by whole keys, with the root by keys
-# divided by $\sqrt{d}$.
+# Yet by the *query* the mean is longer there
+# ([E02.4](../experiments/results/02_scaled_dot_product.md#e024)): slopes are
+# multiplied by whole keys, with the root by keys divided by $\sqrt{d}$.
 
 # %%
 evidence.show("E02.2", "E02.3", "E02.5", "E02.6", "E02.4")
@@ -986,8 +985,7 @@ for layer in (mine, theirs):
 # - **Masks** forbid scores *before* the softmax; a causal mask has a name,
 #   `is_causal=True`.
 # - Function = module = torch, in values and gradients, for finite inputs. None
-#   looks for `nan`: one that the mask hides comes back, in the output or in the
-#   gradient.
+#   looks for `nan`: one that the mask hides comes back.
 # - The `Attention` layer has no parameters: it learns nothing by itself.
 
 # %% [markdown]
