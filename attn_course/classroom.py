@@ -40,7 +40,8 @@ def assert_right(lesson: str, exercise: str, answer: object) -> None:
         )
     for seed in SEEDS:
         verdict = verdict_for(lesson, exercise, answer, seed=seed + int(own))
-        assert verdict.right, f"hidden inputs: {verdict}"
+        if not verdict.right:  # `assert` would be gone under `python -O`
+            raise AssertionError(f"hidden inputs: {verdict}")
 
 
 def verdict_for(

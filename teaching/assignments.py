@@ -504,7 +504,8 @@ def _test_source(task: Task) -> str:
     return "\n".join(
         [
             f"verdict = checks.{task.lesson}.{task.check}({task.answer})",
-            "assert verdict.right, verdict",
+            "if not verdict.right:",
+            "    raise AssertionError(verdict)",
             "print(verdict)",
             "### BEGIN HIDDEN TESTS",
             "from attn_course import classroom",

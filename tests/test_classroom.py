@@ -204,6 +204,30 @@ def test_a_teacher_may_move_the_hidden_inputs(monkeypatch):
         classroom.assert_right("dot_product", "lookup", spy)
 
 
+@pytest.mark.parametrize("level", ["1", "2"])
+def test_python_without_assertions_gives_no_points(level):
+    book = hand.answered(
+        {"softmax": "def my_softmax(scores, temperature):\n    return scores"}
+    )
+    names = ("set-up", "softmax-answer", "softmax")
+    released = "\n".join(hand.cell_of(book, n).source for n in names)
+    hidden = (
+        "from attn_course import classroom\n"
+        "def wrong(scores, temperature): return scores\n"
+        "classroom.assert_right('dot_product', 'softmax', wrong)"
+    )
+    for code in (released, hidden):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=notebooks.ROOT,
+            env={**os.environ, "PYTHONOPTIMIZE": level},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1
+        assert "AssertionError: " in done.stderr and "wrong" in done.stderr
+
+
 def test_unknown_exercise_is_named():
     with pytest.raises(ValueError, match="lesson: expected one of .*'dot'"):
         classroom.verdict_for("dot", "lookup", None, seed=0)
