@@ -99,7 +99,7 @@ def test_no_lesson_warns_where_home_cannot_be_written(tmp_path):
     cells = []
     for path in sorted(SOURCES.glob("[0-9]*.py")):
         head = re.search(
-            r"(?ms)^(?:import|from) .*?^session\.start\(\d+\)$",
+            r"(?ms)^(?:import|from) .*?^session\.start\(\w+\)$",
             path.read_text("utf-8"),
         )
         cells.append(head.group())
