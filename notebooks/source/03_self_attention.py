@@ -753,8 +753,8 @@ evidence.show("E03.7", "E03.5", "E03.6")
 # ([E03.4](../experiments/results/03_self_attention.md#e034)).
 # The cause is open.
 #
-# **Sinusoidal** meets values of its slow sines that training never reached. It has fewer right
-# at 48 words than RoPE
+# **Sinusoidal** meets values of its slow sines that training never reached. It
+# has fewer right at 48 words than RoPE
 # ([E03.2](../experiments/results/03_self_attention.md#e032)).
 # Whether those values are the cause we have not tested. Press et al.
 # (2022, section 2.2) saw sinusoidal fail like this in language models.
@@ -895,7 +895,8 @@ evidence.show("E03.8", "E03.9", "E03.10")
 # So is ALiBi best? **Be careful.** "The nearest wins" is what our task asks
 # and what ALiBi assumes before it sees any data: its *inductive bias*, with its
 # steepest slope. And this is one layer, one head, three settings each: in the
-# deeper decoders of Kazemnejad et al. (2023) "none" did best on their tasks.
+# deeper decoders of Kazemnejad et al. (2023) "none" ranked best on average over
+# their tasks.
 # Exercise 5 turns the task round.
 
 # %% [markdown]
@@ -1186,9 +1187,9 @@ assert session.quick() or all(claims.values())
 # %% [markdown]
 # ## Next
 #
-# One softmax gives one mixture per word. Who wants to know "who?" and
-# "where?" at once needs two: lesson
-# [04_multi_head_attention](04_multi_head_attention.ipynb).
+# One softmax gives one mixture per word. What if a word asks "who?" and "where?"
+# at once? Lesson [04_multi_head_attention](04_multi_head_attention.ipynb) gives
+# it two.
 #
 # To read: Vaswani et al. (2017), section 3; Shaw, Uszkoreit and Vaswani
 # (2018); Su et al. (2021); Press, Smith and Lewis (2022); Kazemnejad et al.
