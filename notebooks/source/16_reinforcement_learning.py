@@ -690,7 +690,7 @@ beyond = {
 }
 figure = plotting.curves(
     beyond, xlabel="training seed", ylabel="share beyond the best seen",
-    title="Beyond the best seen: few of 20 games or all, by training",
+    title="Beyond the best seen: none to all of 20 games, by training",
 )
 figure.axes[0].set(xticks=range(5), ylim=(-0.03, 1.03))
 plotting.show(figure, alt="Share of 20 games that last longer than any that "
