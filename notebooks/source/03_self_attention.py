@@ -388,7 +388,7 @@ for position, (a, b) in enumerate(hands.tolist()):
     ax.annotate("", (a, b), (0, 0), arrowprops={"arrowstyle": "->"})
     ax.text(1.15 * a, 1.15 * b, f"{position}", ha="center", va="center")
 ax.set(xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal",
-       title="Each position turns it by one more radian")
+       title="One more radian a position")
 plotting.show(
     figure,
     alt="The query [1, 0] drawn as an arrow at positions 0, 1, 2 and 3: it "

@@ -456,7 +456,7 @@ plotting.show(
     plotting.curves(
         {"set loss": ((1 + np.arange(36)) * STEPS // 36, smooth.mean(-1))},
         xlabel="step", ylabel="training loss",
-        title="The loss of a set falls from the first step on",
+        title="The loss of a set falls steeply, then slowly",
     ),
     alt="The training loss over all steps: it falls steeply at first, then "
     "steadily to the end.",
@@ -866,7 +866,7 @@ plotting.show(
         {"as it is": list(plain.values()),
          "after NMS": list(cleaned.values())},
         ylabel="AP at IoU 0.5",
-        title="One run: queries that see each other repeat less",
+        title="One run: what repeats, and what NMS mends",
     ),
     alt="Bars of average precision, as it is and after NMS. As trained: both "
     "high and nearly equal. Three groups: low as it is, high after NMS. No "

@@ -652,7 +652,7 @@ curves = {way: (list(joined), [sum(kinds) for kinds in edits])
           for way, edits in rates.items()}
 figure = plotting.curves(
     curves, xlabel="words in a recording, at least", logx=True,
-    ylabel="word errors, %", title="Long recordings break the decoders",
+    ylabel="word errors, %", title="One run: the decoders fail on long ones",
 )
 figure.axes[0].minorticks_off()
 figure.axes[0].set_xticks([*joined], [*joined])

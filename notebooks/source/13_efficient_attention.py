@@ -882,7 +882,7 @@ drawn = {
     for name, arm in stored.items() if name not in (
         "clock", "softmax, keys of 64", "linear, 2,400 steps")}
 figure = views.growth(drawn, xlabel="pairs in the list", ylabel="share right",
-                      title="A larger state recalls longer lists")
+                      title="Wider keys, a larger state: longer lists")
 figure.axes[0].set_ylim(0, 1.05)
 plotting.show(
     figure,
