@@ -249,7 +249,7 @@ CLAIMS = [
     ),
     Claim(
         "E09.4",
-        "Asking the same model for the flipped image too makes it more "
+        "Asked for the flipped image too, the ViT with stem is more "
         "accurate.",
         "gain by flipping",
         SHOWN,
@@ -257,8 +257,8 @@ CLAIMS = [
     ),
     Claim(
         "E09.5",
-        "With squares of 4 x 4 pixels shuffled, it gets less than 0.3 of "
-        "the test images right.",
+        "With squares of 4 x 4 pixels shuffled, the ViT with stem gets less "
+        "than 0.3 of the test images right.",
         "right, pieces of 4",
         SHOWN,
         verdict=below(0.3),

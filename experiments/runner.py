@@ -268,8 +268,8 @@ def page(table: Mapping) -> str:
         "arm could choose, its settings were chosen on validation data, with "
         f"{_count(len(table['search_seeds']), 'seed')} of the search's own. "
         f"Then each ran with {_count(seeds, 'seed')}. Intervals are of 95 %: "
-        "they resample those seeds and the test items, and are widened for "
-        "the number of seeds.",
+        "they resample those seeds and, where a measure has a number for "
+        "each test item, the items; and are widened for the number of seeds.",
         "",
     ]
     for row in table["claims"]:

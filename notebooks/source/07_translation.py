@@ -684,7 +684,7 @@ for name, arm in arms.items():
 # %%
 figure, (left, right) = plotting.figure(8, 3, cols=2)
 plotting.curves(searched, xlabel="learning rate", ylabel="chrF, validation",
-                title="The search: two at its edge", logx=True, ax=left)
+                title="The search: both RNNs at its edge", logx=True, ax=left)
 left.set_xticks((0.0025, 0.005, 0.01), ("0.0025", "0.005", "0.01"))
 left.minorticks_off()
 for row, arm in enumerate(arms.values()):
