@@ -255,14 +255,15 @@ CLAIMS = [
     Claim(
         "E02.9",
         "Of numbers with variance 1, divided by sqrt(512), a match among 15 "
-        "random keys gets more than 0.99.",
+        "random keys gets a weight above 0.99.",
         "match",
         "match, / sqrt(d)",
         verdict=above(0.99),
     ),
     Claim(
         "E02.10",
-        "Of numbers with variance 1, divided by 512, it gets less than 0.2.",
+        "Of numbers with variance 1, divided by 512, a match among 15 random "
+        "keys gets a weight below 0.2.",
         "match",
         "match, / d",
         verdict=below(0.2),
@@ -336,8 +337,8 @@ CLAIMS = [
     ),
     Claim(
         "E02.19",
-        "Together these frozen queries have less than a tenth of the gradient "
-        "by the queries.",
+        "Together the frozen queries of E02.18 have less than a tenth of the "
+        "gradient by the queries.",
         "gradient of the frozen",
         "first step, unscaled",
         verdict=below(0.1),
