@@ -4,9 +4,11 @@ import base64
 import io
 import math
 import os
+import runpy
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import jiwer
 import numpy as np
@@ -137,6 +139,7 @@ BAD = {
         sound(np.array([0.1, np.nan, 0.2]), subtype="FLOAT"),
         "finite",
     ),
+    "loud": (sound(tone() * 1e25, subtype="FLOAT"), "finite"),
     "slow": (sound(tone(), 100), "1,000 to 400,000 samples a second, got 100"),
 }
 
@@ -1003,15 +1006,166 @@ def test_a_failed_save_leaves_the_old_model(cache, tiny, monkeypatch):
     assert cache.read_bytes() == before
 
 
-def test_a_missing_or_damaged_cache_is_named(cache, tiny):
+def test_a_missing_cache_is_named(cache):
     with pytest.raises(FileNotFoundError, match="trained model at"):
         lesson.load_recogniser()
+
+
+def written(path, change=None, sign=True, **about):
+    """Write a file like the kept one, with something else in it."""
+    with safetensors.safe_open(path, "pt") as file:
+        about = {**file.metadata(), **about}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    tensors = {name: (change or torch.clone)(x) for name, x in tensors.items()}
+    if sign:  # as if the program itself had written it so
+        about.pop("sha256")
+        about["sha256"] = command._digest(about, tensors)
+    safetensors.torch.save_file(tensors, path, about)
+
+
+def flipped(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def replaced(path, make):
+    path.unlink()
+    make(path)
+
+
+def nested(path, depth=100_000):
+    written(path, words="[" * depth + "]" * depth)
+
+
+DAMAGE = {
+    "empty": lambda path: path.write_bytes(b""),
+    "no header": lambda path: path.write_bytes(b"x" * 500),
+    "zeros": lambda path: path.write_bytes(bytes(500)),
+    "a header without end": lambda path: path.write_bytes(b"\xff" * 500),
+    "too long": lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    "text": lambda path: path.write_text("no model\n"),
+    "a bit in the weights": lambda path: flipped(path, -40),
+    "a bit in the words": lambda path: flipped(
+        path, path.read_bytes().index(b"three")
+    ),
+    "no metadata": lambda path: safetensors.torch.save_file(
+        safetensors.torch.load_file(path), path
+    ),
+    "no tensors": lambda path: safetensors.torch.save_file({}, path, {}),
+    "a signature that is none": lambda path: written(
+        path, sign=False, sha256=""
+    ),
+    "other shapes": lambda path: written(path, lambda x: x[..., None].clone()),
+    "another type": lambda path: written(path, torch.Tensor.half, sign=False),
+    "bfloat16": lambda path: written(path, torch.Tensor.bfloat16, sign=False),
+    "whole numbers": lambda path: written(path, torch.Tensor.long, sign=False),
+    "words that are a number": lambda path: written(path, words="3"),
+    "words that are none": lambda path: written(path, words="none"),
+    "fewer words": lambda path: written(path, words='["one"]'),
+    "numbers for words": lambda path: written(path, words="[1, 2, 3]"),
+    "words without end": nested,
+    "an unknown kind": lambda path: written(path, kind="oracle"),
+    "no size": lambda path: written(path, dim="wide"),
+    "a negative size": lambda path: written(path, dim="-4"),
+    "a folder in its place": lambda path: replaced(path, os.mkdir),
+    "a full folder in its place": lambda path: replaced(
+        path, lambda path: (path / "more").mkdir(parents=True)
+    ),
+}
+if hasattr(os, "mkfifo"):
+    DAMAGE["a pipe in its place"] = lambda path: replaced(path, os.mkfifo)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_any_damaged_cache_is_named_and_the_transcript_comes(
+    damage, cache, tiny, monkeypatch, tmp_path, capsys
+):
+    lesson.save_recogniser(tiny)
+    DAMAGE[damage](cache)
+    with pytest.raises(ValueError, match="path: .*damaged file") as caught:
+        lesson.load_recogniser()
+    assert str(cache) in str(caught.value)
+    monkeypatch.setattr(command, "train_recogniser", lambda **_: tiny)
+    path = tmp_path / "a.wav"
+    path.write_bytes(sound(tone()))
+    assert lesson.main([str(path)]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{path}: {tiny(lesson.load_audio(path))}\n"
+    assert "damaged" in said.err and "training anew" in said.err
+    if "folder" in damage:  # what is not ours is not deleted
+        assert cache.is_dir() and "not kept, so" in said.err
+    else:
+        assert lesson.load_recogniser().kind == "CTC"
+    assert [path.name for path in cache.parent.iterdir()] == [cache.name]
+
+
+def test_a_cache_cut_off_anywhere_is_damaged(cache, tiny):
     lesson.save_recogniser(tiny)
     whole = cache.read_bytes()
-    for damaged in (b"", whole[:100], whole[:-9], b"x" * len(whole)):
-        cache.write_bytes(damaged)
+    for end in range(0, len(whole), 211):
+        cache.write_bytes(whole[:end])
         with pytest.raises(ValueError, match="path: .*damaged file"):
             lesson.load_recogniser()
+
+
+def test_a_cache_with_a_changed_byte_anywhere_is_damaged(cache, tiny):
+    lesson.save_recogniser(tiny)
+    whole = cache.read_bytes()
+    for at in [*range(0, 600, 7), *range(600, len(whole), 997)]:
+        flipped(cache, at)
+        with pytest.raises(ValueError, match="path: .*damaged file"):
+            lesson.load_recogniser()
+        cache.write_bytes(whole)
+    assert lesson.load_recogniser().kind == "CTC"
+
+
+@pytest.mark.parametrize(
+    "module, name", [(Path, "write_bytes"), (os, "replace")]
+)
+def test_an_interrupt_while_it_is_kept_leaves_the_old_one(
+    module, name, cache, tiny, monkeypatch
+):
+    lesson.save_recogniser(tiny)
+    before = cache.read_bytes()
+
+    def interrupt(path, _):
+        with open(path, "wb") as file:
+            file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, name, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        lesson.save_recogniser(tiny)
+    monkeypatch.undo()
+    assert [path.name for path in cache.parent.iterdir()] == [cache.name]
+    assert cache.read_bytes() == before
+
+
+def test_an_interrupt_of_the_program_is_said_in_a_word(
+    cache, monkeypatch, tmp_path, capsys
+):
+    """No model yet: the interrupt comes in the minutes of training."""
+    path = tmp_path / "a.wav"
+    path.write_bytes(sound(tone()))
+
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "train_recogniser", interrupt)
+    monkeypatch.setattr(sys, "argv", ["speech", str(path)])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("attn_course.speech_attention", run_name="__main__")
+    said = capsys.readouterr()
+    assert caught.value.code == 130 and said.out == ""
+    assert said.err.splitlines()[-1] == "interrupted" and not cache.exists()
+
+
+def test_a_kept_model_can_be_read_by_all_whom_the_folder_lets(cache, tiny):
+    lesson.save_recogniser(tiny)
+    (cache.parent / "plain").write_text("")
+    usual = (cache.parent / "plain").stat().st_mode
+    assert cache.stat().st_mode == usual
 
 
 def test_a_model_of_another_version_is_not_taken(cache, tiny, monkeypatch):
@@ -1022,36 +1176,26 @@ def test_a_model_of_another_version_is_not_taken(cache, tiny, monkeypatch):
         lesson.load_recogniser(cache)
 
 
-def test_a_damaged_cache_is_trained_anew(
-    cache, tiny, monkeypatch, tmp_path, capsys
-):
-    cache.parent.mkdir(parents=True)
-    cache.write_bytes(b"no model")
-    monkeypatch.setattr(command, "train_recogniser", lambda **_: tiny)
-    (tmp_path / "a.wav").write_bytes(sound(tone()))
-    assert lesson.main([str(tmp_path / "a.wav")]) == 0
-    said = capsys.readouterr()
-    assert "damaged" in said.err and "training" in said.err
-    assert said.out.startswith(f"{tmp_path / 'a.wav'}: ")
-    assert lesson.load_recogniser().kind == "CTC"
-
-
-def test_a_cache_without_metadata_is_damaged(cache, tiny):
-    cache.parent.mkdir(parents=True)
-    safetensors.torch.save_file(tiny.model.state_dict(), cache)
-    with pytest.raises(ValueError, match="path: .*another version"):
-        lesson.load_recogniser()
-
-
-@pytest.mark.parametrize("reason", ["a file in its place", "disk full"])
+@pytest.mark.parametrize(
+    "reason", ["a file in its place", "disk full", "no home", "read-only"]
+)
 def test_a_transcript_is_not_lost_where_nothing_can_be_kept(
     reason, cache, tiny, monkeypatch, tmp_path, capsys
 ):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError("disk full")
 
     if reason == "disk full":
         monkeypatch.setattr(os, "replace", fail)
+    elif reason == "read-only":
+        monkeypatch.setattr(Path, "mkdir", fail)
+    elif reason == "no home":  # a user without a name, in a container
+
+        def unknown():
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.delenv("ATTN_CACHE")
+        monkeypatch.setattr(Path, "home", unknown)
     else:
         cache.parent.write_text("no folder")
     monkeypatch.setattr(command, "train_recogniser", lambda **_: tiny)
@@ -1097,13 +1241,14 @@ def test_the_cache_is_never_in_the_repository(monkeypatch):
     assert lesson.cache_file().parent.name == "attn_course"
 
 
-def run(arguments, cache):
+def run(arguments, cache, **options):
     return subprocess.run(
         [sys.executable, "-m", "attn_course.speech_attention", *arguments],
         capture_output=True,
         text=True,
         timeout=300,
         env={**os.environ, "ATTN_CACHE": str(cache.parent)},
+        **options,
     )
 
 
@@ -1128,6 +1273,33 @@ def test_the_program_writes_a_line_per_file(cache, tiny, tmp_path):
     ]
     assert f"{bad}: source: expected a sound file" in done.stderr
     assert names[1] in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_program_reads_standard_input(cache, tiny, tmp_path):
+    lesson.save_recogniser(tiny)
+    path = tmp_path / "a.wav"
+    path.write_bytes(sound(tone()))
+    transcript = tiny(lesson.load_audio(path))
+    with path.open("rb") as stream:
+        done = run(["-", str(path)], cache, stdin=stream)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"-: {transcript}\n{path}: {transcript}\n"
+    done = run(["-"], cache, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "-: source: expected a sound file, got an empty file\n"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_a_name_that_is_no_text_loses_no_transcript(cache, tiny, tmp_path):
+    lesson.save_recogniser(tiny)
+    name = os.fsencode(tmp_path) + b"/\xff.wav"
+    with open(name, "wb") as file:
+        file.write(sound(tone()))
+    done = run([name], cache)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{tmp_path}/\\udcff.wav: ")
 
 
 def test_the_program_without_files_says_how_to_use_it(capsys):

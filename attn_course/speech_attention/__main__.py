@@ -5,4 +5,10 @@ import sys
 from attn_course.speech_attention.command import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # A file's name may hold what the terminal cannot show.
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)  # as shells count it

@@ -1,10 +1,10 @@
 """A trained model to keep, and the program that transcribes files with it."""
 
+import hashlib
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,10 +46,19 @@ def cache_file() -> Path:
 
     ``speech.safetensors`` in the folder that the environment variable
     ``ATTN_CACHE`` names, else in ``attn_course`` in the user's cache folder.
+
+    Raises:
+        FileNotFoundError: if the user has no home folder.
     """
     if os.environ.get("ATTN_CACHE"):
         return Path(os.environ["ATTN_CACHE"]) / "speech.safetensors"
-    home = Path.home()
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user without a name, as in some containers
+        raise FileNotFoundError(
+            "ATTN_CACHE: expected a folder to keep the model in, got none, "
+            "and there is no home folder"
+        ) from None
     usual = {
         "win32": os.environ.get("LOCALAPPDATA", home / "AppData/Local"),
         "darwin": home / "Library/Caches",
@@ -58,7 +67,11 @@ def cache_file() -> Path:
 
 
 def save_recogniser(recogniser: Recogniser, path: Path | None = None) -> None:
-    """Keep a trained model; whoever reads meanwhile finds the old one whole."""
+    """Keep a trained model; whoever reads meanwhile finds the old one whole.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
     from safetensors.torch import save as to_bytes
 
     path = path or cache_file()
@@ -73,13 +86,13 @@ def save_recogniser(recogniser: Recogniser, path: Path | None = None) -> None:
         name: tensor.contiguous().cpu()
         for name, tensor in recogniser.model.state_dict().items()
     }
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    about["sha256"] = _digest(about, tensors)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(to_bytes(tensors, about))
-        os.replace(name, path)
+        part.write_bytes(to_bytes(tensors, about))
+        os.replace(part, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -90,34 +103,39 @@ def load_recogniser(path: Path | None = None) -> Recogniser:
         FileNotFoundError: if there is none.
         ValueError: if the file is damaged or of another version.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     path = path or cache_file()
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"path: expected a trained model at {path}")
     try:
+        if not path.is_file():
+            raise ValueError("not a file")
         with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
+            about = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        if about.get("version") != VERSION:
-            raise ValueError("another version")
+        right = about.pop("sha256") == _digest(about, tensors)
+        if not right or about["version"] != VERSION:
+            raise ValueError("other bits, or another version")
         vocabulary = Vocabulary(json.loads(about["words"]))
         make_model = SPEECH_MODELS[about["kind"]]
         model = make_model(len(vocabulary), int(about["dim"]))
         model.load_state_dict(tensors)
-    except (
-        SafetensorError,
-        OSError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except Exception as error:  # a damaged file fails in any way
         raise ValueError(
             f"path: expected a trained model at {path}, found a damaged file "
             f"or one of another version ({type(error).__name__})"
         ) from None
     return Recogniser(model.eval(), vocabulary, about["kind"])
+
+
+def _digest(about: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of what a file says: one other bit is noticed."""
+    found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.numpy().tobytes())
+    return found.hexdigest()
 
 
 def train_recogniser(
@@ -158,9 +176,15 @@ def train_recogniser(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print a transcript per file; return 1 if one could not be read."""
+    """Print a transcript per file; return 1 if one could not be read.
+
+    ``-`` is the standard input.
+    """
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("use: python -m attn_course.speech_attention FILE.wav ...")
+        print(
+            "use: python -m attn_course.speech_attention FILE.wav ... "
+            "(- for standard input)"
+        )
         print(
             f"It knows {len(speech_words())} English words: digits and "
             "short commands."
@@ -173,7 +197,8 @@ def main(arguments: Sequence[str]) -> int:
     recordings = []  # all are read first: training for nothing takes minutes
     for name in arguments:
         try:
-            recordings.append((name, load_audio(name)))
+            source = sys.stdin.buffer.read() if name == "-" else name
+            recordings.append((name, load_audio(source)))
         except (OSError, ValueError) as error:
             tell(f"{name}: {error}")
     if recordings:
