@@ -1,8 +1,9 @@
-"""Lesson 08: poolings, a Transformer and word counts, each tuned alike.
+"""Lesson 08: poolings and word counts, tuned alike; a Transformer, untuned.
 
 And whether the weights of the pooling say which words decide: words are
 erased by several orders, as in the lesson. Gains of accuracy are counted text
-by text; the reviews and articles from which texts come are the clusters.
+by text. The product reviews and articles from which texts come are the
+clusters; films' reviews are not known, so there each text stands alone.
 """
 
 from functools import cache
@@ -266,7 +267,8 @@ CLAIMS = [
     *(
         Claim(
             f"E08.{number}",
-            f"{task.capitalize()}, {CHOSEN}{first} {MORE} {second}.",
+            f"{task.capitalize()}, {CHOSEN}{first} {MORE} "
+            f"{second.replace('TF-IDF', 'TF-IDF with pairs')}.",
             "right",
             f"{first}, {task}",
             over=f"{second}, {task}",
@@ -411,5 +413,24 @@ CLAIMS = [
         "right, news",
         SHORT,
         verdict=below(0.8),
+    ),
+    Claim(
+        "E08.24",
+        "Sentiment, attention pooling, 400 steps: counted up or down, erasing "
+        "the word with most weight moves the probability farther than "
+        "erasing a word at random.",
+        "moves: weight less random",
+        SHORT,
+        clusters=ORIGIN["sentiment"],
+    ),
+    Claim(
+        "E08.25",
+        "Sentiment: what erasing by weight costs more than at random is less "
+        "for the Transformer of 300 steps than for attention pooling of 400.",
+        "loses: weight less random",
+        "Transformer, 300 steps, sentiment",
+        over=SHORT,
+        verdict=below(0),
+        clusters=ORIGIN["sentiment"],
     ),
 ]
