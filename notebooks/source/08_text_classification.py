@@ -570,7 +570,7 @@ for task in tasks:
 #
 # So we ask again. For each task, each chooses among four settings by the
 # *validation* texts: the poolings among 400 steps at the rate 0.004, 800 at
-# 0.004, 800 at 0.008 and 1600 at 0.004; TF-IDF (from here on always with pairs)
+# 0.004, 800 at 0.008 and 1600 at 0.004; TF-IDF, in this section with pairs,
 # among `C` of 0.5, 2, 8 and 32.
 
 # %%
@@ -587,7 +587,7 @@ for name in (f"{model}, {task}" for task in ("topic", "sentiment") for model in
 # For topic both poolings chose twice as many steps as above (mean pooling at
 # twice the rate), and TF-IDF the largest `C` tried; for sentiment both chose 400
 # steps, the fewest tried. Then each ran with five seeds that had not chosen.
-# (TF-IDF has no chance in it: one value.) **Predict:** who leads TF-IDF now?
+# (TF-IDF is the same for every seed.) **Predict:** who leads TF-IDF now?
 
 # %%
 seeds = {task: {model: (range(5), arms[f"{model}, {task}"].means["right"])
@@ -665,7 +665,8 @@ evidence.show("E08.1", "E08.2", "E08.6", "E08.7", "E08.8")
 #
 # What a query has learned can be looked at. Three test texts, *chosen* to show
 # something; below all texts have their say. Colour, underline and the number
-# below (per cent) say the same: the word's weight. **Predict** for each the word with most weight.
+# below (per cent) say the same: the word's weight. **Predict** for each the word
+# with most weight.
 
 # %%
 def starts(text):
@@ -798,8 +799,9 @@ print("by hand = comprehensiveness:", len(cost), "texts")
 #
 # - **gradient times input**: from the model itself, how much the answer would
 #   change if the word's vector shrank a little;
-# - **TF-IDF**: the word's number in the logistic regression, *another model*,
-#   that is told of ours only which class it has named.
+# - **TF-IDF**, with words alone: the word's number in the logistic regression,
+#   times how rare it is; *another model*, that is told of ours only which class
+#   it has named.
 #
 # **Predict** the order of the four.
 
