@@ -316,10 +316,153 @@ def test_half_precision_and_whole_numbers_are_compared_in_float32(dtype):
     ]
 
 
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+@pytest.mark.parametrize("dtype", [*WHOLE, torch.float16, torch.bfloat16])
+def test_both_forms_of_a_box_are_computed_in_float32(dtype, device):
+    boxes = torch.tensor([[100, 101, 120, 124]], device=device).to(dtype)
+    expected = torch.tensor([[110, 112.5, 20, 23]], device=device)
+    found = lesson.box_xyxy_to_cxcywh(boxes)  # 100 + 120 fits no int8
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        lesson.box_cxcywh_to_xyxy(expected.to(dtype)),
+        lesson.box_cxcywh_to_xyxy(expected.to(dtype).float()),
+    )
+
+
+def test_far_boxes_of_half_precision_have_a_middle():
+    far = torch.tensor([40_000.0, 40_000, 60_000, 60_000]).half()
+    found = lesson.box_xyxy_to_cxcywh(far)  # 100,000 fits no float16
+    expected = lesson.box_xyxy_to_cxcywh(far.double())
+    torch.testing.assert_close(found.double(), expected)
+    assert lesson.generalized_box_iou(far, far).item() == 1
+
+
+@pytest.mark.parametrize(
+    "dtype", [*WHOLE, torch.float16, torch.bfloat16, torch.float64]
+)
+def test_masks_may_be_zeros_and_ones_of_any_type(dtype, device):
+    masks = torch.zeros(2, 300, 300, dtype=torch.bool, device=device)
+    masks[0, 10:, 20:] = masks[1, :, 160:] = True  # more than 65,504 pixels
+    for measure in (
+        lesson.masks_to_boxes,
+        lambda x: lesson.mask_iou(x, x),
+        lambda x: lesson.mask_iou(x, masks),
+    ):
+        torch.testing.assert_close(measure(masks.to(dtype)), measure(masks))
+    iou = lesson.mask_iou(masks, masks.to(dtype))[0, 1].item()
+    assert iou == 290 * 140 / (290 * 280 + 300 * 140 - 290 * 140)
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        torch.randn(1, 4, 4),  # logits
+        torch.full((1, 4, 4), 0.7),  # probabilities
+        torch.full((1, 4, 4), 255, dtype=torch.uint8),  # a picture
+        torch.full((1, 4, 4), torch.nan),
+    ],
+)
+def test_what_is_no_mask_is_refused_in_words(masks):
+    right = torch.ones(1, 4, 4, dtype=torch.bool)
+    with pytest.raises(ValueError, match="masks: expected masks of False"):
+        lesson.masks_to_boxes(masks)
+    with pytest.raises(ValueError, match="a: expected masks of False"):
+        lesson.mask_iou(masks, right)
+    with pytest.raises(ValueError, match="b: expected masks of False"):
+        lesson.mask_iou(right, masks)
+
+
+ROW = torch.tensor([[0.0, 0, 1, 1]])
+PIXELS = torch.ones(1, 4, 4, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: lesson.box_iou(ROW[:, :3], ROW), "a: .* dimension 4, got"),
+        (lambda: lesson.box_iou(ROW, ROW.numpy()), "b: .* tensor, got nd"),
+        (lambda: lesson.generalized_box_iou(ROW, ROW[0, :2]), "b: .*(2,)"),
+        (lambda: lesson.box_xyxy_to_cxcywh(ROW[:, :3]), "boxes: .*(1, 3)"),
+        (lambda: lesson.box_cxcywh_to_xyxy(ROW.tolist()), "boxes: .* list"),
+        (lambda: lesson.nms(ROW[:, :3], ROW[0, :1]), "boxes: .* dimension 4"),
+        (lambda: lesson.nms(ROW * torch.nan, ROW[0, :1]), "boxes: .* nan"),
+        (lambda: lesson.mask_iou(PIXELS, PIXELS[..., 1:]), "b: .*size of a"),
+        (lambda: lesson.coarse_labels(torch.tensor([3, 10])), "0 to 9, got 3"),
+        (lambda: lesson.coarse_labels(torch.tensor([-1])), "labels: .*-1"),
+    ],
+)
+def test_odd_boxes_and_masks_are_refused_in_words(call, words, own_errors):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+@pytest.mark.parametrize("dtype", WHOLE)
+def test_labels_of_any_whole_number_are_grouped(dtype):
+    labels = torch.tensor([3, 9, 0]).to(dtype)  # uint8 is no mask here
+    assert lesson.coarse_labels(labels).tolist() == [0, 2, 0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_large_masks_of_half_precision_have_a_finite_loss(dtype):
+    side = 640  # 320 * 320 pixels: float16 counts to 65,504
+    made = lesson.Scenes(
+        torch.zeros(1, side, side, dtype=torch.uint8),
+        torch.zeros(1, side, side, dtype=torch.int8),
+        torch.zeros(1, 1, dtype=torch.long),
+        torch.tensor([[[0.5, 0.5, 1, 1]]]),
+    )
+    output = lesson.DetectorOutput(
+        torch.zeros(1, 1, 2, 3, dtype=dtype),
+        torch.full((1, 1, 2, 4), 0.5, dtype=dtype),
+        torch.full((1, 2, side // 2, side // 2), 2, dtype=dtype),
+        None,
+        None,
+    )
+    losses = lesson.set_loss(output, made)
+    covered = torch.tensor(2.0).sigmoid()
+    expected = 1 - 2 * covered / (1 + covered)
+    torch.testing.assert_close(losses.dice, expected, rtol=1e-3, atol=0)
+
+
 def test_numbers_in_float64_stay_so():
     a, b = whole_box(0, 0, 1, 1), whole_box(0, 0, 2, 2).int()
     assert lesson.box_iou(a, a).dtype == torch.float64
     assert lesson.box_iou(a, b).item() == pytest.approx(4 / 9)
+
+
+def test_odd_predictions_are_refused_in_words():
+    right = objects([1], [[0, 0, 4, 4]], [0.5])
+    for labels in ([-1], [2]):
+        odd = right._replace(labels=torch.tensor(labels))
+        with pytest.raises(ValueError, match="predictions: .*0 to 1, got"):
+            lesson.evaluate_detections([odd], [right], 2)
+        with pytest.raises(ValueError, match="targets: .*0 to 1, got"):
+            lesson.evaluate_detections([right], [odd], 2)
+    with pytest.raises(ValueError, match="predictions: .*per scene, 2, got 1"):
+        lesson.matched_mask_ious([right], [right, right])
+    with pytest.raises(ValueError, match="predictions: .*two objects, got 0"):
+        lesson.between_query_variance([])
+    with pytest.raises(ValueError, match="predictions: .*queries .*None"):
+        lesson.between_query_variance([right, right])
+
+
+@pytest.mark.parametrize("iou_type", ["boxes", "masks"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.int64])
+def test_predictions_of_any_type_and_with_gradients_are_judged(
+    dtype, iou_type
+):
+    truth = objects([0, 1], [[0, 0, 4, 4], [4, 4, 9, 9]], [0.25, 0.5])
+    odd = truth._replace(
+        boxes=truth.boxes.to(dtype),
+        scores=truth.scores.half().requires_grad_(),
+        masks=truth.masks.to(torch.uint8),
+    )
+    if dtype.is_floating_point:
+        odd.boxes.requires_grad_()
+    judged = lesson.evaluate_detections([odd], [truth], 2, iou_type=iou_type)
+    assert judged.mean_average_precision() == 1
 
 
 @settings(max_examples=40)

@@ -1,35 +1,58 @@
-"""Boxes and masks: from one form to another, and how far two of them agree."""
+"""Boxes and masks: from one form to another, and how far two of them agree.
+
+Whole numbers and half precision are computed in float32, and the result is
+float32: in float16 an area over 65,504 would be infinite, and in uint8 the sum
+of 200 and 100 is 44.
+"""
 
 import torch
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Float, Int, Real, Shaped
 from torch import Tensor
+
+from attn_course.common.arguments import check_last_dim
 
 
 def box_cxcywh_to_xyxy(
-    boxes: Float[Tensor, "*batch 4"],
+    boxes: Real[Tensor, "*batch 4"],
 ) -> Float[Tensor, "*batch 4"]:
-    """Turn ``centre x, centre y, width, height`` into ``x0 y0 x1 y1``."""
+    """Turn ``centre x, centre y, width, height`` into ``x0 y0 x1 y1``.
+
+    Raises:
+        ValueError: if the last dimension is not 4.
+    """
+    check_last_dim(4, boxes=boxes)
+    boxes = at_least_float32(boxes)
     centre, half = boxes[..., :2], boxes[..., 2:] / 2
     return torch.cat([centre - half, centre + half], dim=-1)
 
 
 def box_xyxy_to_cxcywh(
-    boxes: Float[Tensor, "*batch 4"],
+    boxes: Real[Tensor, "*batch 4"],
 ) -> Float[Tensor, "*batch 4"]:
-    """Turn ``x0 y0 x1 y1`` into ``centre x, centre y, width, height``."""
+    """Turn ``x0 y0 x1 y1`` into ``centre x, centre y, width, height``.
+
+    Raises:
+        ValueError: if the last dimension is not 4.
+    """
+    check_last_dim(4, boxes=boxes)
+    boxes = at_least_float32(boxes)
     low, high = boxes[..., :2], boxes[..., 2:]
     return torch.cat([(low + high) / 2, high - low], dim=-1)
 
 
 def masks_to_boxes(
-    masks: Bool[Tensor, "*batch height width"],
+    masks: Shaped[Tensor, "*batch height width"],
 ) -> Float[Tensor, "*batch 4"]:
     """Draw the smallest box around each mask; zeros for an empty one.
 
     ``x0 y0 x1 y1`` in pixels, where pixel i reaches from i to i + 1: a mask
     of one pixel has a box of one pixel. (torchvision's function of this name
     gives the numbers of the outermost pixels: its ``x1 y1`` are 1 less.)
+
+    Raises:
+        ValueError: if a pixel is neither False nor True, 0 nor 1.
     """
+    masks = _boolean("masks", masks)
     low, high = [], []
     for dim in (-2, -1):  # over rows: x; over columns: y
         line = masks.any(dim).int()  # (*batch, width or height)
@@ -47,8 +70,9 @@ def box_iou(
     ``iou = |a and b| / |a or b|``, from 0 (apart) to 1 (the same). Boxes are
     ``x0 y0 x1 y1``; leading dimensions are broadcast, so ``box_iou(a[:,
     None], b)`` is the matrix of all pairs. Two boxes without area have 0.
-    Whole numbers and half precision are computed in float32, and the result
-    is float32: in float16 an area over 65,504 would be infinite.
+
+    Raises:
+        ValueError: if a last dimension is not 4.
     """
     intersection, union, _ = _areas(a, b)
     return intersection / union.clamp(min=torch.finfo(union.dtype).tiny)
@@ -62,7 +86,10 @@ def generalized_box_iou(
     ``giou = iou - |enclosing without a or b| / |enclosing|``, where
     *enclosing* is the smallest box around both. From -1 to 1; pushed apart
     along one direction, boxes get a lower number: a slope where the IoU is
-    flat. Shapes and number types as in :func:`box_iou`.
+    flat. Shapes as in :func:`box_iou`.
+
+    Raises:
+        ValueError: if a last dimension is not 4.
 
     Source: Rezatofighi et al. (2019), "Generalized intersection over union",
     algorithm 1.
@@ -74,9 +101,20 @@ def generalized_box_iou(
 
 
 def mask_iou(
-    a: Bool[Tensor, "m height width"], b: Bool[Tensor, "n height width"]
+    a: Shaped[Tensor, "m height width"], b: Shaped[Tensor, "n height width"]
 ) -> Float[Tensor, "m n"]:
-    """Return the IoU of all pairs of masks, 0 where both are empty."""
+    """Return the IoU of all pairs of masks, 0 where both are empty.
+
+    Raises:
+        ValueError: if a pixel is neither False nor True, 0 nor 1, or the
+            masks of both are not of one size.
+    """
+    a, b = _boolean("a", a), _boolean("b", b)
+    if a.dim() != 3 or a.shape[1:] != b.shape[1:]:
+        raise ValueError(
+            "b: expected masks (n, height, width) of the size of a's, got "
+            f"shapes {tuple(a.shape)} and {tuple(b.shape)}"
+        )
     a, b = a.flatten(1).double(), b.flatten(1).double()  # (m or n, pixels)
     intersection = a @ b.mT
     union = a.sum(1)[:, None] + b.sum(1) - intersection
@@ -95,15 +133,18 @@ def nms(
     indices of the kept boxes, highest score first.
 
     Raises:
-        ValueError: if there is not one score per box, or one is nan.
+        ValueError: if there is not one score per box, or a score or a number
+            of a box is nan.
     """
+    check_last_dim(4, boxes=boxes)
     if boxes.dim() != 2 or scores.shape != boxes.shape[:1]:
         raise ValueError(
             "scores: expected one per box, shape (n,) for boxes (n, 4), got "
             f"{tuple(scores.shape)} for {tuple(boxes.shape)}"
         )
-    if bool(scores.isnan().any()):
-        raise ValueError("scores: expected numbers, got nan")
+    for name, numbers in (("boxes", boxes), ("scores", scores)):
+        if bool(numbers.isnan().any()):
+            raise ValueError(f"{name}: expected numbers, got nan")
     order = scores.argsort(descending=True, stable=True)
     kept: list[int] = []
     for index in order.tolist():
@@ -115,7 +156,8 @@ def nms(
 
 def _areas(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the areas of intersection, union and enclosing box."""
-    a, b = _at_least_float32(a), _at_least_float32(b)
+    check_last_dim(4, a=a, b=b)
+    a, b = at_least_float32(a), at_least_float32(b)
     low = torch.maximum(a[..., :2], b[..., :2])
     high = torch.minimum(a[..., 2:], b[..., 2:])
     intersection = (high - low).clamp(min=0).prod(-1)
@@ -126,5 +168,19 @@ def _areas(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return intersection, area_a + area_b - intersection, enclosing
 
 
-def _at_least_float32(x: Tensor) -> Tensor:
+def _boolean(name: str, masks: Tensor) -> Tensor:
+    """Give masks of True and False; logits and probabilities are none."""
+    if masks.dtype == torch.bool:
+        return masks
+    if bool(((masks != 0) & (masks != 1)).any()):
+        raise ValueError(
+            f"{name}: expected masks of False and True, or 0 and 1, got "
+            f"{masks.min().item():g} to {masks.max().item():g}; write, for "
+            "logits, masks > 0"
+        )
+    return masks == 1
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Give whole numbers and half precision as float32, others as they are."""
     return x if x.dtype in (torch.float32, torch.float64) else x.float()

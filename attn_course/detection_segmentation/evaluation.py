@@ -141,13 +141,15 @@ def evaluate_detections(
 
     Raises:
         ValueError: if the two have different lengths, predictions have no
-            scores, or not one number each, or ``iou_type`` is neither.
+            scores, or not one number each, a label is none of the
+            ``classes``, or ``iou_type`` is neither.
 
     Source: Lin et al. (2014), "Microsoft COCO"; the details as in
     ``pycocotools``, to which the tests prove it equal.
     """
     check_choice("iou_type", iou_type, ("boxes", "masks"))
     _check_predictions(predictions, targets)
+    _check_labels(classes, predictions=predictions, targets=targets)
     evaluation = DetectionEvaluation(tuple(iou_thresholds), [], [], [])
     for label in range(classes):
         true_positives = [np.zeros((len(iou_thresholds), 0), dtype=bool)]
@@ -164,7 +166,7 @@ def evaluate_detections(
             predicted = _take(predicted, order)
             ious = _ious(predicted, target, iou_type)
             true_positives.append(_true_positives(ious, iou_thresholds))
-            scores.append(predicted.scores.double().numpy())
+            scores.append(predicted.scores.detach().double().numpy())
             scenes.append(np.full(len(order), scene))
         order = np.argsort(-np.concatenate(scores), kind="stable")
         joined = np.concatenate(true_positives, axis=1)[:, order]
@@ -257,9 +259,13 @@ def matched_mask_ious(
     highest sum of IoUs; the classes are not asked. An object without a
     prediction gets 0. (Not the *mean IoU*, mIoU, of semantic segmentation:
     that is one IoU per class, over the pixels of all scenes.)
+
+    Raises:
+        ValueError: if the two have different lengths.
     """
+    _check_lengths(predictions, targets)
     matched = []
-    for predicted, target in zip(predictions, targets, strict=True):
+    for predicted, target in zip(predictions, targets):
         ious = mask_iou(target.masks, predicted.masks)
         rows, columns = hungarian_matching(-ious)
         best = torch.zeros(len(target.masks), dtype=ious.dtype)
@@ -291,16 +297,22 @@ def between_query_variance(predictions: Sequence[Instances]) -> float:
     equal there is nothing to know: 0.
 
     Raises:
-        ValueError: if there are fewer than two predictions.
+        ValueError: if there are fewer than two predictions, or it is not
+            known which query made each.
     """
+    count = sum(len(p.boxes) for p in predictions)
+    if count < 2:
+        raise ValueError(
+            f"predictions: expected at least two objects, got {count}"
+        )
+    if any(p.queries is None for p in predictions):
+        raise ValueError(
+            "predictions: expected the queries that made them, got None"
+        )
     centres = torch.cat(
         [(p.boxes[:, :2] + p.boxes[:, 2:]) / 2 for p in predictions]
     )
     queries = torch.cat([p.queries for p in predictions])
-    if len(centres) < 2:
-        raise ValueError(
-            f"predictions: expected at least two objects, got {len(centres)}"
-        )
     centres = centres.double()
     total = ((centres - centres.mean(0)) ** 2).sum()
     if total < 1e-9:
@@ -312,7 +324,7 @@ def between_query_variance(predictions: Sequence[Instances]) -> float:
     return float(1 - within / total)
 
 
-def _check_predictions(
+def _check_lengths(
     predictions: Sequence[Instances], targets: Sequence[Instances]
 ) -> None:
     if len(predictions) != len(targets):
@@ -320,6 +332,22 @@ def _check_predictions(
             f"predictions: expected one entry per scene, {len(targets)}, "
             f"got {len(predictions)}"
         )
+
+
+def _check_labels(classes: int, **scenes: Sequence[Instances]) -> None:
+    for name, instances in scenes.items():
+        labels = torch.cat([x.labels for x in instances] or [torch.zeros(0)])
+        if bool(((labels < 0) | (labels >= classes)).any()):
+            raise ValueError(
+                f"{name}: expected labels from 0 to {classes - 1}, got "
+                f"{int(labels.min())} to {int(labels.max())}"
+            )
+
+
+def _check_predictions(
+    predictions: Sequence[Instances], targets: Sequence[Instances]
+) -> None:
+    _check_lengths(predictions, targets)
     for scene, predicted in enumerate(predictions):
         if predicted.scores is None:
             raise ValueError(
@@ -348,7 +376,7 @@ def _ious(
 ) -> Float[np.ndarray, "predictions objects"]:
     if iou_type == "masks":
         return mask_iou(predicted.masks, target.masks).numpy()
-    boxes = predicted.boxes.double()[:, None]
+    boxes = predicted.boxes.detach().double()[:, None]
     return box_iou(boxes, target.boxes.double()).numpy()
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from attn_course.detection_segmentation.boxes import (
+    at_least_float32,
     box_cxcywh_to_xyxy,
     generalized_box_iou,
 )
@@ -117,6 +118,7 @@ def _mask_loss(
     masks: Tensor, scenes: Scenes, matches: Matches, queries: int
 ) -> tuple[Tensor, Tensor]:
     """Compare the masks that are matched in the first group of queries."""
+    masks = at_least_float32(masks)  # float16 cannot count 65,504 pixels
     first = matches.query < queries
     image, query, slot = (x[first] for x in matches)
     count = max(len(image), 1)

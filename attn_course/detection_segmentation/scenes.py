@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int, Int8, UInt8
+from jaxtyping import Bool, Float, Int, Int8, Integer, UInt8
 from torch import Tensor
 
 from attn_course.common.batching import epoch_batches, shuffled_batches
@@ -16,8 +16,18 @@ COARSE_CLASSES = ("top", "trousers", "shoe", "bag")
 COARSE_LABEL_OF = (0, 1, 0, 0, 0, 2, 0, 2, 3, 2)  # of each class
 
 
-def coarse_labels(labels: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Group Fashion-MNIST's ten classes into the four of COARSE_CLASSES."""
+def coarse_labels(labels: Integer[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Group Fashion-MNIST's ten classes into the four of COARSE_CLASSES.
+
+    Raises:
+        ValueError: if a label is not from 0 to 9.
+    """
+    labels = labels.long()  # torch takes uint8 for a mask
+    if bool(((labels < 0) | (labels > 9)).any()):
+        raise ValueError(
+            f"labels: expected 0 to 9, got {int(labels.min())} to "
+            f"{int(labels.max())}"
+        )
     return torch.tensor(COARSE_LABEL_OF, device=labels.device)[labels]
 
 
