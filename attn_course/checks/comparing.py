@@ -1,17 +1,48 @@
 """Compare results, and say in a learner's words how they differ."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+Pairs = Sequence[tuple[object, object]]  # what was found, what is right
+
+
+def numbers(value: object) -> Tensor:
+    """Return a result's numbers as an ordinary tensor on the CPU.
+
+    Raises:
+        ValueError: with words for the learner, if it is none of the kind.
+    """
+    if not isinstance(value, Tensor):
+        try:
+            value = torch.as_tensor(value)
+        except Exception:
+            raise ValueError(f"expected numbers, got {kind(value)}") from None
+    elif value.is_nested:
+        raise ValueError("expected an ordinary tensor, got a nested one")
+    elif value.layout != torch.strided:
+        raise ValueError(
+            "expected an ordinary tensor, got a sparse one: add .to_dense()"
+        )
+    elif value.is_meta:
+        raise ValueError(
+            "expected numbers, got a tensor on the meta device, which has a "
+            "shape and no numbers"
+        )
+    if value.is_complex():
+        raise ValueError("expected real numbers, got complex ones")
+    try:
+        return value.detach().cpu().double()
+    except Exception:
+        raise ValueError(f"expected numbers, got {kind(value)}") from None
 
 
 def differs(result: object, expected: object, tolerance: float) -> str:
     """Say in words how a result differs from the right one, or nothing."""
     if isinstance(expected, tuple):
         if not isinstance(result, (tuple, list)):
-            return (
-                f"expected {len(expected)} results, "
-                f"got one {type(result).__name__}"
-            )
+            return f"expected {len(expected)} results, got {kind(result)}"
         if len(result) != len(expected):
             return f"expected {len(expected)} results, got {len(result)}"
         for number, (one, wanted) in enumerate(zip(result, expected), 1):
@@ -19,26 +50,23 @@ def differs(result: object, expected: object, tolerance: float) -> str:
             if problem:
                 return f"result {number}: {problem}"
         return ""
-    if not isinstance(expected, Tensor):
-        if isinstance(expected, (bool, str)) or expected is None:
-            same = isinstance(result, type(expected)) and result == expected
-            return "" if same else f"expected {expected!r}, got {result!r}"
-        expected = torch.as_tensor(expected, dtype=torch.float64)
-        if not isinstance(result, Tensor):
-            try:
-                result = torch.as_tensor(result, dtype=torch.float64)
-            except (TypeError, ValueError, RuntimeError):
-                return f"expected a number, got {type(result).__name__}"
-    if not isinstance(result, Tensor):
-        return f"expected a torch tensor, got {type(result).__name__}"
-    if result.shape != expected.shape:
-        return f"expected shape {tuple(expected.shape)}, got {tuple(result.shape)}"
-    if (result.dtype == torch.bool) != (expected.dtype == torch.bool):
-        return f"expected dtype {expected.dtype}, got {result.dtype}"
-    whole = not (expected.is_floating_point() or expected.is_complex())
-    if whole and (result.is_floating_point() or result.is_complex()):
-        return f"expected whole numbers ({expected.dtype}), got {result.dtype}"
-    one, other = result.detach().double(), expected.detach().double()
+    problem = _other_kind(result, expected)
+    if problem:
+        return problem
+    try:
+        one, other = numbers(result), numbers(expected)
+    except ValueError as error:
+        return str(error)
+    if one.shape != other.shape:
+        if isinstance(expected, Tensor):
+            return (
+                f"expected shape {tuple(other.shape)}, got {tuple(one.shape)}"
+            )
+        return f"expected {count(other)}, got {count(one)}"
+    if isinstance(expected, Tensor) and isinstance(result, Tensor):
+        problem = _other_dtype(result, expected)
+        if problem:
+            return problem
     if one.isnan().any() and not other.isnan().any():
         return (
             "the result has NaN in it (not a number): look for 0/0, inf-inf "
@@ -49,69 +77,167 @@ def differs(result: object, expected: object, tolerance: float) -> str:
     return "the numbers differ"
 
 
+def _other_kind(result: object, expected: object) -> str:
+    """Say that another kind of thing is wanted: a list, not a text."""
+    plain = not isinstance(result, (str, bytes, dict, set))
+    if isinstance(expected, Tensor):
+        right = isinstance(result, Tensor)
+    elif isinstance(expected, list):
+        right = plain and hasattr(result, "__len__")
+    else:
+        right = plain
+    if right:
+        return ""
+    more = ""
+    if isinstance(expected, Tensor) and plain and hasattr(result, "__len__"):
+        more = ": torch.tensor or torch.stack makes one of it"
+    return f"expected {kind(expected)}, got {kind(result)}{more}"
+
+
+def _other_dtype(result: Tensor, expected: Tensor) -> str:
+    if result.numel() == 0:  # torch.tensor([]) is of floats, and holds none
+        return ""
+    if (result.dtype == torch.bool) != (expected.dtype == torch.bool):
+        return f"expected dtype {expected.dtype}, got {result.dtype}"
+    if result.is_floating_point() and not expected.is_floating_point():
+        return f"expected whole numbers ({expected.dtype}), got {result.dtype}"
+    return ""
+
+
 def alike(one: object, other: object, tolerance: float) -> bool:
-    """Say whether two functions did the same, an error like an error."""
-    raised = isinstance(one, Exception), isinstance(other, Exception)
-    if any(raised):
-        return all(raised)
-    return not _differs_at_all(one, other, tolerance)
-
-
-def _differs_at_all(result, wrong, tolerance) -> bool:
-    """Compare with a mistake, where NaN equals NaN."""
-    if isinstance(result, Tensor) and isinstance(wrong, Tensor):
-        return result.shape != wrong.shape or not torch.allclose(
-            result.detach().double(),
-            wrong.detach().double(),
-            rtol=tolerance,
-            atol=tolerance,
-            equal_nan=True,
+    """Say whether two functions did the same: NaN is NaN, an error an error."""
+    if isinstance(one, BaseException) or isinstance(other, BaseException):
+        return isinstance(one, type(other)) or isinstance(other, type(one))
+    if isinstance(one, (tuple, list)) and isinstance(other, tuple):
+        return len(one) == len(other) and all(
+            alike(a, b, tolerance) for a, b in zip(one, other)
         )
-    if isinstance(wrong, tuple) and isinstance(result, (tuple, list)):
-        return len(result) != len(wrong) or any(
-            _differs_at_all(a, b, tolerance) for a, b in zip(result, wrong)
-        )
-    return bool(differs(result, wrong, tolerance))
-
-
-def gradient_lost(result, expected) -> bool:
-    """Say whether the oracle's result has a gradient and this one has not."""
-    if isinstance(expected, tuple):
-        return any(gradient_lost(a, b) for a, b in zip(result, expected))
-    return (
-        isinstance(expected, Tensor)
-        and expected.requires_grad
-        and not (isinstance(result, Tensor) and result.requires_grad)
+    if isinstance(one, (tuple, list)) != isinstance(other, (tuple, list)):
+        return False
+    a, b = _read(one), _read(other)
+    if isinstance(a, str) or isinstance(b, str):
+        return isinstance(a, str) and isinstance(b, str) and a == b
+    return a.shape == b.shape and torch.allclose(
+        a, b, rtol=tolerance, atol=tolerance, equal_nan=True
     )
 
 
-def show_numbers(where: str, result, expected) -> str:
-    """Show got and expected, if they are small enough to read."""
+def _read(value: object) -> Tensor | str:
+    """Return a result's numbers, or the words why there are none."""
+    try:
+        return numbers(value)
+    except ValueError as error:
+        return str(error)
+
+
+def only_nan(result: object) -> bool:
+    """Say whether a result has no number in it, so that it says little."""
+    parts = result if isinstance(result, (tuple, list)) else [result]
+    read = [_read(part) for part in parts]
+    return all(isinstance(x, Tensor) and x.isnan().all() for x in read)
+
+
+def relation(pairs: Pairs, tolerance: float) -> str:
+    """Say what all wrong results have to do with the right ones, if it is plain.
+
+    Turned signs, one factor, one difference, exchanged dimensions.
+    """
+    both = [(_read(a), _read(b)) for a, b in pairs]
+    if any(isinstance(x, str) for pair in both for x in pair):
+        return ""
+
+    def all_close(change) -> bool:
+        return all(
+            change(a).shape == b.shape
+            and torch.allclose(change(a), b, rtol=tolerance, atol=tolerance)
+            for a, b in both
+        )
+
+    if all(a.dim() > 1 for a, _ in both) and all_close(lambda a: a.mT):
+        return "the last two dimensions are exchanged: transpose the result"
+    if any(a.shape != b.shape for a, b in both):
+        if all_close(lambda a: a.squeeze()):
+            return (
+                "the numbers are right, but a dimension of size 1 is too much"
+            )
+        return ""
+    found = torch.cat([a.flatten() for a, _ in both])
+    right = torch.cat([b.flatten() for _, b in both])
+    if all(b.dtype == torch.bool for _, b in pairs if isinstance(b, Tensor)):
+        other_way = torch.equal(found, 1 - right)
+        return "True and False are exchanged" if other_way else ""
+    if len(right) < 3 or not (found.isfinite() & right.isfinite()).all():
+        return ""
+    more = found - right
+    if more.abs().min() > tolerance and _even(more, tolerance):
+        size = f"{more[0].abs().item():.4g}"
+        return (
+            f"every number is {size} too {'large' if more[0] > 0 else 'small'}"
+        )
+    where = right.abs() > tolerance
+    if not where.any() or found[~where].abs().gt(tolerance).any():
+        return ""
+    times = found[where] / right[where]
+    if where.sum() < 3 or times[0].abs() < tolerance:
+        return ""
+    if not _even(times, 10 * tolerance):
+        return ""
+    if abs(times[0].item() + 1) < 10 * tolerance:
+        return "the sign is turned: every number is minus what it should be"
+    return f"every number is {times[0].item():.4g} times what it should be"
+
+
+def _even(row: Tensor, tolerance: float) -> bool:
+    return torch.allclose(row, row[0], rtol=tolerance, atol=tolerance)
+
+
+def show_numbers(result: object, expected: object) -> str:
+    """Write expected and found: all of a small result, one place of a large."""
     if isinstance(expected, tuple):
-        if not isinstance(result, (tuple, list)) or len(result) != len(
-            expected
-        ):
+        if not isinstance(result, (tuple, list)):
             return ""
         for one, wanted in zip(result, expected):
             if differs(one, wanted, 1e-5):
-                return show_numbers(where, one, wanted)
+                return show_numbers(one, wanted)
         return ""
-    if not isinstance(expected, Tensor) or not isinstance(result, Tensor):
+    found, right = _read(result), numbers(expected)
+    if isinstance(found, str) or short(result) == short(expected):
         return ""
-    if expected.numel() > 9 or result.numel() > 9:
+    if max(found.numel(), right.numel()) <= 9:
+        return f"expected {short(expected)}, got {short(result)}"
+    if found.shape != right.shape:
         return ""
-    return f"\nfor {where}: expected {short(expected)}, got " + short(result)
+    wrong = ~torch.isclose(found, right, rtol=1e-5, atol=1e-5)
+    place = wrong.nonzero()[:1].tolist()
+    if not place:
+        return ""
+    where = tuple(place[0])
+    return (
+        f"at {place[0]} expected {short(right[where])}, "
+        f"got {short(found[where])}"
+    )
 
 
-def short(tensor: Tensor) -> str:
-    """Write a small tensor with four digits."""
+def short(value: object) -> str:
+    """Write a few numbers, each with four digits."""
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().tolist()
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(short(item) for item in value) + "]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
-    def write(item) -> str:
-        if isinstance(item, list):
-            return "[" + ", ".join(write(i) for i in item) + "]"
-        return f"{item:.4g}" if isinstance(item, float) else str(item)
 
-    return write(tensor.detach().cpu().tolist())
+def kind(value: object) -> str:
+    """Say what kind of thing a value is; of a text, a few letters too."""
+    if isinstance(value, str):
+        return f"the text {value!r:.60}"
+    if isinstance(value, (int, float)):
+        return "a number"
+    if value is None:
+        return "nothing (None)"
+    names = {"Tensor": "torch tensor", "ndarray": "numpy array"}
+    name = type(value).__name__
+    return f"a {names.get(name, name)}"
 
 
 def count(tensor: Tensor) -> str:

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from attn_course.checks.comparing import numbers
 from attn_course.checks.engine import (
     RIGHT,
     WRONG,
@@ -152,7 +153,6 @@ def softmax(answer):
                 "must share 1 between them",
             ),
         ],
-        gradients=False,  # a loop of plain numbers is right here
         praise="every row sums to 1, and T sharpens or evens it",
     )
 
@@ -175,10 +175,7 @@ def _oracle_lookup(query, key, value):
 def _random(q, k, d, v):
     generator = torch.Generator().manual_seed(q + 10 * k + 100 * d)
     sizes = ((q, d), (k, d), (k, v))
-    return tuple(
-        torch.randn(*size, generator=generator, dtype=torch.float64)
-        for size in sizes
-    )
+    return tuple(torch.randn(*size, generator=generator) for size in sizes)
 
 
 def lookup(answer):
@@ -274,7 +271,6 @@ def lookup(answer):
                 "it compares by distance: use the dot product",
             ),
         ],
-        gradients=False,
         praise="the hand example gives [1.5379, 2.5379], and any sizes work",
     )
 
@@ -284,8 +280,8 @@ def aim(answer):
     if answer is None or answer is Ellipsis:
         return check_value(answer, 0.0)
     try:
-        query = torch.as_tensor(answer, dtype=torch.float64).detach().cpu()
-    except (TypeError, ValueError, RuntimeError, OverflowError):
+        query = numbers(answer).float()
+    except ValueError:
         return check_value(answer, [0.0, 0.0])
     if query.shape == (1, 2):  # as the lesson's Q
         query = query[0]
@@ -293,7 +289,7 @@ def aim(answer):
         return check_value(query, [0.0, 0.0])
     if not query.isfinite().all():
         return Verdict(WRONG, "expected two finite numbers, got nan or inf")
-    output = _oracle_lookup(query[None], *(x.double() for x in HAND[1:]))[0]
+    output = _oracle_lookup(query[None], *HAND[1:])[0]
     said = f"your query gives {[round(x, 4) for x in output.tolist()]}"
     if abs(output[0].item() - 2.5) < 1e-3:
         return Verdict(RIGHT, f"{said}, and only its first number matters")

@@ -146,14 +146,13 @@ def _apart():
 
 def join(answer):
     """Exercise 2: join the finished outputs of two workers."""
-    double = {"dtype": torch.float64}
     small = (
-        torch.tensor([1.0], **double),
-        torch.tensor([1.3679], **double),
-        torch.tensor([[1.5379]], **double),
-        torch.tensor([3.0], **double),
-        torch.tensor([1.3679], **double),
-        torch.tensor([[5.5379]], **double),
+        torch.tensor([1.0]),
+        torch.tensor([1.3679]),
+        torch.tensor([[1.5379]]),
+        torch.tensor([3.0]),
+        torch.tensor([1.3679]),
+        torch.tensor([[5.5379]]),
     )
     return check(
         answer,

@@ -16,20 +16,24 @@ from attn_course.checks.comparing import (
     alike,
     count,
     differs,
-    gradient_lost,
+    kind,
+    numbers,
+    only_nan,
+    relation,
     short,
     show_numbers,
 )
 from attn_course.checks.running import (
+    Attempt,
     Case,
     TimeUp,
     attempt,
     changed_argument,
     describe,
     describe_error,
-    fresh,
+    explain_error,
+    gradients_of,
     is_stub,
-    run,
 )
 
 __all__ = ["Case", "Mistake", "TimeUp", "Verdict", "check", "check_value"]
@@ -40,10 +44,14 @@ SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says: a status, and a sentence or two."""
+    """What a check says: a status, and a sentence or two.
+
+    ``named``: the sentence says what was done, not only that it is wrong.
+    """
 
     status: str
     message: str
+    named: bool = False
 
     @property
     def right(self) -> bool:
@@ -86,7 +94,7 @@ def check(
     cases: Sequence[Case],
     mistakes: Sequence[Mistake] = (),
     tolerance: float = 1e-5,
-    gradients: bool = True,
+    gradients: bool = False,
     praise: str = "",
     seconds: float | None = None,
 ) -> Verdict:
@@ -100,85 +108,164 @@ def check(
             size, so that a hard-coded answer cannot pass.
         mistakes: the usual wrong ways, the likeliest first.
         tolerance: largest difference allowed, absolute and relative.
-        gradients: the result must let gradients flow to floating point
-            tensor arguments, if the oracle's does.
+        gradients: the gradient at each floating point argument must be the
+            oracle's; only where the exercise's text says so.
         praise: what is said of a right answer.
         seconds: how long one case may run; by default ``SECONDS``.
     """
     seconds = SECONDS if seconds is None else seconds
+    if answer is None or answer is Ellipsis:
+        return Verdict(NOT_ATTEMPTED, "write the function, then run this")
     if not callable(answer):
-        if answer is None or answer is Ellipsis:
-            return Verdict(NOT_ATTEMPTED, "write the function, then run this")
-        return Verdict(
-            WRONG,
-            f"expected a function, got {type(answer).__name__}; pass the "
-            "function itself, without calling it",
+        return _wrong(
+            f"expected a function, got {kind(answer)}; pass the function "
+            "itself, without calling it"
         )
-    lost = False
-    for number, case in enumerate(cases):
-        expected = oracle(*fresh(case.args), **fresh(case.kwargs))
-        args, kwargs = fresh(case.args), fresh(case.kwargs)
-        try:
-            result = run(answer, args, kwargs, seconds)
-        except TimeUp:
-            return Verdict(
-                WRONG,
+    tries, truths = [], []
+    for case in cases:
+        tries.append(attempt(answer, case, seconds, gradients=gradients))
+        if isinstance(tries[-1].result, TimeUp):
+            return _wrong(
                 f"it was still running after {seconds:g} seconds on "
-                f"{describe(case)}: is there a loop that never ends?",
+                f"{describe(case)}: is there a loop that never ends?"
             )
-        except NotImplementedError:
-            return Verdict(NOT_ATTEMPTED, "write the function, then run this")
-        except BaseException as error:
-            return Verdict(WRONG, describe_error(error, answer, case))
-        if result is None or result is Ellipsis:
-            if is_stub(answer):
-                return Verdict(
-                    NOT_ATTEMPTED, "the function returns nothing yet"
-                )
-            return Verdict(
-                WRONG,
-                f"it returns nothing for {describe(case)}: is `return` "
-                "missing?",
+        truths.append(attempt(oracle, case, 60.0, gradients=gradients))
+    results = [tried.result for tried in tries]
+    if is_stub(answer, results):
+        return Verdict(NOT_ATTEMPTED, "write the function, then run this")
+    for case, tried in zip(cases, tries):
+        if tried.result is None or tried.result is Ellipsis:
+            return _wrong(
+                f"it returns nothing for {describe(case)}: is `return` missing?"
             )
-        changed = changed_argument(case, args, kwargs)
-        if changed:
-            return Verdict(
-                WRONG,
-                f"it changes its input (argument {changed}) in place; make a "
-                "new tensor instead (x = x + 1, not x += 1)",
+        name = "" if tried.failed else changed_argument(case, tried)
+        if name:
+            return _wrong(
+                f"it changes its input (argument {name}) in place; make a new "
+                "tensor instead (x = x + 1, not x += 1)"
             )
-        problem = differs(result, expected, tolerance)
-        if problem:
-            hint = _which_mistake(
-                answer, oracle, cases, number, mistakes, tolerance, seconds
-            )
-            if hint:
-                return Verdict(
-                    WRONG,
-                    f"{hint}{show_numbers(describe(case), result, expected)}",
-                )
-            if number > 0 and _ignores_input(
-                answer, result, cases, tolerance, seconds
-            ):
-                return Verdict(
-                    WRONG,
-                    "it returns the same answer whatever the input: compute "
-                    "it from the arguments",
-                )
-            return Verdict(
-                WRONG,
-                _sentence(problem, case, number)
-                + show_numbers(describe(case), result, expected),
-            )
-        lost = lost or (gradients and gradient_lost(result, expected))
-    if lost:  # said last: only now are all numbers known to be right
-        return Verdict(
-            WRONG,
-            "the numbers are right, but no gradient flows through them "
-            "(.item(), .detach(), .numpy() or torch.tensor(...) cuts it "
-            "off), so a model could not learn",
+    rights = [truth.result for truth in truths]
+    problems = [
+        "an error" if tried.failed else differs(tried.result, right, tolerance)
+        for tried, right in zip(tries, rights)
+    ]
+    if any(problems):
+        return _name(
+            answer,
+            cases,
+            results,
+            rights,
+            problems,
+            mistakes,
+            tolerance,
+            seconds,
         )
+    lost = gradients and _lost_gradient(tries, truths)
+    if lost:
+        return _wrong(lost)
     return Verdict(RIGHT, praise or f"all {len(cases)} cases agree")
+
+
+def _wrong(message: str) -> Verdict:
+    return Verdict(WRONG, message, named=True)
+
+
+def _name(
+    answer, cases, results, rights, problems, mistakes, tolerance, seconds
+) -> Verdict:
+    """Say what a wrong answer does, with its smallest wrong case."""
+    wrong = [n for n, problem in enumerate(problems) if problem]
+    wrong.sort(key=lambda n: (n > 0, _size(rights[n]) or 1e9))
+    least = wrong[0]
+
+    def shown(n: int) -> str:
+        numbers_ = show_numbers(results[n], rights[n])
+        return f"\nfor {describe(cases[n])}: {numbers_}" if numbers_ else ""
+
+    def answers(fn, seed=0):
+        return [attempt(fn, c, seconds, seed=seed).result for c in cases]
+
+    def same(others):
+        near = 100 * tolerance  # a wrong way may lose digits
+        return all(alike(a, b, near) for a, b in zip(results, others))
+
+    if not all(map(only_nan, results)):  # NaN alone fits too many mistakes
+        for mistake in mistakes:
+            others = answers(mistake.fn)
+            shows = any(
+                not isinstance(others[n], BaseException)
+                and differs(others[n], rights[n], tolerance)
+                for n in wrong
+            )
+            if shows and same(others):
+                return _wrong(mistake.hint + shown(least))
+    if not same(answers(answer, seed=1)):
+        return _wrong(
+            "it gives another result each time for the same input: what is "
+            f"random in it (dropout, torch.rand)?{shown(least)}"
+        )
+    for n in wrong:
+        if isinstance(results[n], BaseException) and explain_error(results[n]):
+            return _wrong(
+                f"{describe_error(results[n], cases[n])}\n"
+                f"{explain_error(results[n])}"
+            )
+        if problems[n].startswith(NAMED):
+            return _wrong(problems[n] + shown(n))
+    for n in wrong:
+        if isinstance(results[n], BaseException):
+            return Verdict(WRONG, describe_error(results[n], cases[n]))
+    if len(cases) > 1 and all(
+        alike(results[0], other, tolerance) for other in results
+    ):
+        return _wrong(
+            "it returns the same answer whatever the input: compute it from "
+            f"the arguments{shown(least)}"
+        )
+    plain = relation([(results[n], rights[n]) for n in wrong], tolerance)
+    said = (plain or problems[least]) + shown(least)
+    if least > 0:
+        said = f"right for the first case, but not for {describe(cases[least])}: {said}"
+    return Verdict(WRONG, said, named=bool(plain))
+
+
+# Problems that say what is to be done; a shape or other numbers do not.
+NAMED = (
+    "expected a",
+    "expected real",
+    "expected numbers",
+    "expected whole",
+    "expected dtype",
+    "the result has NaN",
+)
+
+
+def _size(right: object) -> int:
+    parts = right if isinstance(right, tuple) else (right,)
+    return sum(numbers(part).numel() for part in parts)
+
+
+def _lost_gradient(tries: list[Attempt], truths: list[Attempt]) -> str:
+    """Name an argument whose gradient is nowhere the oracle's.
+
+    Nowhere: where two numbers are equal, a maximum has several gradients.
+    """
+    found = list(zip(*map(gradients_of, tries)))
+    right = list(zip(*map(gradients_of, truths)))
+    for number, (ours, theirs) in enumerate(zip(found, right), 1):
+        pairs = [(a, b) for a, b in zip(ours, theirs) if b is not None]
+        if all(a is None or not a.any() for a, _ in pairs):
+            return (
+                "the numbers are right, but no gradient flows through them to "
+                f"argument {number} (.item(), .detach(), .numpy() or "
+                "torch.tensor(...) cuts it off), so a model could not learn"
+            )
+        if not any(alike(a, b, 1e-3) for a, b in pairs if a is not None):
+            return (
+                "the numbers are right, but the gradient at argument "
+                f"{number} is not: is a part of it cut off (.detach())?"
+            )
+    return ""
 
 
 def check_value(
@@ -194,90 +281,62 @@ def check_value(
     Args:
         answer: what the learner numbers; None or ... is "not attempted".
         expected: the right one.
-        mistakes: pairs of a wrong value and the words that help.
-        tolerance: largest difference allowed between numbers.
+        mistakes: pairs of a wrong value and the words that help; all that
+            fit are said.
+        tolerance: largest difference allowed between numbers; none of the
+            mistakes may be so near.
         praise: what is said of a right answer.
     """
-    if answer is None or answer is Ellipsis:
-        return Verdict(NOT_ATTEMPTED, "put your answer in place of the dots")
-    if isinstance(answer, (tuple, list)) and any(
-        item is None or item is Ellipsis for item in answer
-    ):
+    parts = answer if isinstance(answer, (tuple, list)) else [answer]
+    if any(part is None or part is Ellipsis for part in parts):
         return Verdict(NOT_ATTEMPTED, "put your answer in place of the dots")
     if callable(answer):
-        return Verdict(
-            WRONG, "expected a value, got a function: call it first"
-        )
+        return _wrong("expected a value, got a function: call it first")
     if isinstance(expected, str):
-        same = isinstance(answer, str) and _plain(answer) == _plain(expected)
-        if same:
-            return Verdict(RIGHT, praise or "yes")
-        for wrong, hint in mistakes:
-            if isinstance(answer, str) and _plain(answer) == _plain(
-                str(wrong)
-            ):
-                return Verdict(WRONG, hint)
-        return Verdict(WRONG, f"{answer!r} is not it")
+        return _check_word(answer, expected, mistakes, praise)
     try:
-        numbers = torch.as_tensor(answer, dtype=torch.float64).detach().cpu()
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        return Verdict(
-            WRONG, f"expected numbers, got {type(answer).__name__} {answer!r}"
-        )
-    wanted = torch.as_tensor(expected, dtype=torch.float64)
-    same = numbers.shape == wanted.shape
-    if same and torch.allclose(numbers, wanted, rtol=0, atol=tolerance):
+        given = numbers(answer)
+    except ValueError as error:
+        return _wrong(f"{error}")
+    wanted = numbers(expected)
+    if _near(given, wanted, tolerance):
+        return Verdict(RIGHT, praise or "yes")
+    hints = [
+        hint
+        for value, hint in mistakes
+        if _near(given, numbers(value), tolerance, share=0.02)
+    ]
+    if hints:
+        return _wrong("; or: ".join(dict.fromkeys(hints)))
+    if given.shape != wanted.shape:
+        return Verdict(WRONG, f"expected {count(wanted)}, got {count(given)}")
+    if wanted.abs().max() <= 1 and _near(given / 100, wanted, tolerance):
+        return _wrong("that is in per cent: give a fraction, from 0 to 1")
+    for digits in range(1, 5):
+        if given.any() and _near(given, wanted.round(decimals=digits), 1e-9):
+            return _wrong("rounded too far: give more digits")
+    return Verdict(WRONG, f"{short(answer)} is not it")
+
+
+def _near(given, value, tolerance: float, share: float = 0.0) -> bool:
+    """Compare within the tolerance, or a share of the number if that is less."""
+    if given.shape != value.shape:
+        return False
+    if share:
+        tolerance = min(tolerance, share * value.abs().max().item())
+    return torch.allclose(given, value, rtol=0, atol=tolerance)
+
+
+def _check_word(answer, expected: str, mistakes, praise: str) -> Verdict:
+    if not isinstance(answer, str):
+        return _wrong(f"expected a word in quotes, got {kind(answer)}")
+    if _plain(answer) == _plain(expected):
         return Verdict(RIGHT, praise or "yes")
     for wrong, hint in mistakes:
-        wrong = torch.as_tensor(wrong, dtype=torch.float64)
-        if wrong.shape == numbers.shape and torch.allclose(
-            numbers, wrong, rtol=0, atol=tolerance
-        ):
-            return Verdict(WRONG, hint)
-    if not same:
-        return Verdict(
-            WRONG, f"expected {count(wanted)}, got {count(numbers)}"
-        )
-    return Verdict(WRONG, f"{short(numbers)} is not it")
+        if _plain(answer) == _plain(str(wrong)):
+            return _wrong(hint)
+    return Verdict(WRONG, f"{answer!r} is not it")
 
 
 def _plain(word: str) -> str:
     return " ".join(word.lower().split())
-
-
-def _which_mistake(
-    answer, oracle, cases, number, mistakes, tolerance, seconds
-) -> str:
-    """Return the hint of the mistake that the answer makes in every case.
-
-    The mistake has to show in case ``number``, where the answer went wrong,
-    and to agree with the answer everywhere, errors included.
-    """
-    expected = attempt(oracle, cases[number], seconds)
-    results = [attempt(answer, case, seconds) for case in cases]
-    for mistake in mistakes:
-        wrong = attempt(mistake.fn, cases[number], seconds)
-        if isinstance(wrong, Exception) or not differs(
-            wrong, expected, tolerance
-        ):
-            continue
-        if all(
-            alike(one, attempt(mistake.fn, case, seconds), tolerance)
-            for one, case in zip(results, cases)
-        ):
-            return mistake.hint
-    return ""
-
-
-def _ignores_input(answer, result, cases, tolerance, seconds) -> bool:
-    """Say whether the answer to one case is its answer to all of them."""
-    return all(
-        alike(result, attempt(answer, case, seconds), tolerance)
-        for case in cases
-    )
-
-
-def _sentence(problem: str, case: Case, number: int) -> str:
-    if number == 0:
-        return problem
-    return f"right for the first case, but not for {describe(case)}: {problem}"

@@ -12,9 +12,9 @@ HAND = (
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
-    """Draw from a standard normal in float64; each shape has numbers of its own.
+    """Draw from a standard normal; each shape has numbers of its own.
 
     A classroom's hidden tests move the seed, see ``attn_course.classroom``.
     """
     generator = torch.Generator().manual_seed(seed + sum(shape))
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+    return torch.randn(*shape, generator=generator)

@@ -92,7 +92,7 @@ def next_score(answer):
     generator = torch.Generator().manual_seed(3)
 
     def heads(*shape):
-        return torch.rand(*shape, generator=generator).double().softmax(-1)
+        return torch.rand(*shape, generator=generator).softmax(-1)
 
     small = torch.tensor(
         [
@@ -104,11 +104,10 @@ def next_score(answer):
                 [0.6, 0.1, 0.1, 0.2, 0.0],
             ]
         ]
-    ).double()
+    )
     return check(
         answer,
         oracle=_oracle_next,
-        gradients=False,  # a diagnostic: nothing learns from it
         cases=[
             Case((small,), "one head, three words: 0.7 and 0.5"),
             Case((heads(3, 8, 8),), "three heads, six words"),
@@ -178,14 +177,13 @@ def permute(answer):
     generator = torch.Generator().manual_seed(4)
 
     def rows(*shape):
-        return torch.rand(*shape, generator=generator).double()
+        return torch.rand(*shape, generator=generator)
 
-    small = torch.tensor([[0.5, 0.3, 0.2]]).double()
-    noise = torch.tensor([[0.3, 0.9, 0.1]]).double()
+    small = torch.tensor([[0.5, 0.3, 0.2]])
+    noise = torch.tensor([[0.3, 0.9, 0.1]])
     return check(
         answer,
         oracle=_oracle_permute,
-        gradients=False,  # as above
         cases=[
             Case((small, noise), "one row of three"),
             Case((rows(4, 5), rows(4, 5)), "four rows of five"),
@@ -271,7 +269,6 @@ def targets(answer):
     return check(
         answer,
         oracle=_oracle_targets,
-        gradients=False,
         cases=[
             Case((torch.tensor([3, 7, 5, 3, 7]),), "3 7 5 3 7"),
             Case((torch.tensor([1, 2, 1, 2, 1, 1]),), "1 2 1 2 1 1"),

@@ -71,7 +71,7 @@ def _oracle_hit(scores, target, seen, k):
             rank for rank in range(above + 1, above + tied + 1) if rank <= k
         ]
         hits.append(len(inside) / tied)
-    return torch.tensor(hits, dtype=torch.float64)
+    return torch.tensor(hits)
 
 
 BY_CHANCE = (
@@ -92,12 +92,12 @@ def _hit(seen_counts=False, ties="mean", shift=0, reverse=False):
         above = (more & ranked).sum(dim=1)
         tied = ((scores == own) & ranked).sum(dim=1)
         if ties == "best":
-            return (above < k + shift).double()
+            return (above < k + shift).float()
         if ties == "worst":
-            return (above + tied <= k + shift).double()
+            return (above + tied <= k + shift).float()
         if ties == "middle":
-            return (above + (tied + 1) / 2 <= k + shift).double()
-        return ((k + shift - above) / tied).clamp(0, 1).double()
+            return (above + (tied + 1) / 2 <= k + shift).float()
+        return ((k + shift - above) / tied).clamp(0, 1).float()
 
     return hit
 
@@ -106,7 +106,7 @@ def _unclamped(scores, target, seen, k):
     own = scores.detach().gather(1, target[:, None])
     ranked = (~seen).scatter(1, target[:, None], True)
     above = ((scores > own) & ranked).sum(dim=1)
-    return (k - above) / ((scores == own) & ranked).sum(dim=1).double()
+    return (k - above) / ((scores == own) & ranked).sum(dim=1).float()
 
 
 def _by_order(scores, target, seen, k):
@@ -116,20 +116,20 @@ def _by_order(scores, target, seen, k):
         .masked_fill(seen, -math.inf)
         .argsort(dim=1, descending=True, stable=True)
     )
-    return (order[:, :k] == target[:, None]).any(dim=1).double()
+    return (order[:, :k] == target[:, None]).any(dim=1).float()
 
 
 def _by_topk(scores, target, seen, k):
     ranked = scores.detach().masked_fill(seen, -math.inf)
     best = ranked.topk(min(k, ranked.shape[1]), dim=1).indices
-    return (best == target[:, None]).any(dim=1).double()
+    return (best == target[:, None]).any(dim=1).float()
 
 
 def _others_tied(scores, target, seen, k):
     own = scores.detach().gather(1, target[:, None])
     above = ((scores > own) & ~seen).sum(dim=1)
     tied = ((scores == own) & ~seen).sum(dim=1) - 1
-    return ((k - above) / tied).clamp(0, 1).double()
+    return ((k - above) / tied).clamp(0, 1).float()
 
 
 def _seen_as_zero(scores, target, seen, k):
@@ -142,7 +142,7 @@ def _only_seen(scores, target, seen, k):
 
 def hit(answer):
     """Exercise 2: who finds the hidden item among the first k?"""
-    small = torch.tensor([[5.0, 3.0, 3.0, 1.0, 9.0]]).double()
+    small = torch.tensor([[5.0, 3.0, 3.0, 1.0, 9.0]])
     had = torch.tensor([[False, False, False, False, True]])
     more = normal(6, 9).mul(2).round()  # with many ties
     generator = torch.Generator().manual_seed(3)
@@ -153,7 +153,6 @@ def hit(answer):
     return check(
         answer,
         oracle=_oracle_hit,
-        gradients=False,
         cases=[
             Case(
                 (small, torch.tensor([1]), had, 2),
@@ -162,7 +161,7 @@ def hit(answer):
             Case((more, target, seen, 3), "six people, nine items, k = 3"),
             Case(
                 (
-                    torch.tensor([[2.0, 2.0, 2.0, 1.0]]).double(),
+                    torch.tensor([[2.0, 2.0, 2.0, 1.0]]),
                     torch.tensor([2]),
                     none[:1, :4],
                     2,
@@ -170,7 +169,7 @@ def hit(answer):
                 "three items tied on the ranks 1 to 3, k = 2",
             ),
             Case(
-                (torch.ones(3, 7).double(), torch.tensor([0, 3, 6]), none, 2),
+                (torch.ones(3, 7), torch.tensor([0, 3, 6]), none, 2),
                 "a model that gives every item the same score",
             ),
             Case(
@@ -285,7 +284,7 @@ def _first_real(tokens, items, lag):
 
 
 def _shares(tokens, items, lag):
-    counts = _oracle_pairs(tokens, items, lag).double()
+    counts = _oracle_pairs(tokens, items, lag).float()
     return counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
 
 
@@ -302,8 +301,7 @@ def count_pairs(answer):
         more[row, length:] = 0
     return check(
         answer,
-        oracle=lambda *given: _oracle_pairs(*given).double(),  # or whole
-        gradients=False,
+        oracle=lambda *given: _oracle_pairs(*given).float(),  # or whole
         cases=[
             Case((small, 3, 1), "the histories 1 2 1 2 and 2 3, lag 1"),
             Case((more, 5, 1), "four histories of 7, 3, 1 and 5 items"),
@@ -393,7 +391,7 @@ def _mean_state(states, tokens):
 
 def last_state(answer):
     """Exercise 4: the state at the last real item of each row."""
-    small = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]]).double()
+    small = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]])
     tokens = torch.tensor([[5, 7, 0]])
     more = torch.tensor(
         [[4, 2, 9, 1], [3, 0, 0, 0], [8, 6, 0, 0], [0, 0, 0, 0], [7, 7, 2, 0]]

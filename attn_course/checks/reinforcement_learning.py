@@ -116,7 +116,7 @@ def _wrong(fn):
 
 def returns(answer):
     """Exercise 3: returns-to-go of padded episodes."""
-    small = torch.tensor([[1.0, 0.0, 2.0, 9.0], [3.0, 1.0, 5.0, 2.0]]).double()
+    small = torch.tensor([[1.0, 0.0, 2.0, 9.0], [3.0, 1.0, 5.0, 2.0]])
     return check(
         answer,
         oracle=_oracle_returns,
@@ -206,7 +206,7 @@ def weave(answer):
         return Case(kinds, name)
 
     first = tuple(
-        torch.tensor([[[x, x], [x + 3, x + 3]]]).double() for x in (1, 2, 3)
+        torch.tensor([[[x, x], [x + 3, x + 3]]]) for x in (1.0, 2.0, 3.0)
     )
     return check(
         answer,

@@ -117,15 +117,13 @@ def _conv(shift):
 
 def conv(answer):
     """Exercise 3: a dilated causal convolution."""
-    x = torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0]]).double()
+    x = torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
     swap = torch.tensor([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 2.0]]])
     return check(
         answer,
         oracle=_oracle_conv,
         cases=[
-            Case(
-                (x, swap.double(), 1), "three positions, kernel 2, dilation 1"
-            ),
+            Case((x, swap, 1), "three positions, kernel 2, dilation 1"),
             Case(
                 (normal(9, 3, seed=1), normal(3, 3, 2, seed=2), 2),
                 "nine positions, kernel 3, dilation 2",
@@ -228,10 +226,10 @@ def _step(mix=None, candidate=None, squash=torch.tanh, order=(0, 1, 2)):
 def step(answer):
     """Exercise 4: one step of a GRU."""
     first = (
-        torch.tensor([1.0, 0.5]).double(),
-        torch.tensor([0.4]).double(),
-        torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.5, 1.0]]).double(),
-        torch.tensor([[0.5], [2.0], [-1.0]]).double(),
+        torch.tensor([1.0, 0.5]),
+        torch.tensor([0.4]),
+        torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.5, 1.0]]),
+        torch.tensor([[0.5], [2.0], [-1.0]]),
     )
     more = (
         normal(3, seed=1),

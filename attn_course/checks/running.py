@@ -3,10 +3,14 @@
 import copy
 import ctypes
 import dis
+import sys
+import sysconfig
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -25,68 +29,91 @@ class TimeUp(Exception):
     """The answer ran longer than it may."""
 
 
-def run(answer: Callable, args: tuple, kwargs: dict, seconds: float) -> object:
-    """Call the answer in a thread that is stopped when its time is up."""
-    results: list[object] = []
-    errors: list[BaseException] = []
+@dataclass(frozen=True)
+class Attempt:
+    """What came of one call: the result or what was raised, the arguments."""
+
+    result: object
+    args: tuple
+    kwargs: dict
+
+    @property
+    def failed(self) -> bool:
+        """Say whether an error is all there is."""
+        return isinstance(self.result, BaseException)
+
+
+def attempt(
+    answer: Callable,
+    case: Case,
+    seconds: float,
+    *,
+    gradients: bool = False,
+    seed: int = 0,
+) -> Attempt:
+    """Call an answer in a thread that is stopped when its time is up.
+
+    What the thread raises is a result, ``SystemExit`` too. A Ctrl-C of the
+    user's is raised here, in the main thread, and stops everything.
+    """
+    args, kwargs = fresh(case.args, gradients), fresh(case.kwargs, gradients)
+    results: list[object] = [TimeUp()]
 
     def work() -> None:
-        state = torch.random.get_rng_state()
         try:
-            with torch.enable_grad():
-                results.append(answer(*args, **kwargs))
+            with torch.random.fork_rng(devices=[]), _not_compiled():
+                torch.manual_seed(seed)
+                results[0] = answer(*args, **kwargs)
         except BaseException as error:
-            errors.append(error)
-        finally:
-            torch.random.set_rng_state(state)
+            results[0] = error
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(seconds)
-    tries = 0
-    if thread.is_alive():
-        while thread.is_alive() and tries < 20:
+    try:
+        thread.join(seconds)
+    finally:
+        for _ in range(20 * thread.is_alive()):
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeUp)
             )
             thread.join(0.1)
-            tries += 1
-        raise TimeUp
-    if errors:
-        raise errors[0]
-    return results[0]
+            if not thread.is_alive():
+                break
+    return Attempt(results[0], args, kwargs)
 
 
-def attempt(fn: Callable, case: Case, seconds: float) -> object:
-    """Return a function's result, or the exception that it raised."""
-    try:
-        return run(fn, fresh(case.args), fresh(case.kwargs), seconds)
-    except Exception as error:
-        return error
+def _not_compiled():
+    """Run what torch.compile was asked to compile as it is: same numbers."""
+    if "torch._dynamo" in sys.modules:
+        return torch.compiler.set_stance("force_eager")
+    return nullcontext()
 
 
-def fresh(value):
-    """Copy arguments, tensors ready for gradients, so that none is shared."""
+def fresh(value, gradients: bool = False):
+    """Copy arguments, so that none is shared; with or without gradients."""
     if isinstance(value, Tensor):
         clone = value.detach().clone(memory_format=torch.preserve_format)
-        return clone.requires_grad_(clone.is_floating_point())
+        return clone.requires_grad_(gradients and clone.is_floating_point())
     if isinstance(value, dict):
-        return {name: fresh(item) for name, item in value.items()}
+        return {name: fresh(item, gradients) for name, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return type(value)(fresh(item) for item in value)
+        return type(value)(fresh(item, gradients) for item in value)
     return copy.deepcopy(value)
 
 
-def changed_argument(case: Case, args: tuple, kwargs: dict) -> str:
+def changed_argument(case: Case, tried: Attempt) -> str:
     """Name the first argument that the answer changed in place."""
     pairs = [
-        (str(n + 1), a, b) for n, (a, b) in enumerate(zip(case.args, args))
+        (str(number), before, after)
+        for number, (before, after) in enumerate(zip(case.args, tried.args), 1)
     ]
-    pairs += [(name, case.kwargs[name], kwargs[name]) for name in case.kwargs]
+    pairs += [
+        (key, case.kwargs[key], tried.kwargs[key]) for key in case.kwargs
+    ]
     for name, before, after in pairs:
         if isinstance(before, Tensor):
             same = before.shape == after.shape and torch.equal(
-                before.detach().nan_to_num(7.7), after.detach().nan_to_num(7.7)
+                before.nan_to_num(7.7), after.detach().nan_to_num(7.7)
             )
             if not same:
                 return name
@@ -96,13 +123,64 @@ def changed_argument(case: Case, args: tuple, kwargs: dict) -> str:
     return ""
 
 
-def is_stub(answer: Callable) -> bool:
-    """Say whether a function does nothing at all, as the dots do."""
+def gradients_of(tried: Attempt) -> list[Tensor | None]:
+    """Return the gradient at each argument, of a weighted sum of the result."""
+    asked = [
+        a for a in tried.args if isinstance(a, Tensor) and a.requires_grad
+    ]
+    results = tried.result
+    if not isinstance(results, (tuple, list)):
+        results = [results]
+    total = sum(
+        (one * torch.linspace(1, 2, one.numel()).view(one.shape)).sum()
+        for one in results
+        if isinstance(one, Tensor) and one.requires_grad
+    )
+    if not isinstance(total, Tensor):
+        return [None] * len(asked)
+    return list(torch.autograd.grad(total, asked, allow_unused=True))
+
+
+def is_stub(answer: Callable, results: Sequence[object]) -> bool:
+    """Say whether a function is not written yet.
+
+    Its body does nothing at all, as the dots do, or raises
+    ``NotImplementedError`` itself: torch raises that error too.
+    """
     code = getattr(answer, "__code__", None)
-    return code is not None and len(list(dis.get_instructions(code))) <= 3
+    if code is not None and len(list(dis.get_instructions(code))) <= 3:
+        return all(one is None or one is Ellipsis for one in results)
+    return any(
+        isinstance(one, NotImplementedError) and _raised_by_hand(one)
+        for one in results
+    )
+
+
+def _raised_by_hand(error: BaseException) -> bool:
+    """Say whether a ``raise`` in the learner's own code raised an error."""
+    last = error.__traceback__
+    while last is not None and last.tb_next:
+        last = last.tb_next
+    if last is None or not _own(last.tb_frame.f_code.co_filename):
+        return False
+    byte = last.tb_frame.f_code.co_code[last.tb_lasti]
+    return dis.opname[byte] == "RAISE_VARARGS"
+
+
+_INSTALLED = (
+    sysconfig.get_paths()["stdlib"],
+    str(Path(torch.__file__).parents[1]),
+    str(Path(__file__).parents[1]),
+)
+
+
+def _own(filename: str) -> bool:
+    """Say whether a file is the learner's: no library's, nor the course's."""
+    return not filename.startswith((*_INSTALLED, "<frozen"))
 
 
 def describe(case: Case) -> str:
+    """Name a case, by the shapes of its arguments if it has no name."""
     if case.name:
         return case.name
     shapes = [
@@ -112,30 +190,64 @@ def describe(case: Case) -> str:
     return "arguments " + ", ".join(shapes)
 
 
-# What torch says of the usual slips, and what a learner can do about it.
-TRANSLATED = {
+_ONE_NUMBER = (
+    "a function for one number got a whole tensor: use torch's (torch.exp "
+    "instead of math.exp)"
+)
+_IN_PLACE = (
+    "it changes its input in place; make a new tensor instead (x = x + 1, not "
+    "x += 1)"
+)
+_TYPES = (
+    "tensors of two types meet: what you make new must have the input's type "
+    "(torch.ones(3, dtype=x.dtype), x.new_ones(3), mask.float())"
+)
+_BOOLEANS = (
+    "&, | and ~ are for booleans, and here are numbers: make it a boolean "
+    "tensor first (x.bool(), or a comparison such as x > 0)"
+)
+# What Python and torch say of the usual slips, and what a learner can do.
+EXPLAINED = {
     "Can't call numpy()": "stay in torch: numpy cuts a result off from "
     "training (x.mean() instead of np.mean(x), torch.exp instead of np.exp)",
-    "a leaf Variable that requires grad": "it changes its input in place; "
-    "make a new tensor instead (x = x + 1, not x += 1)",
-    "only one element tensors can be converted": "a function for one number "
-    "got a whole tensor: use torch's (torch.exp instead of math.exp)",
-    "only length-1 arrays can be converted": "a function for one number got "
-    "a whole tensor: use torch's (torch.exp instead of math.exp)",
+    "a leaf Variable that requires grad": _IN_PLACE,
+    "only one element tensors can be converted": _ONE_NUMBER,
+    "only length-1 arrays can be converted": _ONE_NUMBER,
+    "elements cannot be converted to Scalar": _ONE_NUMBER,
+    "expected scalar type": _TYPES,
+    "must have the same dtype": _TYPES,
+    "to have the same dtype": _TYPES,
+    "bitwise_": _BOOLEANS,
+    "Boolean value of Tensor with more than one value": "if, and, or, not, "
+    "max and min of Python want one truth, and here are many: use torch.where, "
+    "&, |, ~, torch.maximum or torch.minimum",
+    "shapes cannot be multiplied": "in a matrix product the last size on the "
+    "left must equal the last but one on the right: is one to be transposed?",
+    "must match the size of tensor b": "two shapes are compared from the right, "
+    "and a size must be equal, or 1: is a dimension missing (unsqueeze, None)?",
+    "positional argument": "the function must take the arguments that the "
+    "exercise names, in that order",
+    "SystemExit": "it ends the program: return the result instead",
 }
 
 
-def describe_error(error: BaseException, answer: Callable, case: Case) -> str:
-    """Name the error, the learner's line, and the case."""
-    code = getattr(answer, "__code__", None)
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if code and f.filename == code.co_filename]
-    for words, help_ in TRANSLATED.items():
-        if words in str(error):
+def explain_error(error: BaseException) -> str:
+    """Say what a learner can do about an error, or nothing."""
+    said = "".join(traceback.format_exception_only(error))
+    for words, help_ in EXPLAINED.items():
+        if words in said:
             return help_
-    line = f" at your line `{own[0].line}`" if own and own[0].line else ""
-    text = str(error).strip().split("\n")[0]
+    return ""
+
+
+def describe_error(error: BaseException, case: Case) -> str:
+    """Name the error, the learner's line, and the case."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f.line for f in frames if _own(f.filename) and f.line]
+    line = f" at your line `{own[-1]}`" if own else ""
+    said = "".join(traceback.format_exception_only(error)).split("\n")[0]
+    kind, _, text = said.partition(": ")
     return (
-        f"it raises {type(error).__name__}{line} on {describe(case)}"
+        f"it raises {kind.rsplit('.')[-1]}{line} on {describe(case)}"
         f"{': ' + text if text else ''}"
     )

@@ -67,10 +67,7 @@ def softmax(answer):
     def shifted(scores):
         return e(scores - scores.amax(-1, keepdim=True))
 
-    far = torch.tensor(
-        [[1000.0, 999.0, 998.0], [-1000.0, -999.0, -998.0]],
-        dtype=torch.float64,
-    )
+    far = torch.tensor([[1000.0, 999.0, 998.0], [-1000.0, -999.0, -998.0]])
     return check(
         answer,
         oracle=_oracle_softmax,
@@ -347,13 +344,9 @@ def attention(answer):
 
     # Scores -3000, -2999 and a forbidden -2998; the second query turns them.
     far = (
-        torch.tensor([[[1.0, 1.0], [-1.0, -1.0]]], dtype=torch.float64),
-        torch.tensor(
-            [[[-1500.0] * 2, [-1499.5] * 2, [-1499.0] * 2]],
-            dtype=torch.float64,
-        )
-        * math.sqrt(2),
-        torch.tensor([[[1.0], [2.0], [4.0]]], dtype=torch.float64),
+        torch.tensor([[[1.0] * 4, [-1.0] * 4]]),
+        torch.tensor([[[-1500.0] * 4, [-1499.5] * 4, [-1499.0] * 4]]),
+        torch.tensor([[[1.0], [2.0], [4.0]]]),
     )
     two = torch.tensor([[[True, True, False]] * 2])
     hand = [tensor[None] for tensor in HAND]

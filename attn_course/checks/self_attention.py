@@ -344,8 +344,8 @@ def _oracle_rotation(x, base=10000.0):
 
 def _angle(x, *, start=0, base=10000.0, power=2.0, sign=-1.0):
     length, dim = x.shape
-    position = torch.arange(start, start + length, dtype=torch.float64)
-    pair = torch.arange(dim // 2, dtype=torch.float64)
+    position = torch.arange(start, start + length).float()
+    pair = torch.arange(dim // 2).float()
     return position[:, None] * base ** (sign * power * pair / dim)
 
 

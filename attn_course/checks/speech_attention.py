@@ -268,7 +268,6 @@ def monotonicity(answer):
     return check(
         answer,
         oracle=_oracle_monotonicity,
-        gradients=False,
         cases=[
             Case((ahead,), "three words over four frames"),
             Case((_weights(6, 9, 1),), "six words over nine frames"),

@@ -99,6 +99,5 @@ def mean_over_length(answer):
                 lambda x: x[:, 0], "that is the first token: average them all"
             ),
         ],
-        gradients=False,  # nobody has heard of them yet
         praise="(batch, length, dim) became (batch, dim)",
     )

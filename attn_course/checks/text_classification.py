@@ -140,8 +140,8 @@ def _mask(*lengths):
 
 def pool(answer):
     """Exercise 2: attention pooling of a padded batch."""
-    small = torch.tensor([[[1.0, 1.0], [0.0, 1.0], [9.0, 9.0]]]).double()
-    query = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    small = torch.tensor([[[1.0, 1.0], [0.0, 1.0], [9.0, 9.0]]])
+    query = torch.tensor([1.0, 0.0])
     return check(
         answer,
         oracle=_oracle_pool,
@@ -337,7 +337,7 @@ def _above_a_bar(tokens, scores, count):
 def delete(answer):
     """Exercise 3: delete the words with the highest scores."""
     tokens = torch.tensor([[11, 12, 13, 14, 0, 0]])
-    scores = torch.tensor([[0.1, 0.4, 0.3, 0.2, 0.5, 0.9]]).double()
+    scores = torch.tensor([[0.1, 0.4, 0.3, 0.2, 0.5, 0.9]])
     more = torch.tensor(
         [[5, 6, 7, 6, 9], [8, 5, 0, 0, 0], [4, 9, 9, 4, 0], [7, 0, 0, 0, 0]]
     )
@@ -346,7 +346,6 @@ def delete(answer):
     return check(
         answer,
         oracle=_oracle_delete,
-        gradients=False,
         cases=[
             Case((tokens, scores, 2), "one text of four words, two to delete"),
             Case((more, marks, 1), "four texts, one word each"),

@@ -264,7 +264,6 @@ def beam_step(answer):
             case(2, 7, 2, "a beam of 2, 7 tokens"),
             case(1, 6, 3, "a beam of 1"),
         ],
-        gradients=False,
         mistakes=[
             Mistake(
                 lambda t, s: (torch.arange(len(t)), s.argmax(1)),

@@ -164,9 +164,8 @@ WRONG = {
             lambda q, k, a, b, v: torch.bmm(q @ a.T, (k @ b.T).mT),
             "dot product",
         ),
-        (lambda *a: linear_scores(*a).detach(), "no gradient"),
         (in_place_scores, "in place"),
-        (first_shape_only, "on all sizes 4"),
+        (first_shape_only, "raises RuntimeError"),
         (
             lambda q, k, a, b, v: (
                 torch.tanh((q @ a.T)[:, None, :] + (k @ b.T)[:, None, :]) @ v
@@ -222,7 +221,7 @@ WRONG = {
             "EOS is removed too",
         ),
         (lambda x: F.pad(x[:, :-1], (0, 1), value=1), "in front"),
-        (lambda x: padded_teacher(x).tolist(), "torch tensor, got list"),
+        (lambda x: padded_teacher(x).tolist(), "torch tensor, got a list"),
         (in_place_teacher, "in place"),
         (one_start, "RuntimeError"),
         (lambda x: torch.tensor([[1, 7, 9]]), "whatever the input"),
@@ -236,7 +235,13 @@ RIGHT = {
         (math.tanh(0) + math.tanh(2), math.tanh(2) - math.tanh(1)),
         torch.tensor([0.96403, 0.20243]),
     ],
-    "scores": [linear_scores, einsum_scores, repeated_scores, looped_scores],
+    "scores": [
+        lambda *a: linear_scores(*a).detach(),
+        linear_scores,
+        einsum_scores,
+        repeated_scores,
+        looped_scores,
+    ],
     "teacher": [
         padded_teacher,
         filled_teacher,

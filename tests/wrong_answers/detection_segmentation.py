@@ -37,6 +37,11 @@ def right_giou(a, b):
     return iou_only(a, b) - 1 + union(a, b) / enclosing(a, b)
 
 
+def half_detached(a, b):
+    around = (a[..., 2:] - a[..., :2]).prod(-1)  # hides a part of the gradient
+    return right_giou(a, b) + around.detach() - around
+
+
 def by_coordinates(a, b):
     ax0, ay0, ax1, ay1 = a.unbind(-1)
     bx0, by0, bx1, by1 = b.unbind(-1)
@@ -234,6 +239,9 @@ WRONG = {
         (lambda a, b: right_giou(a, b).clamp(min=0), "cut off"),
         (lambda a, b: right_giou(a, b).abs(), "sign is lost"),
         (lambda a, b: right_giou(a.detach(), b.detach()), "no gradient"),
+        (lambda a, b: right_giou(a.detach(), b), "argument 1"),
+        (lambda a, b: right_giou(a, b.detach()), "argument 2"),
+        (half_detached, "the gradient at argument 1"),
         (lambda a, b: a[..., 7], "IndexError"),
         (lambda a, b: right_giou(a, b).tolist(), "torch tensor"),
     ],

@@ -146,7 +146,6 @@ WRONG = {
         (lambda r, n: r * real(r, n), "those are the rewards"),
         (whole, "whole return at every step, and in the padding"),
         (lambda r, n: whole(r, n) * real(r, n), "leave out what came before"),
-        (lambda r, n: right_returns(r.detach(), n), "no gradient"),
         (lambda r, n: right_returns(r, n).sum(1), "expected shape"),
         (lambda r, n: right_returns(r, n[None]), ""),
     ],
@@ -163,13 +162,23 @@ WRONG = {
         (lambda r, s, a: r + s + a, "are added"),
         (stack_first, "belong together"),
         (stack_zero, ""),
-        (lambda r, s, a: right_tokens(r, s, a).detach(), "no gradient"),
         (lambda r, s, a: right_tokens(r, s, a)[0], "expected shape"),
     ],
 }
 RIGHT = {
     "paper": [[6, 4, 4, 1], torch.tensor([6.0, 4.0, 4.0, 1.0]), (6, 4, 4, 1)],
     "token": [[22, 23], (22, 23), torch.tensor([22, 23])],
-    "returns": [right_returns, by_difference, by_triangle, by_loop],
-    "weave": [right_tokens, by_cat, by_places],
+    "returns": [
+        lambda r, n: right_returns(r.detach(), n),
+        right_returns,
+        by_difference,
+        by_triangle,
+        by_loop,
+    ],
+    "weave": [
+        lambda r, s, a: right_tokens(r, s, a).detach(),
+        right_tokens,
+        by_cat,
+        by_places,
+    ],
 }

@@ -198,8 +198,7 @@ WRONG = {
         (python_wraps, "wraps round"),
         (first_again, "repeats the first"),
         (lambda x, w, s: right_conv(x, w, s) / w.shape[0], "mean"),
-        (lambda x, w, s: right_conv(x, w, s).T, "expected shape"),
-        (lambda x, w, s: right_conv(x.detach(), w.detach(), s), "no gradient"),
+        (lambda x, w, s: right_conv(x, w, s).T, "transpose the result"),
     ],
     "step": [
         (swapped_shares, "share of the old state"),
@@ -217,6 +216,11 @@ WRONG = {
 RIGHT = {
     "layers": [[50, 5, 1], (50.0, 5.0, 1.0), torch.tensor([50, 5, 1])],
     "crossover_length": [768, 768.0, torch.tensor(768), 1.5 * 512],
-    "conv": [right_conv, torch_conv, loop_conv],
+    "conv": [
+        lambda x, w, s: right_conv(x.detach(), w.detach(), s),
+        right_conv,
+        torch_conv,
+        loop_conv,
+    ],
     "step": [right_step, torch_step, linear_step],
 }

@@ -248,7 +248,6 @@ WRONG = {
             "mix their values",
         ),
         (in_place_attention, "in place"),
-        (lambda x, q, k, v: attend(x, q, k, v).detach(), "no gradient"),
         (
             lambda x, q, k, v: ((x @ q) @ (x @ k).T).softmax(-1) @ (x @ v),
             "both missing",
@@ -312,7 +311,6 @@ WRONG = {
             "hides the word itself",
         ),
         (in_place_alibi, "in place"),
-        (lambda s, m: loop_alibi(s, m).detach(), "no gradient"),
     ],
     "rotation": [
         (lambda x: turned(x, -angles(x)), "clockwise"),
@@ -344,11 +342,17 @@ WRONG = {
 RIGHT = {
     "first_word": [[2.0, 4.0], (2, 4), torch.tensor([2.0, 4.0])],
     "causal_self_attention": [
+        lambda x, q, k, v: attend(x, q, k, v).detach(),
         attend,
         loop_attention,
         einsum_attention,
         head_attention,
     ],
-    "alibi": [loop_alibi, short_alibi, power_alibi],
+    "alibi": [
+        lambda s, m: loop_alibi(s, m).detach(),
+        loop_alibi,
+        short_alibi,
+        power_alibi,
+    ],
     "rotation": [complex_rotation, matrix_rotation, repeated_rotation],
 }

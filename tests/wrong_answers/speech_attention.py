@@ -166,7 +166,7 @@ WRONG = {
         (lambda path: len(group_collapse(path)), "return them"),
         (in_place, "in place"),
         (lambda path: [5, 5, 7], "same answer whatever the input"),
-        (lambda path: "557", "expected a number"),
+        (lambda path: "557", "expected a list"),
     ],
     "word_errors": [
         (
@@ -200,7 +200,7 @@ WRONG = {
         (lambda w: float((centre_of(w).diff() > 0).all()), "all or nothing"),
         (lambda w: share(w.mean(1).diff() > 0), "same for every row"),
         (lambda w: share(w.amax(1).diff() > 0), "how large"),
-        (lambda w: (centre_of(w).diff() > 0).double(), "expected shape"),
+        (lambda w: (centre_of(w).diff() > 0).double(), "expected one number"),
         (lambda w: w.argmax(1).index(0), "AttributeError"),
     ],
 }

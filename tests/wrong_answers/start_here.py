@@ -42,7 +42,7 @@ WRONG = {
         (lambda x: x[:, 0], "first token"),
         (lambda x: torch.tensor([[2.0, 4.0]]) + 0 * x.sum(), "whatever"),
         (lambda x: torch.tensor([[2.0, 4.0]]), "whatever"),
-        (lambda x: x.numpy().mean(1), "stay in torch"),
+        (lambda x: x.numpy().mean(1), "a numpy array"),
         (in_place, "in place"),
         (lambda x: x.mean(7), "IndexError"),
     ],

@@ -250,7 +250,6 @@ WRONG = {
         (scaled, "root of dim"),
         (mean_of_weighted, "use sum"),
         (lambda s, m, q: right_pool(s, m, q) * s.shape[1], "no factor"),
-        (lambda s, m, q: right_pool(s.detach(), m, q.detach()), "no gradient"),
         (lambda s, m, q: right_pool(s, m, q)[0], "expected shape"),
         (lambda s, m, q: right_pool(s, m, q[None]), "Error"),
     ],
@@ -302,7 +301,13 @@ RIGHT = {
         torch.softmax(torch.tensor([2.0, 1.0, 1.0]), dim=0),
         (E / (E + 2), 1 / (E + 2), 1 / (E + 2)),
     ],
-    "pool": [right_pool, loop_pool, einsum_pool, torch_pool],
+    "pool": [
+        lambda s, m, q: right_pool(s.detach(), m, q.detach()),
+        right_pool,
+        loop_pool,
+        einsum_pool,
+        torch_pool,
+    ],
     "delete": [right_delete, loop_delete, one_by_one],
     "lead": [
         [0.03, 0.0095],

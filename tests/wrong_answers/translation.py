@@ -167,7 +167,7 @@ WRONG = {
         (("p", "en"), "second merge"),
         ("m e", "5 times"),
         ("opened", "not it"),
-        (3, "is not it"),
+        (3, "expected a word"),
     ],
     "small_bleu": [
         (81.65, "clipped"),
