@@ -199,9 +199,27 @@ class Remote:
         try:
             for before, after in _pairs(args, kwargs, answer):
                 _write_back(before, after)
-            return unpack(answer["value"])
+            gradients = [unpack(one) for one in answer["gradients"]]
+            return _linked(unpack(answer["value"]), args, gradients)
         except (KeyError, TypeError, AttributeError):
             raise worker.Broken("an answer of no known form") from None
+
+
+def _linked(result, args, gradients):
+    """Give a result the gradients that the worker found at the arguments.
+
+    They are those of the sum of the result's numbers times ``weights_like``.
+    """
+    if not getattr(result, "requires_grad", False):
+        return result
+    asked = [a for a in args if getattr(a, "requires_grad", False)]
+    link = sum(
+        ((argument - argument.detach()) * gradient).sum()
+        for argument, gradient in zip(asked, gradients)
+        if gradient is not None
+    )
+    weights = worker.weights_like(result)
+    return result.detach() + link * weights / weights.square().sum()
 
 
 def _pairs(args, kwargs, answer):

@@ -120,6 +120,26 @@ def _pack_tensor(tensor) -> dict:
     }
 
 
+def _gradients(result, args) -> list:
+    """Pack the gradient at each argument of a weighted sum of a result."""
+    import torch
+
+    asked = [a for a in args if getattr(a, "requires_grad", False)]
+    if not (asked and getattr(result, "requires_grad", False)):
+        return []
+    total = (result * weights_like(result)).sum()
+    return [
+        pack(g) for g in torch.autograd.grad(total, asked, allow_unused=True)
+    ]
+
+
+def weights_like(result):
+    """Return one weight for each number, 1 to 2: no symmetry hides an error."""
+    import torch
+
+    return torch.linspace(1, 2, result.numel()).view(result.shape)
+
+
 def unpack(packed, call=None):
     """Turn a packed value back; ``call(number, name)`` makes a function.
 
@@ -501,6 +521,7 @@ class Loop:
             sys.stdout, sys.stderr = before
         return {
             "value": pack(result),
+            "gradients": _gradients(result, args),
             "args": [pack(a) for a in args],
             "kwargs": {k: pack(v) for k, v in kwargs.items()},
         }

@@ -1,7 +1,14 @@
 """The exercises' checks: every wrong answer gets its hint, every right passes."""
 
+import _thread
+import functools
 import importlib
+import math
 import pkgutil
+import sys
+import threading
+import time
+from unittest import mock
 
 import pytest
 import torch
@@ -30,12 +37,56 @@ def short_time(monkeypatch):
     monkeypatch.setattr(engine, "SECONDS", 0.5)
 
 
-@pytest.mark.parametrize("slug, exercise, item", answers("WRONG"))
-def test_wrong_answer_gets_its_hint(slug, exercise, item):
-    answer, words = item
-    verdict = getattr(getattr(checks, slug), exercise)(answer)
+@functools.cache
+def judged(slug, exercise, number):
+    answer, _ = BANKS[slug].WRONG[exercise][number]
+    return getattr(getattr(checks, slug), exercise)(answer)
+
+
+@pytest.mark.parametrize(
+    "slug, exercise, number, words",
+    [
+        pytest.param(slug, exercise, n, words, id=f"{slug}-{exercise}-{n}")
+        for slug, bank in BANKS.items()
+        for exercise, items in bank.WRONG.items()
+        for n, (_, words) in enumerate(items)
+    ],
+)
+def test_wrong_answer_gets_its_hint(slug, exercise, number, words):
+    verdict = judged(slug, exercise, number)
     assert verdict.status != engine.RIGHT
     assert words in repr(verdict)
+
+
+@pytest.mark.parametrize("slug", BANKS)
+def test_most_wrong_answers_are_told_what_they_did(slug):
+    verdicts = [
+        judged(slug, exercise, number)
+        for exercise, items in BANKS[slug].WRONG.items()
+        for number in range(len(items))
+    ]
+    named = sum(verdict.named for verdict in verdicts)
+    share = named / len(verdicts)
+    print(f"{slug}: {named} of {len(verdicts)} named, {share:.0%}")
+    assert share >= 0.85
+
+
+@pytest.mark.parametrize("slug", BANKS)
+def test_no_named_mistake_is_within_the_tolerance(slug):
+    module = getattr(checks, slug)
+    asked = mock.Mock(wraps=engine.check_value)
+    with mock.patch.object(module, "check_value", asked, create=True):
+        for name, answers_ in BANKS[slug].RIGHT.items():
+            if not callable(answers_[0]):
+                getattr(module, name)(answers_[0])
+    for call in asked.call_args_list:
+        for wrong, hint in call.kwargs.get("mistakes", ()):
+            verdict = engine.check_value(
+                wrong,
+                call.args[1],
+                tolerance=call.kwargs.get("tolerance", 1e-3),
+            )
+            assert not verdict.right, hint
 
 
 @pytest.mark.parametrize("slug, exercise, item", answers("RIGHT"))
@@ -124,11 +175,175 @@ def test_the_learners_tensor_is_not_touched():
     assert torch.equal(mine, torch.ones(2)) and not mine.requires_grad
 
 
-def test_exit_does_not_stop_the_notebook():
-    def leave(x):
-        raise SystemExit
+def test_neither_exit_nor_interrupt_of_the_answers_stops_the_notebook():
+    def leaves(x):
+        return sys.exit("no") if x.dim() > 1 else 2 * x
 
-    assert "SystemExit" in verdict(leave).message
+    def interrupts(x):
+        raise KeyboardInterrupt
+
+    assert "it ends the program" in verdict(leaves).message
+    said = verdict(interrupts).message
+    assert "KeyboardInterrupt at your line `raise KeyboardInterrupt`" in said
+
+
+def test_the_users_own_interrupt_stops_the_check():
+    stopped = threading.Event()
+
+    def slow(x):
+        try:
+            while True:
+                time.sleep(0.01)
+        finally:
+            stopped.set()
+
+    threading.Timer(0.2, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt):
+        engine.check(slow, oracle=double, cases=CASES, seconds=20)
+    assert stopped.wait(1)
+
+
+def test_only_the_learners_own_raise_is_a_stub():
+    def to_do(x):
+        raise NotImplementedError("to do")
+
+    def torchs_own(x):
+        return x & (x > 0)
+
+    class Layer(torch.nn.Module):
+        pass
+
+    assert verdict(to_do).status == engine.NOT_ATTEMPTED
+    said = verdict(torchs_own)
+    assert said.status == engine.WRONG and "return x & (x > 0)" in said.message
+    assert "are for booleans" in said.message
+    assert verdict(Layer()).status == engine.WRONG
+
+
+def test_an_error_is_explained_in_the_courses_words():
+    wrong_type = torch.ones(2, 2, dtype=torch.float64)
+    said = verdict(lambda x: x @ wrong_type)
+    assert "must have the input's type" in said.message and said.named
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize(
+    "result, words",
+    [
+        (lambda x: (2 * x).to_sparse(), "add .to_dense()"),
+        (lambda x: torch.nested.nested_tensor([x]), "a nested one"),
+        (lambda x: x.to("meta"), "the meta device"),
+        (lambda x: 2 * x + 1j, "real numbers, got complex"),
+        (lambda x: (2 * x).tolist(), "a torch tensor, got a list"),
+        (lambda x: (2 * x).numpy(), "a torch tensor, got a numpy array"),
+        (lambda x: {"it": x}, "a torch tensor, got a dict"),
+        (lambda x: [[x], [[x]]], "a torch tensor, got a list"),
+        (lambda x: (y for y in x), "a torch tensor, got a generator"),
+    ],
+)
+def test_an_odd_result_is_named(result, words):
+    said = verdict(result)
+    assert words in said.message and said.named
+
+
+def test_the_time_for_compiling_is_not_the_learners():
+    def slow_backend(graph, inputs):
+        time.sleep(1)
+        return graph
+
+    assert verdict(torch.compile(double, backend=slow_backend)).right
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_scripted_function_is_a_function():
+    assert verdict(torch.jit.script(double)).right
+
+
+def test_what_changes_from_call_to_call_is_random():
+    said = verdict(lambda x: torch.nn.functional.dropout(2 * x, 0.5))
+    assert "another result each time" in said.message
+
+
+def test_a_gradient_is_asked_only_where_the_check_says_so():
+    def cut(x):
+        with torch.no_grad():
+            return torch.from_numpy(x.numpy() * 2)
+
+    def asked(answer):
+        two = (torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]))
+        return engine.check(
+            answer,
+            oracle=torch.mul,
+            cases=[engine.Case(two), engine.Case((two[1], two[1] * 2))],
+            gradients=True,
+        ).message
+
+    assert verdict(cut).right
+    assert "all 2 cases" in asked(lambda a, b: a * b)
+    assert "argument 1" in asked(lambda a, b: a.detach() * b)
+    assert "argument 2" in asked(lambda a, b: a * b.detach())
+    half = "the gradient at argument 2 is not"
+    assert half in asked(lambda a, b: a * b + b - b.detach())
+
+
+def test_lists_and_numbers_are_shown_as_tensors_are():
+    def message(answer, oracle, *values):
+        cases = [engine.Case((x,)) for x in values]
+        return engine.check(answer, oracle=oracle, cases=cases).message
+
+    def codes(text):
+        return [ord(letter) for letter in text]
+
+    texts = ["ab", "abcd", "a"]
+    assert "for arguments 'ab': expected 2, got 3" in message(
+        lambda t: len(t) + 1 + (t == "a"), len, *texts
+    )
+    assert "expected [97, 98], got [98, 97]" in message(
+        lambda t: codes(t)[::-1], codes, *texts
+    )
+    assert "a list, got the text 'ab'" in message(str, codes, *texts)
+    assert "a number, got the text" in message(str, len, *texts)
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (lambda x: x * 6, "every number is 3 times"),
+        (lambda x: -2 * x, "the sign is turned"),
+        (lambda x: 2 * x + 0.5, "every number is 0.5 too large"),
+        (lambda x: 2 * x[None], "only the shape is wrong"),
+        (lambda x: 2 * x.sum(0), "that is the sum"),
+        (lambda x: 2 * x[0], "the first part of the right result along dim=0"),
+    ],
+)
+def test_a_plain_relation_to_the_right_numbers_is_said(answer, words):
+    cases = [engine.Case((torch.tensor([[1.0, 4.0, 3.0], [2.0, 7.0, 5.0]]),))]
+    said = engine.check(answer, oracle=double, cases=cases)
+    assert words in said.message and said.named
+
+
+def test_numbers_alone_that_are_not_there_name_no_mistake():
+    never = engine.Mistake(lambda x: x * math.nan, "it divides by 0")
+    said = verdict(lambda x: x * math.inf * 0, mistakes=[never]).message
+    assert "NaN" in said and "divides" not in said
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (0.25, "yes"),
+        (25, "per cent"),
+        (0.3, "rounded too far"),
+        (0.5, "halved; or: doubled"),
+        (0.001, "tiny"),
+        (0.0001, "is not it"),
+        ("0.25", "expected numbers, got the text '0.25'"),
+        (0.25 + 1j, "real numbers"),
+    ],
+)
+def test_a_value_is_told_rounding_per_cent_and_every_mistake(answer, words):
+    mistakes = [(0.5, "halved"), (0.5, "doubled"), (0.001, "tiny")]
+    assert words in repr(engine.check_value(answer, 0.25, mistakes=mistakes))
 
 
 def test_an_error_names_the_line():
@@ -141,7 +356,7 @@ def test_an_error_names_the_line():
 
 def test_result_of_the_wrong_kind():
     assert "torch tensor" in verdict(lambda x: "two").message
-    assert "expected shape" in verdict(lambda x: x[:1]).message
+    assert "expected shape" in verdict(lambda x: x.repeat(2, 1)).message
     assert "NaN" in verdict(lambda x: x / 0 - x / 0).message
     assert "without calling it" in verdict(double(torch.ones(2))).message
 

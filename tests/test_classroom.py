@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from attn_course import checks, classroom
 from attn_course.checks import engine
-from teaching import assignments, worker
+from teaching import assignments, judge, worker
 from tests import submissions as hand
 from tests.test_checks import BANKS
 from tools import notebooks
@@ -289,6 +289,25 @@ def test_tensors_come_back_as_they_were(dtype, shape):
     for one in (tensor, tensor.mT if len(shape) > 1 else tensor):
         back = worker.unpack(json.loads(json.dumps(worker.pack(one))))
         assert back.dtype == dtype and torch.equal(back, one)
+
+
+def test_a_gradient_comes_back_from_the_worker():
+    def made(one, two):
+        return one.exp() * two.detach()
+
+    far = [torch.tensor([1.0, 2.0, 0.5]).requires_grad_() for _ in range(2)]
+    near = [x.detach().clone().requires_grad_() for x in far]
+    packed = worker._gradients(made(*far), far)
+    result = judge._linked(
+        made(*near).detach().requires_grad_(),
+        near,
+        [worker.unpack(one) for one in packed],
+    )
+    torch.testing.assert_close(result, made(*far))
+    (result * worker.weights_like(result)).sum().backward()
+    (made(*far) * worker.weights_like(result)).sum().backward()
+    torch.testing.assert_close(near[0].grad, far[0].grad)
+    assert near[1].grad is None
 
 
 def test_a_gradient_is_told():

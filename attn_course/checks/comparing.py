@@ -1,7 +1,9 @@
 """Compare results, and say in a learner's words how they differ."""
 
+import functools
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +18,7 @@ def numbers(value: object) -> Tensor:
     """
     if not isinstance(value, Tensor):
         try:
-            value = torch.as_tensor(value)
+            value = torch.as_tensor(np.asarray(value))
         except Exception:
             raise ValueError(f"expected numbers, got {kind(value)}") from None
     elif value.is_nested:
@@ -140,55 +142,66 @@ def only_nan(result: object) -> bool:
 def relation(pairs: Pairs, tolerance: float) -> str:
     """Say what all wrong results have to do with the right ones, if it is plain.
 
-    Turned signs, one factor, one difference, exchanged dimensions.
+    Another shape of the right numbers, a sum of them, one factor, one
+    difference: what is said is true whatever the exercise.
     """
     both = [(_read(a), _read(b)) for a, b in pairs]
     if any(isinstance(x, str) for pair in both for x in pair):
         return ""
 
-    def all_close(change) -> bool:
+    def made_by(change) -> bool:
+        changed = [(a, change(b)) for a, b in both]
         return all(
-            change(a).shape == b.shape
-            and torch.allclose(change(a), b, rtol=tolerance, atol=tolerance)
-            for a, b in both
+            a.shape == b.shape
+            and torch.allclose(a, b, rtol=tolerance, atol=tolerance)
+            for a, b in changed
         )
 
-    if all(a.dim() > 1 for a, _ in both) and all_close(lambda a: a.mT):
+    if min(b.dim() for _, b in both) > 1 and made_by(lambda b: b.mT):
         return "the last two dimensions are exchanged: transpose the result"
     if any(a.shape != b.shape for a, b in both):
-        if all_close(lambda a: a.squeeze()):
-            return (
-                "the numbers are right, but a dimension of size 1 is too much"
-            )
+        return _other_shape(both, made_by)
+    if isinstance(pairs[0][1], Tensor) and pairs[0][1].dtype == torch.bool:
+        turned = made_by(lambda b: 1 - b)
+        return "True and False are exchanged" if turned else ""
+    found, right = (torch.cat([x.flatten() for x in xs]) for xs in zip(*both))
+    real = right.abs() > tolerance
+    if real.sum() < 3 or not (found.isfinite() & right.isfinite()).all():
         return ""
-    found = torch.cat([a.flatten() for a, _ in both])
-    right = torch.cat([b.flatten() for _, b in both])
-    if all(b.dtype == torch.bool for _, b in pairs if isinstance(b, Tensor)):
-        other_way = torch.equal(found, 1 - right)
-        return "True and False are exchanged" if other_way else ""
-    if len(right) < 3 or not (found.isfinite() & right.isfinite()).all():
-        return ""
-    more = found - right
-    if more.abs().min() > tolerance and _even(more, tolerance):
-        size = f"{more[0].abs().item():.4g}"
-        return (
-            f"every number is {size} too {'large' if more[0] > 0 else 'small'}"
-        )
-    where = right.abs() > tolerance
-    if not where.any() or found[~where].abs().gt(tolerance).any():
-        return ""
-    times = found[where] / right[where]
-    if where.sum() < 3 or times[0].abs() < tolerance:
-        return ""
-    if not _even(times, 10 * tolerance):
-        return ""
-    if abs(times[0].item() + 1) < 10 * tolerance:
+    if made_by(lambda b: -b):
         return "the sign is turned: every number is minus what it should be"
-    return f"every number is {times[0].item():.4g} times what it should be"
+    factor = (found[real] / right[real]).median()
+    if factor.abs() > tolerance and made_by(lambda b: factor * b):
+        return f"every number is {factor.item():.4g} times what it should be"
+    more = (found - right).median()
+    if made_by(lambda b: b + more):
+        size = "large" if more > 0 else "small"
+        return f"every number is {more.abs().item():.4g} too {size}"
+    return ""
 
 
-def _even(row: Tensor, tolerance: float) -> bool:
-    return torch.allclose(row, row[0], rtol=tolerance, atol=tolerance)
+def _other_shape(both: list[tuple[Tensor, Tensor]], made_by) -> str:
+    """Say how a result of the wrong shape was made of the right one."""
+    found, right = (str(tuple(x.shape)) for x in both[0])
+    if all(
+        a.numel() == b.numel() and torch.equal(a.flatten(), b.flatten())
+        for a, b in both
+    ):
+        return f"expected shape {right}, got {found}: only the shape is wrong"
+    ways = {
+        "the sum": torch.sum,
+        "the mean": torch.mean,
+        "only the first part": lambda b, dim: b.select(dim, 0),
+        "only one part, the first,": lambda b, dim: b.narrow(dim, 0, 1),
+    }
+    for dim in range(min(b.dim() for _, b in both)):
+        for words, way in ways.items():
+            if made_by(functools.partial(way, dim=dim)):
+                return (
+                    f"expected shape {right}, got {found}: that is {words} of "
+                    f"the right result along dim={dim}"
+                )
+    return ""
 
 
 def show_numbers(result: object, expected: object) -> str:

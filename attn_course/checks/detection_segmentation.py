@@ -287,8 +287,8 @@ def nms(answer):
                 (chain, whole([70, 80, 90]), 0.5),
                 "an IoU that equals the threshold (it is kept)",
             ),
-            Case((many, order, 0.35), "twelve boxes"),
-            Case((many, order, 0.15), "twelve boxes, a strict threshold"),
+            Case((many, order, 0.351), "twelve boxes"),
+            Case((many, order, 0.151), "twelve boxes, a strict threshold"),
             Case((many[:0], order[:0], 0.5), "no box"),
         ],
         mistakes=[

@@ -298,10 +298,12 @@ def aim(answer):
             WRONG,
             f"{said}: key 1 has three quarters; turn the query's first "
             "number around",
+            named=True,
         )
     more = 2 if output[0] < 2.5 else 1
     return Verdict(
         WRONG,
         f"{said}: key {more} needs more weight; which part of the query makes "
         "the two scores differ?",
+        named=True,
     )

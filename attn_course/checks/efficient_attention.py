@@ -136,11 +136,11 @@ def _halves(q, v, seed, offset=0.0):
 
 
 def _apart():
-    """Make maxima 900 apart, between the workers and between the queries."""
+    """Make maxima 200 apart, between the workers and between the queries."""
     m1, *rest = _halves(4, 2, 7)
-    m1 = m1 + torch.tensor([0.0, 900.0, 0.0, -900.0])
+    m1 = m1 + torch.tensor([0.0, 200.0, 0.0, -200.0])
     l1, o1, m2, l2, o2 = rest
-    m2 = m2 + torch.tensor([900.0, 0.0, 0.0, -900.0])
+    m2 = m2 + torch.tensor([200.0, 0.0, 0.0, -200.0])
     return m1, l1, o1, m2, l2, o2
 
 
@@ -161,8 +161,8 @@ def join(answer):
             Case(small, "the lesson's four scores, two and two"),
             Case(_halves(5, 3, 0), "five queries"),
             Case(_halves(4, 4, 3), "as many queries as numbers"),
-            Case(_halves(3, 2, 5, offset=900.0), "scores about 900"),
-            Case(_apart(), "one worker's scores about 0, the other's 900"),
+            Case(_halves(3, 2, 5, offset=200.0), "scores about 200"),
+            Case(_apart(), "one worker's scores about 0, the other's 200"),
         ],
         mistakes=[
             Mistake(

@@ -121,6 +121,10 @@ def split(answer):
                 "transpose",
             ),
             Mistake(
+                lambda x, n: x.unflatten(-1, (2, -1)).transpose(1, 2),
+                "it makes 2 heads whatever is asked: use the argument heads",
+            ),
+            Mistake(
                 lambda x, n: x.unflatten(-1, (n, -1)),
                 "the transpose is missing: this is (batch, length, heads, "
                 "head_dim), heads must come before length",

@@ -59,6 +59,8 @@ def attempt(
     args, kwargs = fresh(case.args, gradients), fresh(case.kwargs, gradients)
     results: list[object] = [TimeUp()]
 
+    done = threading.Event()
+
     def work() -> None:
         try:
             with torch.random.fork_rng(devices=[]), _not_compiled():
@@ -66,19 +68,20 @@ def attempt(
                 results[0] = answer(*args, **kwargs)
         except BaseException as error:
             results[0] = error
+        done.set()
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        thread.join(seconds)
+        done.wait(seconds)
     finally:
-        for _ in range(20 * thread.is_alive()):
+        for _ in range(20):
+            if done.is_set():
+                break
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeUp)
             )
-            thread.join(0.1)
-            if not thread.is_alive():
-                break
+            done.wait(0.1)
     return Attempt(results[0], args, kwargs)
 
 

@@ -246,7 +246,7 @@ WRONG = {
         (one_colour, "first colour"),
         (mean_colour, "averaged"),
         (in_place, "in place"),
-        (only_small, "expected shape"),
+        (only_small, "raises RuntimeError"),
         (lambda x, s: x.view(-1, s, s, 7), "RuntimeError"),
         (lambda x, s: loop_patchify(x, s).tolist(), "torch tensor"),
     ],
