@@ -178,7 +178,7 @@ class TextClassifier(nn.Module):
         self.encoder = None
         if layers:
             self.encoder = Encoder(layers, dim, heads, mlp_dim)
-            encoding = sinusoidal_positions(max_length, dim)
+            encoding = sinusoidal_positions(max_length, dim).float()
             self.register_buffer("positions", encoding, persistent=False)
         self.pool = (
             MeanPooling() if pooling == "mean" else AttentionPooling(dim)
@@ -406,7 +406,7 @@ def delete_top(
         )
     check_at_least(0, count=count)
     order = scores.masked_fill(tokens == PAD, -math.inf)
-    highest = order.argsort(dim=1, descending=True)[:, :count]
+    highest = order.argsort(dim=1, descending=True, stable=True)[:, :count]
     left = tokens.scatter(1, highest, PAD)  # deleted words become padding,
     to_the_end = (left == PAD).to(torch.uint8).argsort(dim=1, stable=True)
     return left.gather(1, to_the_end)  # which moves behind the words

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from attn_course import session
+from attn_course.common.measuring import wait_for
 from attn_course.common.threads import cpu_threads
 
 SCHEDULES = ("cosine", "onecycle", "constant")
@@ -155,6 +156,7 @@ def fit(
                     break
     finally:
         model.eval()
+    wait_for(next(model.parameters()).device)
     history.seconds = time.perf_counter() - start
     return history
 
@@ -168,11 +170,12 @@ def run_in_parallel(
     makes use of the second core. Bars are shown in the order of the jobs. What
     a job computes does not depend on the others, as long as it takes no random
     numbers from torch's own generator, which all share: make models
-    beforehand, and use no dropout.
+    beforehand, and use no dropout. Where the lessons compute on a GPU, one
+    runs after the other: side by side they would only wait for each other.
 
     Args:
         jobs: each called once, without arguments.
-        workers: how many run at the same time.
+        workers: how many run at the same time on a CPU.
 
     Returns:
         What each job returned, in their order.
@@ -184,6 +187,8 @@ def run_in_parallel(
     """
     if workers < 1:
         raise ValueError(f"workers: expected 1 or more, got {workers}")
+    if session.device().type != "cpu":
+        workers = 1
     stop = threading.Event()
     shown = [threading.Event() for _ in jobs]
 

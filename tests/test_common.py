@@ -646,7 +646,6 @@ def test_no_turn_is_added_once_the_fastest_falls_by_less(fake_clock):
 
 def test_one_thread_is_timed_by_its_own_time(monkeypatch):
     """Which other programs do not lengthen; but not in steps of 16 ms."""
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     for name in ("thread_time", "perf_counter"):
         monkeypatch.setattr(time, name, lambda name=name: name)
     for platform, threads, expected in (
@@ -656,10 +655,19 @@ def test_one_thread_is_timed_by_its_own_time(monkeypatch):
         ("win32", 1, "perf_counter"),
     ):
         monkeypatch.setattr(measuring.sys, "platform", platform)
-        assert measuring._clock(threads)() == expected
+        assert measuring._clock(threads, "cpu")() == expected
     monkeypatch.setattr(measuring.sys, "platform", "linux")
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    assert measuring._clock(1)() == "perf_counter"
+    assert measuring._clock(1, "cuda:1")() == "perf_counter"
+
+
+def test_the_clock_waits_for_the_device_that_is_measured(monkeypatch):
+    done = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", done.append)
+    measuring.measure_seconds({"a": lambda: done.append("call")}, 1)
+    assert set(done) == {"call"}  # a CPU has nothing to wait for
+    done.clear()
+    measuring.time_call(lambda: done.append("call"), device="cuda:1")
+    assert done == ["cuda:1", "call", "cuda:1"]
 
 
 def test_measuring_refuses(fake_clock):

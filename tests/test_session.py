@@ -46,9 +46,26 @@ def test_seed_has_to_be_a_whole_number_from_zero(seed, own_errors):
 
 
 def test_device_is_the_best_present(monkeypatch):
-    monkeypatch.delenv("ATTN_DEVICE", raising=False)
-    assert session.device() == session.devices()[-1]
     assert session.devices()[0] == torch.device("cpu")
+    kinds = [torch.device(kind) for kind in ("cpu", "mps", "cuda")]
+    monkeypatch.setattr(session, "devices", lambda: kinds)
+    monkeypatch.delenv("ATTN_DEVICE", raising=False)
+    assert session.device() == torch.device("cuda")
+
+
+def test_mps_is_taken_only_if_asked_for(monkeypatch):
+    kinds = [torch.device("cpu"), torch.device("mps")]
+    monkeypatch.setattr(session, "devices", lambda: kinds)
+    monkeypatch.delenv("ATTN_DEVICE", raising=False)
+    assert session.device() == torch.device("cpu")
+    monkeypatch.setenv("ATTN_DEVICE", "mps")
+    assert session.device() == torch.device("mps")
+
+
+def test_start_keeps_all_digits_on_a_gpu():
+    torch.backends.cudnn.allow_tf32 = True
+    session.start(0)
+    assert not torch.backends.cudnn.allow_tf32
 
 
 def test_device_can_be_chosen(monkeypatch):

@@ -934,14 +934,15 @@ def test_a_diagonal_is_monotonic_and_inside():
 
 
 @pytest.mark.parametrize("kind", ["listen, attend, spell", "Transformer"])
-def test_align_gives_a_row_per_word(kind):
-    net, words = model(kind), vocabulary()
+def test_align_gives_a_row_per_word(kind, device):
+    net, words = model(kind).to(device), vocabulary()
     sound_features = torch.rand(50, lesson.N_MELS)
     said, weights = lesson.align(net, words, sound_features, "one two two")
     assert said == ["one", "two", "two"] and weights.shape == (3, 13)
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(3))
     assert net.training  # left as it was
     own, weights = lesson.align(net, words, sound_features)
+    sound_features = sound_features.to(device)
     assert len(own) == len(weights)
     assert " ".join(own) == lesson.transcribe(net, words, [sound_features])[0]
 

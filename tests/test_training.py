@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from attn_course import training
+from attn_course import session, training
 
 X = torch.linspace(-1, 1, 32)[:, None]
 
@@ -217,7 +217,10 @@ def test_side_by_side_gives_what_one_after_the_other_gives():
     assert torch.get_num_threads() == before
 
 
-def test_side_by_side_means_at_the_same_time():
+@pytest.mark.parametrize("kind, beside", [("cpu", 2), ("cuda", 1)])
+def test_side_by_side_means_at_the_same_time(monkeypatch, kind, beside):
+    """On a GPU, jobs would only wait for each other."""
+    monkeypatch.setattr(session, "device", lambda: torch.device(kind))
     steps = []
 
     def job():
@@ -229,8 +232,8 @@ def test_side_by_side_means_at_the_same_time():
         training.fit(nn.Linear(1, 1), loss, watch, steps=10)
 
     training.run_in_parallel([job, job])
-    assert len(set(steps)) == 2
-    assert len(set(steps[:10])) == 2
+    assert len(steps) == 20
+    assert len(set(steps[:10])) == beside
 
 
 def test_the_bars_are_shown_in_the_order_of_the_jobs(monkeypatch):
@@ -280,7 +283,7 @@ def test_an_error_stops_the_others():
 
 ENDLESS = """
 import torch
-from attn_course import training
+from attn_course import session, training
 
 def job():
     said = []

@@ -31,6 +31,7 @@ def measure_seconds(
     *,
     statistic: str = "fastest",
     threads: int | None = 1,
+    device: torch.device | str = "cpu",
 ) -> dict[Hashable, float]:
     """Time several functions by turns; return the seconds of one call of each.
 
@@ -46,6 +47,7 @@ def measure_seconds(
         statistic: "fastest", or "median", which adds no turns.
         threads: of the CPU. With 1, its processor time counts, which other
             programs do not lengthen; else, and on a GPU, the time on the wall.
+        device: where the functions compute; its work is waited for.
 
     Raises:
         ValueError: if ``repeats`` is below 1 or ``statistic`` is unknown.
@@ -58,7 +60,9 @@ def measure_seconds(
         for turn in range(1 + 4 * repeats):
             shuffle(order)
             seconds = {
-                name: time_call(functions[name], threads=threads)
+                name: time_call(
+                    functions[name], threads=threads, device=device
+                )
                 for name in order
             }
             if turn == 0:
@@ -75,7 +79,11 @@ def measure_seconds(
 
 
 def time_call(
-    function: Callable[[], object], calls: int = 1, *, threads: int | None = 1
+    function: Callable[[], object],
+    calls: int = 1,
+    *,
+    threads: int | None = 1,
+    device: torch.device | str = "cpu",
 ) -> float:
     """Time some calls, on a GPU until their work is done; seconds of one.
 
@@ -84,25 +92,31 @@ def time_call(
         calls: how many in a row; many where one is too short to time.
         threads: those on which it computes, which choose the clock as in
             :func:`measure_seconds`; ``threads.cpu_threads`` sets them.
+        device: where the function computes.
     """
-    clock = _clock(threads)
+    clock = _clock(threads, device)
+    wait_for(device)
     start = clock()
     for _ in range(calls):
         function()
-    if torch.accelerator.is_available():
-        torch.accelerator.synchronize()
+    wait_for(device)
     return (clock() - start) / calls
 
 
-def _clock(threads: int | None) -> Callable[[], float]:
+def _clock(
+    threads: int | None, device: torch.device | str
+) -> Callable[[], float]:
     # Windows counts a thread's time in steps of 16 ms: too coarse.
-    if (
-        threads == 1
-        and sys.platform != "win32"
-        and not torch.accelerator.is_available()
-    ):
+    on_cpu = torch.device(device).type == "cpu"
+    if threads == 1 and on_cpu and sys.platform != "win32":
         return time.thread_time
     return time.perf_counter
+
+
+def wait_for(device: torch.device | str) -> None:
+    """Wait until a device has done all it was given; a CPU always has."""
+    if torch.device(device).type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def count_flops(function: Callable[[], object]) -> int:

@@ -74,7 +74,7 @@ def mean_interval(values: Float[Tensor, " n"]) -> Interval:
     """
     if len(values) < 2:
         raise ValueError(f"values: expected two or more, got {len(values)}")
-    values = values.double()
+    values = values.cpu().double()
     mean = values.mean().item()
     spread = 1.96 * values.std().item() / math.sqrt(len(values))
     return Interval(mean, mean - spread, mean + spread)
@@ -201,7 +201,7 @@ def hierarchical_bootstrap(
         )
     names = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
     own = np.array([names[name] for name in clusters])  # cluster of each item
-    table = values.double().cpu().numpy()
+    table = values.cpu().double().numpy()
     rng = np.random.default_rng(seed)
     by_run = _draw(rng, runs, samples)
     by_item = _draw(rng, len(names), samples)[:, own]
@@ -233,7 +233,7 @@ def spearman(
     from scipy import stats
 
     a, b = (
-        torch.from_numpy(stats.rankdata(x.detach().double().cpu(), axis=-1))
+        torch.from_numpy(stats.rankdata(x.detach().cpu().double(), axis=-1))
         for x in (a, b)
     )  # (*batch, n) ranks from 1
     a, b = (x - x.mean(dim=-1, keepdim=True) for x in (a, b))

@@ -115,7 +115,7 @@ def mask_iou(
             "b: expected masks (n, height, width) of the size of a's, got "
             f"shapes {tuple(a.shape)} and {tuple(b.shape)}"
         )
-    a, b = a.flatten(1).double(), b.flatten(1).double()  # (m or n, pixels)
+    a, b = (x.flatten(1).cpu().double() for x in (a, b))  # (m or n, pixels)
     intersection = a @ b.mT
     union = a.sum(1)[:, None] + b.sum(1) - intersection
     return intersection / union.clamp(min=1)

@@ -21,18 +21,21 @@ class Cost(NamedTuple):
 
 
 def measure(
-    functions: Mapping[Hashable, Callable[[], object]], repeats: int = 3
+    functions: Mapping[Hashable, Callable[[], object]],
+    repeats: int = 3,
+    *,
+    device: torch.device | str = "cpu",
 ) -> dict[Hashable, Cost]:
     """Measure calls: seconds, peak bytes, and FLOPs of matrix products.
 
     Args:
         functions: what to call, under any names.
-        repeats: as of ``measure_seconds``.
+        repeats, device: as of ``measure_seconds``.
 
     Raises:
         ValueError: if ``repeats`` is below 1.
     """
-    seconds = measure_seconds(functions, repeats)
+    seconds = measure_seconds(functions, repeats, device=device)
     return {
         name: Cost(seconds[name], peak_bytes(function), count_flops(function))
         for name, function in functions.items()

@@ -117,7 +117,7 @@ class SASRec(nn.Module):
                 last = (lengths - 1).clamp(min=0)
                 users = torch.arange(len(last), device=last.device)
                 state = states[users, last] * (lengths > 0)[:, None]
-                rows.append(self.answer(state).double().cpu())
+                rows.append(self.answer(state).cpu().double())
         if not rows:
             return torch.zeros(0, self.items + 1, dtype=torch.float64)
         return torch.cat(rows)
@@ -135,7 +135,7 @@ class SASRec(nn.Module):
         with evaluating(self):
             _, weights = self.states(tokens, need_weights=True)
         length = int((tokens != PAD).sum())
-        return weights[:, 0, :, max(0, length - 1), :length].double().cpu()
+        return weights[:, 0, :, max(0, length - 1), :length].cpu().double()
 
     def _tokens(self, histories: Histories) -> Tensor:
         tokens = pad_histories(histories, self.max_length, self.items)

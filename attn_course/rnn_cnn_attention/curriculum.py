@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from attn_course.common.measuring import wait_for
 from attn_course.rnn_cnn_attention.tasks import KEYS, correct, recall_batch
 
 STAGES = (8, 16, 32, 64, 128, 256, 512)
@@ -77,6 +78,7 @@ class Curriculum:
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Look at the budget; when it is spent, examine, and go on."""
         distance = self._stages[self.stage]
+        wait_for(self._device)
         spent = self._clock() - self._started
         steps, seconds = self._budget
         if steps is not None:

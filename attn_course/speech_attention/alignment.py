@@ -22,7 +22,8 @@ def align(
 ) -> tuple[list[str], Float[Tensor, "words s"]]:
     """Return words, and each one's weights over the encoder frames.
 
-    The model is asked in evaluation mode and left in the mode it was in.
+    The features go where the model is, the weights come back to the CPU. The
+    model is asked in evaluation mode and left in the mode it was in.
 
     Args:
         model: one with attention in its decoder.
@@ -38,6 +39,7 @@ def align(
             "model: expected one whose decoder attends, "
             f"got {type(model).__name__}"
         )
+    features = features.to(next(model.parameters()).device)
     lengths = torch.tensor([len(features)], device=features.device)
     with evaluating(model):
         memory = model.encode(features[None], lengths)
@@ -46,7 +48,7 @@ def align(
         target = make_targets(vocabulary, [text]).to(features.device)
         weights = model.decode(memory, shift_right(target))[1][0]
     words = text.split()
-    return words, weights[: len(words)]
+    return words, weights[: len(words)].cpu()
 
 
 def centres(weights: Float[Tensor, "words s"]) -> Float[Tensor, " words"]:

@@ -89,8 +89,12 @@ def ctc_loss(
     """Average minus the log of CTC's probability over all words.
 
     torch's own function, with ``PAD`` as the blank; ``EOS`` is no word here. A
-    recording with too few frames for its words counts 0.
+    recording with too few frames for its words counts 0. Apple's GPU has no
+    such function: what lies there is brought to the CPU for it.
     """
+    device = logits.device
+    if device.type not in ("cpu", "cuda"):
+        logits, mask, targets = logits.cpu(), mask.cpu(), targets.cpu()
     words = targets.masked_fill(targets == EOS, PAD)
     counts = (words != PAD).sum(dim=1)
     total = F.ctc_loss(
@@ -102,7 +106,7 @@ def ctc_loss(
         reduction="sum",
         zero_infinity=True,
     )
-    return total / counts.sum().clamp(min=1)
+    return (total / counts.sum().clamp(min=1)).to(device)
 
 
 def ctc_greedy_decode(

@@ -118,7 +118,7 @@ def error_interval(
     names = {name: i for i, name in enumerate(dict.fromkeys(groups))}
     own = torch.tensor([names[name] for name in groups])  # group of each
     sums = torch.zeros(len(names), 2, dtype=torch.float64)
-    sums.index_add_(0, own, torch.stack([errors, units], 1).double().cpu())
+    sums.index_add_(0, own, torch.stack([errors, units], 1).cpu().double())
     errors_of, units_of = sums.T.numpy()  # of each group
 
     def rate(times: np.ndarray) -> float:

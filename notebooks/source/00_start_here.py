@@ -52,8 +52,12 @@ print("computes on:", session.device())
 assert all(part.found != "missing" for part in parts)
 
 # %% [markdown]
-# The computer does not need a graphics card. If it has one, the line
-# "computes on" names it, and longer trainings use it by themselves.
+# The computer does not need a graphics card. If it has one from NVIDIA, the line
+# "computes on" names it, and longer trainings use it by themselves. Set before
+# you start JupyterLab, the environment variable `ATTN_DEVICE` asks for another:
+# `cpu`, or on a Mac `mps`, its graphics chip, on which no one has run all
+# lessons yet. Lessons 01, 05, 06 and 16 always compute on the CPU: their models
+# are so small that a graphics card would mostly wait for its next order.
 
 # %% [markdown]
 # **torch** is the library that this course computes with. Its **tensor** is what

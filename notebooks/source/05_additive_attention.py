@@ -124,8 +124,10 @@ def train_digits(attention, seed=5):
     return model
 
 # %% [markdown]
-# Rows of 1 to 12 digits, 400 batches of 64, a few seconds. **Predict:** up to
-# which length will a summary of 64 numbers repeat most rows?
+# Rows of 1 to 12 digits, 400 batches of 64, a few seconds; on the CPU, as all
+# of this lesson: the models are so small that a graphics card would mostly wait
+# for its next order. **Predict:** up to which length will a summary of 64
+# numbers repeat most rows?
 
 # %%
 models = {"summary only": train_digits(None)}

@@ -717,7 +717,9 @@ evidence.show("E06.4", "E06.5", "E06.6", "E06.7")
 # 40 steps of warm-up. Guessing one of ten letters gives the loss
 # $\ln 10 = 2.30$.
 #
-# **Predict** the order of the four. (About 10 seconds.)
+# **Predict** the order of the four. (About 10 seconds; on the CPU, as all of
+# this lesson: with models so small a graphics card would mostly wait for its
+# next order.)
 
 # %%
 RACE = 160

@@ -410,8 +410,8 @@ def train(data, name, seed=0):
         model, loss, steps=steps, lr=2e-3 if deep else 4e-3,
         batches=tc.text_batches(data.train.tokens, data.train.labels, 128),
         weight_decay=0.05, warmup=steps // 10, threads=1, eval_every=50,
-        evaluate=lambda m: {"valid": (
-            predict(m, data.valid) == data.valid.labels).double().mean()},
+        evaluate=lambda m: {"valid": (predict(m, data.valid)
+            == data.valid.labels).cpu().double().mean()},
         label=f"{data.task}, {name}",
     )
     return model, history
@@ -820,7 +820,7 @@ scores["by gradient"] = by_gradient(model, tokens)
 vectorizer, linear = baselines["sentiment", "TF-IDF, words"]
 names = vectorizer.get_feature_names_out()
 coefficients = dict(zip(names, linear.coef_[0] * vectorizer.idf_))
-table = tasks["sentiment"].vocabulary.table(coefficients).to(device)
+table = tasks["sentiment"].vocabulary.table(coefficients).float().to(device)
 toward = 2.0 * named - 1  # a word counts for the class that was named
 scores["by TF-IDF"] = table[tokens] * toward[:, None]
 

@@ -74,7 +74,7 @@ centroids = torch.stack(
     [train_images[train_labels == c].mean(dim=0) for c in range(10)]
 )  # (10, 1, 28, 28)
 nearest = torch.cdist(test_images.flatten(1), centroids.flatten(1)).argmin(-1)
-baseline = (nearest == test_labels).double().mean().item()
+baseline = (nearest == test_labels).cpu().double().mean().item()
 print(f"nearest centroid: {baseline:.2f}")
 
 # %% [markdown]
@@ -386,7 +386,7 @@ def correct(model, images=test_images, labels=test_labels, hflip=False):
 
 
 def share(hits):
-    return hits.double().mean().item()
+    return hits.cpu().double().mean().item()
 
 # %%
 right = {name: correct(model) for name, model in trained.items()}
@@ -487,8 +487,8 @@ assert session.quick() or gap < 0.05
 
 # %%
 hits = right["ViT, stem, long"]
-recall = torch.stack([hits[test_labels == c].double().mean()
-                      for c in range(10)]).cpu()
+recall = torch.stack([hits[test_labels == c].cpu().double().mean()
+                      for c in range(10)])
 plotting.show(
     views.labelled_bars(fashion_mnist.CLASSES, recall, xlabel="recall",
                title="The shirt is the hardest here"),

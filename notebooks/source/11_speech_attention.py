@@ -591,7 +591,7 @@ evidence.show("E11.13", "E11.14")
 # looks at two moments.
 
 # %%
-views.scrub_explorer(model.cpu(), vocabulary, long_ones[:12])
+views.scrub_explorer(model, vocabulary, long_ones[:12])
 
 # %% [markdown]
 # ## What goes wrong: long recordings
@@ -627,7 +627,6 @@ print({words: len(part) for words, part in joined.items()})
 # (The accent changes within a joined recording, the timbre does not.)
 
 # %%
-model.to(device)
 compared = ("CTC", "listen, attend, spell", "long, with changes",
             "its CTC part")
 
@@ -790,9 +789,7 @@ evidence.show("E11.7", "E11.8", "E11.9")
 # word errors, far more than the charts show for the studio voice.
 
 # %%
-recogniser = hearing.Recogniser(
-    model.cpu(), vocabulary, "Transformer"
-)
+recogniser = hearing.Recogniser(model, vocabulary, "Transformer")
 views.recording_explorer(recogniser)
 
 # %% [markdown]
@@ -974,7 +971,7 @@ def noisy_errors(model, level):
     for one in sample:
         noise = level * one.wave.std() * torch.randn_like(one.wave)
         mels.append(hearing.log_mel_spectrogram(one.wave + noise).to(device))
-    texts = hearing.transcribe(model.to(device), vocabulary, mels)
+    texts = hearing.transcribe(model, vocabulary, mels)
     errors, words = hearing.error_counts(texts, [one.text for one in sample])
     return 100 * (errors.sum() / words.sum()).item()
 

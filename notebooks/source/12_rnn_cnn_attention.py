@@ -369,9 +369,9 @@ on_paper = next(
 print("on paper from length", on_paper)
 
 # %% [markdown]
-# Now measured: one layer each, forward, one thread, the median of 21 turns, of
-# five from length 1,024 on, after one to warm up. They take turns, so that a
-# busy moment hits all alike. Attention comes in two *implementations* of one
+# Now measured, on the CPU: one layer each, forward, one thread, the median of 21
+# turns, of five from length 1,024 on, after one to warm up. They take turns, so
+# that a busy moment hits all alike. Attention comes in two *implementations* of one
 # function: lesson 03's, which writes the weights down, and torch's fused one,
 # which does not. About 5 seconds.
 
@@ -536,6 +536,8 @@ def make(kind, tokens, classes, seed, rotary=False):
 sizes = {}
 for kind in rca.LAYER_KINDS:
     model = make(kind, rca.RECALL_TOKENS, rca.SYMBOLS, 0)
+    hands = rca.recall_batch(8, 4, torch.Generator(), 4)  # a GPU has to warm up
+    rca.answer_loss(model, [part.to(device) for part in hands]).backward()
     sizes[kind] = measuring.count_parameters(model)
     dim = model.head.in_features
     print(f"{kind:12} dim {dim:2}, {sizes[kind]} parameters")
@@ -616,7 +618,7 @@ assert session.quick() or (least >= 0.8 and beyond < 0.2)
 # Attention's row does not fall with the distance; but it trained at each of them.
 # (At 8 it was still learning.) The plain CNN **cannot** hear beyond 12 positions.
 # The dilated CNN can hear all 512, and had learned little. That speaks of this
-# budget, which ends where attention has just arrived.
+# budget, which ends where attention has just arrived, and of our CPU.
 #
 # And the GRU? **Predict** what somebody scores who remembers *which* four symbols
 # lay there, but not under which key, and always says the commonest. And who
@@ -630,7 +632,7 @@ print(f"one of the four:          {1 / 4 + 3 / 4 / rca.SYMBOLS:.3f}")
 
 # %% [markdown]
 # Compare the GRU's row: it lay about between these at every distance when we ran
-# it, as if it knew something of what lay there, and not yet under which key. Is it
+# it on a CPU, as if it knew something of what lay there, and not yet under which key. Is it
 # the *distance* that takes so long, or the *four cards*? **Predict**, then give it
 # one card, the same seconds.
 

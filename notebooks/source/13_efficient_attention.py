@@ -58,7 +58,7 @@ def plain(query, key, value, mask=None):
 # %%
 lengths = [512, 1024, 2048, 4096]
 calls = {n: partial(plain, *random_qkv(n)) for n in lengths}
-costs = ea.measure(calls, repeats=5)
+costs = ea.measure(calls, repeats=5, device=device)
 for n, cost in costs.items():
     print(f"{n:5} tokens: {cost.flops / 1e6:6.0f} million FLOPs, "
           f"peak {cost.peak / 2**20:5.1f} MiB")
@@ -281,7 +281,7 @@ def both_passes(function, inputs):
 # %%
 tolerance = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 0.05}
 for dtype, bound in tolerance.items():
-    if dtype == torch.float64 and device.type == "mps":
+    if dtype == torch.float64 and device.type not in ("cpu", "cuda"):
         continue  # Apple's GPU has no float64
     inputs = [torch.randn_like(d_out).to(dtype).requires_grad_()
               for _ in range(3)]
@@ -483,7 +483,7 @@ with torch.no_grad():
     steps = {("cached", n): one_more(n) for n in positions}
     steps |= {("computed anew", n): partial(model, text[:, :n])
               for n in positions}
-    seconds = measuring.measure_seconds(steps, 5)
+    seconds = measuring.measure_seconds(steps, 5, device=device)
 
 # %%
 per_token = {name: [1000 * seconds[name, n] for n in positions]
@@ -817,7 +817,7 @@ def examine(model, count):
     keys, values, _ = (x.to(device) for x in lists)
     correct = model(keys, values, keys).argmax(-1) == values
     own = model.weights(keys, keys).diagonal(dim1=1, dim2=2).mean()
-    return correct.double().mean().item(), own.item()
+    return correct.cpu().double().mean().item(), own.item()
 
 
 counts = [2, 4, 8, 16, 32, 48, 64]

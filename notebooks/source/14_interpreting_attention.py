@@ -802,7 +802,7 @@ places = data.sample(long, 300, seed=0)
 truth = test_labels[places].to(device)
 rows = rows[places, : int((rows[places] != 0).sum(dim=1).max())].to(device)
 real = rows != 0
-print(f"positive: {truth.double().mean().item():.2f}")
+print(f"positive: {truth.cpu().double().mean().item():.2f}")
 
 
 @torch.no_grad()
@@ -839,9 +839,9 @@ def inspect(classifier):
     shift = torch.stack(permuted).abs().amax(dim=-1)  # (20, texts)
     result.shift = shift.median(dim=0).values.cpu()
     equal = answer(ia.uniform_weights(weights, real)).argmax(dim=-1)
-    result.same = (equal == result.named).double().mean().item()
-    result.right = (result.named == truth).double().mean().item()
-    result.right_equal = (equal == truth).double().mean().item()
+    result.same = (equal == result.named).cpu().double().mean().item()
+    result.right = (result.named == truth).cpu().double().mean().item()
+    result.right_equal = (equal == truth).cpu().double().mean().item()
     return result
 
 # %%
@@ -952,7 +952,7 @@ plotting.show(
 # %%
 def flips(classifier, part, score):
     states = classifier.states(classifier.embedding(rows), real).detach()
-    weights = part.weights.to(device).float().requires_grad_()
+    weights = part.weights.float().to(device).requires_grad_()
     scores = classifier.head((weights[:, None] @ states)[:, 0])
     chosen = scores.softmax(dim=-1).gather(1, part.named[:, None])
     if score == "gradient":
@@ -961,7 +961,7 @@ def flips(classifier, part, score):
     left = weights.detach().scatter(1, top, 0.0)
     left = left / left.sum(dim=1, keepdim=True)
     after = classifier.head((left[:, None] @ states)[:, 0]).argmax(dim=-1)
-    return (after != part.named).double().mean().item()
+    return (after != part.named).cpu().double().mean().item()
 
 # %% tags=["nbval-ignore-output"]
 noise = torch.rand((10, *rows.shape),

@@ -242,7 +242,8 @@ print(count_parameters(model), "parameters,",
 
 # %% [markdown]
 # Does the module do this? We rebuild it from torch's own layers, step by step.
-# (torch's mask is the other way round: True is *forbidden*.)
+# (torch's mask is the other way round: True is *forbidden*. On the CPU, until
+# training: one history is no work for a graphics card.)
 
 # %%
 model = model.eval().cpu()

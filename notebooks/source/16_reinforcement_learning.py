@@ -254,7 +254,8 @@ def train(make, episodes, size=64, label="decision transformer", **options):
     return model
 
 # %% [markdown]
-# About 20 seconds:
+# About 20 seconds; on the CPU, as all of this lesson: the model is so small, and
+# acts one step at a time, that a graphics card would mostly wait.
 
 # %%
 everything = rl.Episodes.join(list(parts.values()))
