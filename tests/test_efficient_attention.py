@@ -608,6 +608,57 @@ def test_queries_far_below_zero_still_find_something(low, causal):
     torch.testing.assert_close(found, ones)
 
 
+def linear_by_logs(query, key, value, causal):
+    """Linear attention with logarithms of weights: nothing vanishes."""
+    q, k = (
+        torch.where(x > 0, x.clamp(min=0).log1p(), x)
+        for x in (query.double(), key.double())
+    )
+    logs = (q[..., :, None, :] + k[..., None, :, :]).logsumexp(-1)
+    if causal:
+        hidden = torch.ones_like(logs, dtype=torch.bool).triu(1)
+        logs = logs.masked_fill(hidden, -torch.inf)
+    return (logs.softmax(-1) @ value.double()).float()
+
+
+LOW = {
+    "all as low": [-300.0] * 7,
+    "so low that no exponent holds it": [-1e30] * 7,
+    "rising": [-1e4, -300, -299, -200, -100, 0, 0],
+    "falling": [0.0, -1, -90, -100, -200, -300, -1e4],
+    "first alone low": [-200.0, 0, 0, 0, 0, 0, 0],
+    "usual": [0.0] * 7,
+}
+
+
+@pytest.mark.parametrize("levels", LOW)
+@pytest.mark.parametrize("chunk", [None, 1, 3, 7])
+def test_keys_far_below_zero_are_still_weighed(levels, chunk):
+    query, key, value = torch.randn(3, 2, 7, 4)
+    key = key + torch.tensor(LOW[levels])[:, None]
+    causal = chunk is not None
+    found = lesson.linear_attention(
+        query, key, value, causal=causal, chunk=chunk or 1
+    )
+    expected = linear_by_logs(query, key, value, causal)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    if causal:
+        state = lesson.LinearState()
+        rows = zip(*(x.unbind(-2) for x in (query, key, value)))
+        steps = torch.stack([state.step(*row) for row in rows], dim=-2)
+        torch.testing.assert_close(steps, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradients_of_keys_far_below_zero(causal):
+    q, k, v = (x.detach().clone() for x in inputs(1, 5, 3))
+    k -= torch.tensor([900.0, 890, 5, 0, 0], dtype=DOUBLE)[:, None]
+    assert torch.autograd.gradcheck(
+        lambda *x: lesson.linear_attention(*x, causal=causal, chunk=2),
+        [x.requires_grad_() for x in (q, k, v)],
+    )
+
+
 @pytest.mark.parametrize("dtype", HALF)
 def test_a_state_of_half_precision_takes_in_thousands(dtype):
     state, one = lesson.LinearState(), torch.ones(1, dtype=dtype)

@@ -30,7 +30,8 @@ class LinearState:
 
     ``S = sum_j phi(k_j) v_j^T`` and ``z = sum_j phi(k_j)``; a query reads
     ``phi(q) S / (phi(q) z)``. Half precision is summed in float32: in
-    bfloat16 a sum of ones stops at 256.
+    bfloat16 a sum of ones stops at 256. Both sums are kept divided by
+    ``exp(level)``, see :func:`linear_attention`.
 
     Source: Katharopoulos et al. (2020), "Transformers are RNNs: fast
     autoregressive Transformers with linear attention", section 3.4,
@@ -40,6 +41,7 @@ class LinearState:
     def __init__(self) -> None:
         self.pairs: Tensor | None = None  # S, (*batch, d, v)
         self.keys: Tensor | None = None  # z, (*batch, d)
+        self.level: Tensor | None = None  # (*batch, 1)
 
     def step(
         self,
@@ -48,17 +50,24 @@ class LinearState:
         value: Float[Tensor, "*batch v"],
     ) -> Float[Tensor, "*batch v"]:
         """Take in one key and value, and answer one query."""
-        q, k, v = _features(query, key, value)
+        q, k, v = _prepare(query, key, value)
+        level = _levels(k[..., None, :])[..., 0, :]  # (*batch, 1)
+        if self.level is not None:
+            level = torch.maximum(level, self.level)
+        k = elu_feature_map(k - level)
         pair = k[..., :, None] * v[..., None, :]  # (*batch, d, v)
-        self.pairs = pair if self.pairs is None else self.pairs + pair
-        self.keys = k if self.keys is None else self.keys + k
+        if self.level is not None:
+            kept = (self.level - level).exp()  # 1 or less
+            k = kept * self.keys + k
+            pair = kept[..., None] * self.pairs + pair
+        self.pairs, self.keys, self.level = pair, k, level
         mixed = (q[..., None, :] @ self.pairs)[..., 0, :]
         output = mixed / (q * self.keys).sum(dim=-1, keepdim=True)
         return output.to(value.dtype)
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes that are kept."""
+        """Return the bytes of the two sums."""
         kept = [x for x in (self.pairs, self.keys) if x is not None]
         return sum(x.nbytes for x in kept)
 
@@ -76,7 +85,11 @@ def linear_attention(
     ``output_i = phi(q_i) sum_j phi(k_j) v_j^T / (phi(q_i) sum_j phi(k_j))``:
     the sums are taken once for all queries, so no score exists. Causal sums
     end at j = i; they are carried from chunk to chunk. Half precision is
-    summed in float32.
+    summed in float32. Where all numbers of all keys so far lie below 0, phi
+    is exp, and they are first raised by their ``level``, so that the largest
+    is 0: the division takes that out again. A weight below 1e-38 beside the
+    largest that a query and a key could have is still 0, and numbers of 1e18
+    have products too large for float32: what is left of such is nan.
 
     Raises:
         ValueError: if a shape does not fit, ``chunk`` is below 1, or queries
@@ -91,35 +104,43 @@ def linear_attention(
             f"key: expected as many as queries, {query.shape[-2]}, "
             f"got {key.shape[-2]}"
         )
-    q, k, v = _features(query, key, value)
+    q, k, v = _prepare(query, key, value)
     if causal:
         return _causal(q, k, v, chunk).to(value.dtype)
+    k = elu_feature_map(k - _levels(k)[..., -1:, :])
     pairs = k.transpose(-2, -1) @ v  # (*batch, d, v)
     total = q @ k.sum(dim=-2)[..., None]  # (*batch, q, 1)
     return (q @ pairs / total).to(value.dtype)
 
 
-def _causal(query: Tensor, key: Tensor, value: Tensor, chunk: int) -> Tensor:
+def _causal(q: Tensor, key: Tensor, value: Tensor, chunk: int) -> Tensor:
     """Carry the two sums from chunk to chunk of features."""
+    levels = _levels(key)  # (*batch, k, 1)
+    key = elu_feature_map(key - levels)
     *batch, _, d = key.shape
     pairs = value.new_zeros(*batch, d, value.shape[-1])
-    total = key.new_zeros(*batch, d)
+    total = key.new_zeros(*batch, d, 1)
+    level = levels[..., :1, :]  # of the two sums
     outputs = []
-    for rows in blocks(query.shape[-2], chunk):
-        q, k, v = (x[..., rows, :] for x in (query, key, value))
-        inside = (q @ k.transpose(-2, -1)).tril()  # (*batch, chunk, chunk)
-        mixed = q @ pairs + inside @ v
-        over = q @ total[..., None] + inside.sum(dim=-1, keepdim=True)
+    for rows in blocks(q.shape[-2], chunk):
+        query, k, v, own = (x[..., rows, :] for x in (q, key, value, levels))
+        carried = (level - own).exp()  # (*batch, chunk, 1), 1 or less
+        inside = query @ k.mT * (own.mT - own).clamp(max=0).exp()
+        inside = inside.tril()  # (*batch, chunk, chunk)
+        mixed = carried * (query @ pairs) + inside @ v
+        over = carried * (query @ total) + inside.sum(dim=-1, keepdim=True)
         outputs.append(mixed / over)
-        pairs = pairs + k.transpose(-2, -1) @ v
-        total = total + k.sum(dim=-2)
+        level = own[..., -1:, :]
+        k = k * (own - level).exp()
+        pairs = carried[..., -1:, :] * pairs + k.mT @ v
+        total = carried[..., -1:, :] * total + k.sum(dim=-2)[..., None]
     return torch.cat(outputs, dim=-2)
 
 
-def _features(
+def _prepare(
     query: Tensor, key: Tensor, value: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Map queries and keys, in float32 at least.
+    """Map queries; give them, keys and values in float32 at least.
 
     A query whose numbers are all negative may be raised until the largest is
     0: then phi is exp, all its weights grow by one factor, and the division
@@ -128,7 +149,13 @@ def _features(
     dtype = torch.promote_types(query.dtype, torch.float32)
     query, key, value = (x.to(dtype) for x in (query, key, value))
     query = query - query.detach().amax(dim=-1, keepdim=True).clamp(max=0)
-    return elu_feature_map(query), elu_feature_map(key), value
+    return elu_feature_map(query), key, value
+
+
+def _levels(key: Float[Tensor, "*batch k d"]) -> Float[Tensor, "*batch k 1"]:
+    """Return the largest number of each key and those before it, at most 0."""
+    highest = key.detach().amax(dim=-1, keepdim=True).clamp(max=0)
+    return highest.cummax(dim=-2).values
 
 
 def associative_recall_batch(
@@ -222,7 +249,8 @@ class AssociativeRecall(nn.Module):
         query, key = self.queries_and_keys(keys, asked)
         if self.kind == "softmax":
             return scaled_dot_product_attention(query, key, key)[1]
-        q, k, _ = _features(query, key, key)
+        q, k, _ = _prepare(query, key, key)
+        k = elu_feature_map(k - _levels(k)[..., -1:, :])
         products = q @ k.transpose(-2, -1)
         return products / products.sum(dim=-1, keepdim=True)
 
