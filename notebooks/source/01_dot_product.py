@@ -28,8 +28,8 @@ session.start(0)
 # ## A word that needs another
 #
 # You read *it*, looked among the other words, and found *animal*. Had the
-# sentence ended in *wide*, you would have found *street* (both sentences:
-# Uszkoreit 2017).
+# sentence ended in *wide*, you would have found *street* (both sentences
+# after Uszkoreit 2017).
 #
 # A program that reads has a list of numbers for each word, a **vector**. The
 # vector that stands for *it* is the same in both sentences, so it cannot say
@@ -130,11 +130,12 @@ print(f"weights: {weight_1:.4f} {weight_2:.4f}")
 
 # %% [markdown]
 # Key 2 keeps 0.2689: $e^x$ is never 0, so on paper no key gets weight 0. (A
-# computer rounds: with scores of 800 and 0 it prints a weight of exactly 0.)
+# computer rounds: with scores of 0 and -800 it prints a weight of exactly 0.)
 # Here $0.7311 = e / (e + 1)$.
 #
 # And only *differences* of scores count. Scores of 6 and 5 would give the same
-# weights as 1 and 0: numerator and denominator both grow by $e^5$.
+# weights as 1 and 0: numerator and denominator both become $e^5$ times as
+# large.
 
 # %% [markdown]
 # ### Step 3: mix the values
@@ -347,7 +348,8 @@ print("words, numbers of each:", tuple(X.shape))
 
 # %% [markdown]
 # One matrix makes queries of them: *it* looks for a thing (2) that is alive
-# (2), *cross* for things (3), *tired* for something alive (3). Another makes
+# (2), *cross* for things (3), *tired* for something alive (3); the numbers in
+# brackets are how much, and stand in the matrix. Another makes
 # keys: a word is found by whether it is a thing, and alive. The values are the
 # words' own numbers. **Predict:** at which words will *it* look, and at which
 # will *cross*?
@@ -508,8 +510,9 @@ plotting.show(
 
 # %% [markdown]
 # That was one draw of the noise. Such an order is luck until it is seen again:
-# the claims of this course that compare are run with several seeds, and each
-# has a row. Here are [E01.1](../experiments/results/01_dot_product.md#e011) and
+# the claims of this course that compare are run with several seeds and have a
+# row, or the text calls them *one run*. Here are
+# [E01.1](../experiments/results/01_dot_product.md#e011) and
 # [E01.2](../experiments/results/01_dot_product.md#e012), over fifty draws. In
 # brackets is the interval in which the true difference lies, 19 times in 20.
 

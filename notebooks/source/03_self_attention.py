@@ -231,7 +231,7 @@ plotting.show(
 )
 
 # %% [markdown]
-# Its own value: there is nobody else to ask.
+# The first word's output is its own value: there is nobody else to ask.
 #
 # A picture of zeros is not enough: information could take another way. Ask
 # the gradient. If output i does not use word j at all, then
@@ -281,7 +281,7 @@ print("two layers: same last output:", torch.allclose(two[0][-1], two[1][-1]))
 # causal models can learn positions without being given any (Haviv et al.
 # 2022; Kazemnejad et al. 2023 call it NoPE).
 #
-# We keep to **one** layer, where it cannot happen, so that the six ways are
+# We keep to **one** layer, where it cannot happen, so that the ways below are
 # compared cleanly.
 
 # %% [markdown]
@@ -610,8 +610,8 @@ def readers():
 # **Predict** before you train: which of the six cannot learn the task at all?
 # Which of the others will still be right in stories eight times as long?
 #
-# To save time and to be fair, all six read the very same stories and are
-# trained in one loop, twice, from two random starts: twelve readers.
+# To save time and to be fair, one loop trains all six, each from two random
+# starts, on the very same stories: twelve readers.
 
 # %%
 device = session.device()
@@ -716,7 +716,8 @@ assert session.quick() or all(claims.values())
 
 # %% [markdown]
 # **Was that fair?** No. ALiBi's slope, Shaw's reach of 16 and RoPE's base were set
-# by hand, once. With a slope of 1/16 ALiBi has fewer right, even at 24 words
+# by hand, once. With a slope of 1/16 ALiBi has fewer right than with 1/2, even
+# at 24 words
 # ([E03.7](../experiments/results/03_self_attention.md#e037)).
 # So the table ranks *these settings*, not methods.
 #
@@ -765,7 +766,7 @@ evidence.show("E03.1", "E03.3", "E03.4", "E03.2")
 # %% [markdown]
 # **Relative** is not perfect, and its table sets a limit. From 16 words back
 # on, all distances share one row. Ann is told of in 0.7 / 4 of the words, so the
-# nearest 15 words all leave her out in
+# 15 words before the question all leave her out in
 
 # %%
 told = 0.7 / len(NAMES)  # chance that a word tells of Ann
@@ -777,7 +778,7 @@ print(f"{(1 - told) ** 15:.3f} of all cases")
 # words on; by the means above (no row compares them) fewer are right at 192.
 # Do many far words also draw weight together? One run: take
 # run 1, the stories whose last word asks, and of these the ones whose answer lies
-# among the nearest 16 words:
+# among the nearest 16 words (the word that asks is the first of them):
 
 # %%
 def look_back(name, length):
@@ -910,8 +911,8 @@ evidence.show("E03.8", "E03.9", "E03.10")
 # - Positions enter at the **input** (sinusoidal, learned), at **query and
 #   key** (RoPE) or at the **score** (relative, ALiBi).
 # - On our task each of the five, at the best of three settings, works at the
-#   length it was trained on; beyond it they differ. Slope 1/16 costs ALiBi
-#   answers even there (E03.7).
+#   length it was trained on; beyond it they differ. At 24 words, too, ALiBi
+#   has fewer right with slope 1/16 than with 1/2 (E03.7).
 
 # %% [markdown]
 # ## Exercises

@@ -75,8 +75,8 @@ for one in range(3):
 # 05 kept it, which costs nothing). All steps are trained at once, each with the
 # right beginning: *teacher forcing*.
 #
-# To test honestly, a fifth of all sequences, those whose ids sum to a multiple
-# of 5, is kept away from training.
+# To test honestly, a fifth of all sequences, those whose letters' ids sum to a
+# multiple of 5, is kept away from training.
 
 # %%
 test = parts.reversals(500, torch.Generator().manual_seed(1), held_out=True)
@@ -692,10 +692,11 @@ print("post-norm, warm-up, above 0.25:   ", left[False, 40] > 0.25)
 assert min(left[True, 1], left[False, 40]) > 0.25 and left[False, 1] < 0.2
 
 # %% [markdown]
-# (The mean of four starts.) After three full steps the vectors of post-norm are
-# more alike than with pre-norm, with a warm-up of 40 steps, or with full steps that
-# are small. (Differences between *positions* count too: at 0 no input can be told
-# from another; far from 0 proves nothing of inputs.) Over five starts:
+# In the mean of four starts, post-norm's vectors are more alike after three
+# full steps than pre-norm's are, or than with a warm-up of 40 steps.
+# (Differences between *positions* count too: at 0 no input can be told from
+# another; far from 0 proves nothing of inputs.) Over five starts, and in E06.6
+# against full steps of 0.0005:
 # [E06.4](../experiments/results/06_transformer.md#e064),
 # [E06.5](../experiments/results/06_transformer.md#e065),
 # [E06.6](../experiments/results/06_transformer.md#e066);
@@ -805,8 +806,9 @@ plotting.show(
 )
 
 # %% [markdown]
-# Then each ran at its best rate, five new starts, the loss of 256 other
-# sequences. At 0.004: [E06.8](../experiments/results/06_transformer.md#e068),
+# Then each ran at its best rate, from five new starts; we measure the loss on
+# 256 other sequences.
+# At 0.004: [E06.8](../experiments/results/06_transformer.md#e068),
 # [E06.9](../experiments/results/06_transformer.md#e069).
 # Each at its best: [E06.10](../experiments/results/06_transformer.md#e0610),
 # [E06.11](../experiments/results/06_transformer.md#e0611),
