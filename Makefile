@@ -6,7 +6,7 @@ ROOT_FLAG := $(if $(filter 0,$(shell id -u)),--allow-root)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: lab lint test test-portable test-browser test-slow test-site test-gpu \
-	coverage mutants build check evidence \
+	test-device coverage mutants build check evidence \
 	figures bench site site-pdf assignments grade slides cheatsheet \
 	test-classroom clean
 
@@ -15,11 +15,14 @@ lab: .venv/.lab
 
 # Tests: threads that wait sleep instead of spinning, which on a busy machine is
 # many times as fast, and on a free one up to half as slow again.
-test test-portable test-browser test-slow test-gpu coverage: \
+test test-portable test-browser test-slow test-gpu test-device coverage: \
 	export OMP_WAIT_POLICY ?= PASSIVE
 
+# Outputs are stored, and compared, on the CPU.
+test test-portable test-browser coverage build: export ATTN_DEVICE ?= cpu
+
 # Two files at a time, on one thread each: faster than one on two threads.
-test test-browser coverage: export OMP_NUM_THREADS ?= 1
+test test-browser test-device coverage: export OMP_NUM_THREADS ?= 1
 PARALLEL := -n 2 --dist loadfile
 
 # What belongs to one lesson: `make test LESSON=07`. (The name of 01 is a part of
@@ -52,11 +55,14 @@ mutants: .venv/.test
 
 # On a machine with a GPU: every test that takes a device, on the GPU too, then
 # every lesson from start to end; its assertions have to hold.
+# A table: seconds on the CPU and the GPU, verdicts that held.
 test-gpu: .venv/.test
-	@$(BIN)/python -c "import sys, torch; torch.cuda.is_available() or \
-		sys.exit('test-gpu: torch finds no GPU here')"
-	$(BIN)/python -m pytest tests -k cuda
-	$(BIN)/python -m pytest notebooks --nbval-lax
+	$(BIN)/python -m tests.gpu
+
+# The same without one: a pretended NVIDIA card, then a pretended Mac, refuse what
+# the real ones refuse. Half an hour.
+test-device: .venv/.test
+	$(BIN)/python -m tests.pretended $(LESSON)
 
 # The notebooks once more, on 1 and 2 threads, without and with AVX2.
 test-portable: .venv/.test

@@ -1,6 +1,7 @@
 """Shapes and types of the whole package are checked while the tests run."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -15,13 +16,19 @@ import tests.typechecker  # noqa: F401  the hook names it
 jaxtyping.install_import_hook("attn_course", "tests.typechecker.check")
 
 from attn_course import data, session  # noqa: E402
+from tests import pretended  # noqa: E402
 
 # No test fails by the clock: a shared machine may be slow for a moment.
 hypothesis.settings.register_profile("course", deadline=None)
 hypothesis.settings.load_profile("course")
 
 
-@pytest.fixture(params=[str(device) for device in session.devices()])
+DEVICES = [str(device) for device in session.devices()]
+if os.environ.get("ATTN_PRETEND"):  # set by tests/pretended.py
+    DEVICES = [pretended.start(os.environ["ATTN_PRETEND"]).type]
+
+
+@pytest.fixture(params=DEVICES)
 def device(request):
     """Each device that is present, one after the other."""
     return request.param

@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from tests import weekly
+from tests import gpu, weekly
 from tools import notebooks
 
 ROOT = notebooks.ROOT
@@ -128,12 +129,34 @@ def test_one_lesson_is_tested_by_its_number():
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
-def test_the_gpu_is_asked_for_before_its_tests():
-    lines = dry("test-gpu")
-    assert lines.index("torch finds no GPU") < lines.index("tests -k cuda")
-    assert lines.index("tests -k cuda") < lines.index("notebooks --nbval-lax")
+def test_the_gpu_is_asked_for_before_its_tests(monkeypatch, capsys):
+    assert dry("test-gpu").strip().endswith("-m tests.gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(gpu.subprocess, "run", None)  # nothing is tried
+    assert gpu.main() == 2
+    assert "torch finds no GPU here" in capsys.readouterr().err
     runs = [step.get("run") for path, step in steps() if path == "gpu.yml"]
     assert "make test-gpu" in runs
+
+
+def test_cells_that_assert_and_held_are_counted(tmp_path):
+    name = "01_dot_product"
+    cells = notebooks.read_notebook(name).cells
+    code = [c.source for c in cells if c.cell_type == "code"]
+    asked = [i for i, text in enumerate(code) if "assert" in text]
+    failed = CASE.format(f"Cell {asked[0]}", '<failure message="no"/>')
+    passed = [CASE.format(f"Cell {i}", "") for i in range(len(code))]
+    passed[asked[0]] = failed
+    junit(tmp_path, "report", *passed)
+    held = gpu.verdicts(tmp_path / "report.xml", name)
+    assert held == (len(asked) - 1, len(asked))
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_a_pretended_device_runs_every_week():
+    assert dry("test-device").strip().endswith("-m tests.pretended")
+    runs = [step.get("run") for path, step in steps() if path == "weekly.yml"]
+    assert "make test-device" in runs
 
 
 def test_every_command_is_known():
