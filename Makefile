@@ -135,12 +135,23 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
+# What is said before anything is loaded. Without torch's own index, pip takes the
+# build for NVIDIA cards on Linux, whether there is one or not.
+define SIZE
+	@echo "Installs about 2.5 GB into .venv, once."
+	@if [ "$$(uname)" = Linux ] && [ -z "$$PIP_EXTRA_INDEX_URL" ]; then \
+		echo "On Linux several GB more, for NVIDIA cards. You have none? Stop" \
+			"(Ctrl+C), and see PIP_EXTRA_INDEX_URL in README.md."; fi
+endef
+
 .venv/.lab: .venv/bin/python requirements.txt constraints.txt pyproject.toml
+	$(SIZE)
 	$(BIN)/python -m pip install -r requirements.txt
 	touch $@
 
 .venv/.test: .venv/bin/python requirements.txt requirements-test.txt \
 		constraints.txt pyproject.toml
+	$(SIZE)
 	$(BIN)/python -m pip install -r requirements-test.txt
 	touch $@ .venv/.lab
 

@@ -104,11 +104,11 @@ def test_every_make_target_exists():
         assert set(line.split()[1:]) <= targets, line
 
 
-def dry(*words):
+def dry(*words, folder=ROOT):
     """Return what make would run, or its complaint."""
     result = subprocess.run(
         ["make", "-n", "--no-print-directory", *words],
-        cwd=ROOT,
+        cwd=folder,
         capture_output=True,
         text=True,
     )
@@ -150,6 +150,23 @@ def test_cells_that_assert_and_held_are_counted(tmp_path):
     junit(tmp_path, "report", *passed)
     held = gpu.verdicts(tmp_path / "report.xml", name)
     assert held == (len(asked) - 1, len(asked))
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+@pytest.mark.parametrize("target", ["lab", "test"])
+def test_make_says_how_much_it_loads_and_loads_it_once(tmp_path, target):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    for path in ROOT.glob("requirements*.txt"):
+        shutil.copy(path, tmp_path)
+    first = dry(target, folder=tmp_path)
+    assert first.index("about 2.5 GB") < first.index("pip install")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    for name in ("bin/python", ".lab", ".test"):
+        (tmp_path / ".venv" / name).touch()
+    second = dry(target, folder=tmp_path)
+    assert "pip" not in second and "GB" not in second
+    assert {"lab": "jupyter lab", "test": "pytest"}[target] in second
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
