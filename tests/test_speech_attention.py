@@ -4,6 +4,7 @@ import base64
 import io
 import math
 import os
+import random
 import runpy
 import subprocess
 import sys
@@ -249,24 +250,93 @@ def test_features_refuse_bad_input(own_errors):
         lesson.mel_filterbank(4, 200.0, 100.0)
 
 
-def test_silence_is_cut_off_but_for_a_margin():
-    quiet, sound = torch.zeros(8000), torch.sin(torch.arange(4000) / 3)
-    for noise in (0.0, 0.002):  # the second lies some 50 dB below
-        wave = torch.cat([quiet, sound, quiet])
-        wave = wave + noise * torch.randn(len(wave))
-        found = lesson.trim_silence(wave)
-        assert 4000 + 2 * 800 - 512 < len(found) < 4000 + 2 * 800 + 768
-        first, begin = (
-            int((x.abs() > 0.1).nonzero()[0]) for x in (found, wave)
-        )
-        assert torch.equal(
-            found[first : first + 3900], wave[begin : begin + 3900]
-        )
-    torch.testing.assert_close(lesson.trim_silence(sound), sound)
-    assert torch.equal(lesson.trim_silence(quiet), quiet)
+BURST = torch.sin(torch.arange(3840) / 3)  # 30 hops
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.002, 0.02])  # the last -34 dB
+@pytest.mark.parametrize("before, after", [(0, 0), (80, 0), (0, 80), (99, 9)])
+def test_silence_of_any_length_is_heard_as_a_little(before, after, noise):
+    def heard(hops):
+        wave = F.pad(BURST, [128 * n for n in hops])
+        rustle = noise * torch.randn(len(wave), generator=generator())
+        return lesson.shorten_silence(wave + rustle)
+
+    found, expected = heard((before, after)), heard((6, 6))
+    assert abs(len(found) - len(expected)) <= 3 * 128
+    assert 3840 + 2 * 640 <= len(found) <= 3840 + 2 * 1024
+    at = int((found.abs() > 0.1).nonzero()[0]) - 1
+    torch.testing.assert_close(
+        found[at : at + 3600], BURST[:3600], rtol=0, atol=6 * noise
+    )
+    if not noise:
+        assert torch.equal(found, expected)
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1, 2])
+def test_a_pause_of_any_length_is_heard_as_a_short_one(seconds):
+    wave = torch.cat([BURST, torch.zeros(round(8000 * seconds)), BURST])
+    found = lesson.shorten_silence(wave)
+    quiet = len(found) - 2 * len(BURST) - 13 * 128  # at the ends
+    assert 0.16 * 8000 < quiet < 0.24 * 8000
+    loud = found[(found.abs() > 0.01)]
+    assert torch.equal(loud, torch.cat([BURST[BURST.abs() > 0.01]] * 2))
+
+
+def test_speech_without_silence_is_left_whole():
+    for one in speech.load("valid")[::20]:
+        found = lesson.shorten_silence(one.wave)
+        assert len(found) > 0.8 * len(one.wave)
+    for wave in (torch.zeros(1000), torch.ones(10)):
+        found = lesson.shorten_silence(wave)
+        assert torch.equal(found[896 : 896 + len(wave)], wave)
+        assert not found[:896].any() and not found[896 + len(wave) :].any()
+    with pytest.raises(ValueError, match="wave: expected one row"):
+        lesson.shorten_silence(torch.zeros(0))
+
+
+@pytest.mark.parametrize("kind", lesson.SPEECH_MODELS)
+def test_a_recogniser_hears_the_same_with_silence_around(kind):
+    net = lesson.Recogniser(model(kind).eval(), vocabulary(), kind)
+    alone, silent = (F.pad(BURST, [hops * 128] * 2) for hops in (0, 125))
+    assert torch.equal(net.features(alone), net.features(silent))
+    assert net(alone) == net(silent)
+
+
+def test_a_recogniser_reads_by_ctc_where_there_is_a_decoder():
+    net = lesson.Recogniser(model().eval(), vocabulary(), "Transformer")
+    with torch.no_grad():
+        net.model.ctc_head.weight.zero_()
+        net.model.ctc_head.bias.copy_(F.one_hot(torch.tensor(4), 7).float())
+    assert net(BURST) == net.vocabulary.words[0]
 
 
 # --- augmentation -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pauses_part_the_words_of_every_second_recording(seed):
+    dice, waves = random.Random(seed), torch.arange(1.0, 8001)
+    one = speech.Recording(waves, "one two three", "v", (0.1, 0.4, 0.7))
+    pauses = []
+    for _ in range(400):
+        found = lesson.add_pauses(one, dice)
+        assert torch.equal(found[found > 0], waves)
+        at = (found == 0).nonzero()[:, 0]
+        before = set(found[at - 1].tolist()) - {0.0}
+        assert before <= {3200.0, 5600.0}  # where words begin
+        pauses.append(len(at) / 8000)
+    parted = [pause for pause in pauses if pause]
+    assert 150 < len(parted) < 250
+    assert 0.25 < sum(parted) / len(parted) < 0.35 and max(parted) <= 0.6
+    alone = one._replace(starts=(0.1,), text="one")
+    assert all(
+        torch.equal(lesson.add_pauses(alone, dice), waves) for _ in range(9)
+    )
+
 
 NOTHING = {
     "stretch": (1.0, 1.0),

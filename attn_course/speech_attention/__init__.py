@@ -28,9 +28,9 @@ from attn_course.speech_attention.audio import (
     log_mel_spectrogram,
     mean_normalize,
     mel_filterbank,
-    trim_silence,
+    shorten_silence,
 )
-from attn_course.speech_attention.augmentation import augment
+from attn_course.speech_attention.augmentation import add_pauses, augment
 from attn_course.speech_attention.batches import make_targets, speech_batches
 from attn_course.speech_attention.command import (
     STEPS,
@@ -89,6 +89,7 @@ __all__ = [
     "Recogniser",
     "RecurrentEncoder",
     "SpeechTransformer",
+    "add_pauses",
     "align",
     "augment",
     "cache_file",
@@ -113,11 +114,11 @@ __all__ = [
     "mel_filterbank",
     "monotonicity",
     "save_recogniser",
+    "shorten_silence",
     "speech_batches",
     "speech_words",
     "train_recogniser",
     "train_speech",
     "transcribe",
-    "trim_silence",
     "weight_inside",
 ]

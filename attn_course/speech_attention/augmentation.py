@@ -1,13 +1,34 @@
-"""Other voices, other rooms: data augmentation on the features."""
+"""Pauses between words, other voices, other rooms: data augmentation."""
 
 import math
+import random
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from attn_course.speech_attention.audio import TOP_DB
+from attn_course.data.speech import Recording
+from attn_course.speech_attention.audio import RATE, TOP_DB
+
+
+def add_pauses(
+    one: Recording, dice: random.Random, longest: float = 0.3
+) -> Float[Tensor, " longer"]:
+    """Part the words of every second recording; return the wave.
+
+    Up to ``longest`` seconds of silence come before each word but the first:
+    who speaks on by rule never pauses, and people do.
+    """
+    starts = [round(start * RATE) for start in one.starts[1:]]
+    if not starts or dice.random() > 0.5:
+        return one.wave
+    first, *others = torch.tensor_split(one.wave, starts)
+    parts = [first]
+    for word in others:
+        silence = torch.zeros(round(RATE * dice.uniform(0, longest)))
+        parts += [silence, word]
+    return torch.cat(parts)
 
 
 def augment(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,14 +18,15 @@ from attn_course.data import speech
 from attn_course.speech_attention.audio import (
     load_audio,
     log_mel_spectrogram,
-    trim_silence,
+    shorten_silence,
 )
+from attn_course.speech_attention.augmentation import add_pauses
 from attn_course.speech_attention.batches import make_targets, speech_batches
 from attn_course.speech_attention.models import SPEECH_MODELS
 from attn_course.speech_attention.training import train_speech, transcribe
 
 STEPS = 2_400  # batches of training, for a model to keep
-VERSION = "4"  # of a kept model: changes with what its numbers mean
+VERSION = "5"  # of a kept model: changes with what its numbers mean
 
 
 class Recogniser(NamedTuple):
@@ -35,10 +37,20 @@ class Recogniser(NamedTuple):
     kind: str
 
     def __call__(self, wave: Float[Tensor, " samples"]) -> str:
-        """Write down what is said in one recording, silent ends cut off."""
+        """Write down what is said in one recording, by the model's CTC part."""
+        way = "greedy_decode" if self.kind == "CTC" else "ctc_greedy_decode"
+        features = [self.features(wave)]
+        return transcribe(self.model, self.vocabulary, features, method=way)[0]
+
+    def features(
+        self, wave: Float[Tensor, " samples"]
+    ) -> Float[Tensor, "frames n_mels"]:
+        """Make a recording's features, on the model's device.
+
+        Long silence is shortened: the model was trained without any.
+        """
         device = next(self.model.parameters()).device
-        features = log_mel_spectrogram(trim_silence(wave.to(device)))
-        return transcribe(self.model, self.vocabulary, [features])[0]
+        return log_mel_spectrogram(shorten_silence(wave.to(device)))
 
 
 def cache_file() -> Path:
@@ -158,8 +170,9 @@ def train_recogniser(
     recordings = speech.load("train") + speech.load("other")
     texts = [one.text for one in recordings]
     vocabulary = Vocabulary.from_texts(texts, min_freq=1)
+    dice = random.Random(seed)
     batches = speech_batches(
-        [log_mel_spectrogram(one.wave) for one in recordings],
+        [log_mel_spectrogram(add_pauses(one, dice)) for one in recordings],
         make_targets(vocabulary, texts),
         seed=seed,
     )

@@ -236,6 +236,9 @@ def scrub_explorer(
 def recording_explorer(recogniser: Recogniser):
     """Take the learner's own .wav; show what was heard, and where.
 
+    The CTC part writes the words; the decoder, given them, shows where it
+    listens. Of long silence only a little is shown.
+
     Nothing that is uploaded raises: the reason is said in place of a picture.
     """
     from attn_course.widgets import explore
@@ -243,9 +246,9 @@ def recording_explorer(recogniser: Recogniser):
     def hear(file: tuple):
         one = file[-1]
         wave = load_audio(bytes(one["content"]))
-        features = log_mel_spectrogram(wave)
+        features = recogniser.features(wave)
         words, weights = align(
-            recogniser.model, recogniser.vocabulary, features
+            recogniser.model, recogniser.vocabulary, features, recogniser(wave)
         )
         return one["name"], len(wave) / RATE, features, words, weights
 
