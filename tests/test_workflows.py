@@ -4,6 +4,7 @@ What needs no tool runs with the other tests; linters run in
 ``make test-site``.
 """
 
+import importlib.util
 import json
 import re
 import shutil
@@ -167,6 +168,59 @@ def test_make_says_how_much_it_loads_and_loads_it_once(tmp_path, target):
     second = dry(target, folder=tmp_path)
     assert "pip" not in second and "GB" not in second
     assert {"lab": "jupyter lab", "test": "pytest"}[target] in second
+
+
+# What cmd, PowerShell or the file system of Windows would not understand.
+POSIX_ONLY = re.compile(
+    r"[$&|;'`~*<>\"]|\\$|^\w+=|\b(export|source)\b|bin/|/dev/"
+)
+
+
+def problems_on_windows(line):
+    """Say what in a command only a POSIX shell understands."""
+    program, *words = line.split()
+    found = [] if program in PROGRAMS else [program]
+    found += [match[0] for match in POSIX_ONLY.finditer(line)]
+    for word, following in zip(words, [*words[1:], ""]):
+        if word == "-m" and not importlib.util.find_spec(following):
+            found.append(f"no module {following}")
+        if word.endswith((".txt", ".ipynb")) and not (ROOT / word).exists():
+            found.append(f"no file {word}")
+    return found
+
+
+PROGRAMS = {"py", "python", ".venv\\Scripts\\python"}
+
+
+def test_windows_lines_need_no_posix_shell():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    block = re.search(r"On Windows.*?```\n(.*?)```", readme, re.S)[1]
+    lines = [line for line in block.splitlines() if line]
+    assert len(lines) == 5
+    jobs = load(ROOT / ".github" / "workflows" / "tests.yml")["jobs"]
+    lines += [s["run"] for s in jobs["systems"]["steps"] if "run" in s]
+    assert len(lines) == 8
+    assert {line: problems_on_windows(line) for line in lines} == {
+        line: [] for line in lines
+    }
+    for wrong in (
+        ".venv/bin/python -m pytest",
+        "py -m pytest && py -m pip",
+        "export A=1",
+        "A=1 python -m pytest",
+        "python -m pip install -r nothing.txt",
+        "python -m nothing_of_this_name",
+        "python -m pytest $FILES",
+    ):
+        assert problems_on_windows(wrong), wrong
+
+
+def test_no_path_is_long_on_windows():
+    """260 characters in all: what git writes has to leave room for a folder."""
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        pytest.skip("not a git repository")
+    names = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True)
+    assert max(map(len, names.splitlines())) <= 120
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
