@@ -161,12 +161,15 @@ endef
 		($(SUDO) apt-get update && $(SUDO) apt-get install -y chromium)
 	touch $@
 
-# What lets widgets be drawn in jupyterlab-rise lies beside it.
+# What lets widgets be drawn in jupyterlab-rise lies beside it. Bubblewrap fences
+# off learners' code; where it cannot be installed, grading says what is open.
 .venv/.teaching: EXTENSIONS := \
 	.venv/share/jupyter/labextensions/attn-course-live-slides
 .venv/.teaching: .venv/.test requirements-teaching.txt \
 		$(wildcard teaching/live_slides/*.json teaching/live_slides/static/*)
 	$(BIN)/python -m pip install -r requirements-teaching.txt
+	command -v bwrap || ! command -v apt-get || \
+		($(SUDO) apt-get update && $(SUDO) apt-get install -y bubblewrap)
 	mkdir -p $(EXTENSIONS)
 	cp -R teaching/live_slides/. $(EXTENSIONS)
 	touch $@

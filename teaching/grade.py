@@ -22,6 +22,7 @@ import numpy as np
 from traitlets.config import Config, PyFileConfigLoader
 
 from teaching import assignments
+from teaching.fence import fence
 
 OUTCOMES = {"full": "#009E73", "part": "#E69F00", "none": "#D55E00"}
 
@@ -119,6 +120,7 @@ def grade(
     from nbgrader.apps import NbGraderAPI
 
     database = course / "gradebook.db"
+    fence()  # its warning, if there is one, comes first
     _copy_sources(course, {name for _, name in handed_in})
     with own_tools(), _variable("ATTN_GRADE_SEED", str(seed)), _quiet():
         for name in sorted({name for _, name in handed_in}):

@@ -14,17 +14,15 @@ its place, its kind, its points and, if it is not an answer, its text.
 import ast
 import builtins
 import json
-import multiprocessing
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-import types
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout, suppress
 from io import StringIO
-from pathlib import Path
 
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
@@ -34,9 +32,10 @@ from traitlets import Float
 
 from attn_course.checks.engine import TimeUp
 from teaching import worker
+from teaching.fence import ROOT, SCRATCH, fence
 from teaching.worker import pack, unpack
 
-ROOT = Path(__file__).resolve().parent.parent
+MOST_BYTES = 64 * 2**20  # of one answer
 TEST_LINES = re.compile(r"^\s*### (BEGIN|END) HIDDEN TESTS\s*$", re.M)
 
 
@@ -54,11 +53,15 @@ class Worker:
     well are run again.
     """
 
-    def __init__(self, slug: str, *, cell_seconds=10.0, call_seconds=5.0):
+    def __init__(
+        self, slug: str, *, cell_seconds=10.0, call_seconds=5.0, seconds=300.0
+    ):
         self.slug = slug
         self.cell_seconds, self.call_seconds = cell_seconds, call_seconds
+        self.left = seconds  # of the learner's code, all in all
         self.done: list[str] = []
-        self.process = self.channel = self.folder = None
+        self.process = self.folder = None
+        self.last = ""  # words of the last process on standard error
         self.number = 0  # of the process: functions belong to one
         self.lock = threading.Lock()
 
@@ -69,61 +72,95 @@ class Worker:
         self.stop()
 
     def start(self) -> None:
-        """Start a process, and give it the cells that went well."""
+        """Start a process, and give it the cells that went well.
+
+        Raises:
+            RuntimeError: if it does not start, with its words.
+        """
+        words = fence()
+        program = [sys.executable, "-B", worker.__file__, self.slug]
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        here, there = multiprocessing.Pipe()
-        with _light_main():
-            self.process = _context().Process(
-                target=worker.main,
-                args=(there, self.slug, str(ROOT), self.folder.name),
-                daemon=True,
-            )
-            self.process.start()
-        there.close()
-        self.channel = here
+        self.process = subprocess.Popen(
+            [*words, *program, "fenced" if words else "open"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.folder.name,
+            env=_environment(SCRATCH if words else self.folder.name),
+        )
         self.number += 1
-        self._ask({"do": "hello"}, 120.0)  # imports take their time
+        try:
+            self._say({"do": "hello"}, 120.0)  # imports take their time
+        except (TimeoutError, Gone):
+            raise RuntimeError(
+                f"the process for a learner's code does not start: {self.last}"
+            ) from None
         for source in self.done:
-            self._ask({"do": "cell", "source": source}, 120.0)
+            self._ask({"do": "cell", "source": source}, self.cell_seconds)
 
     def stop(self) -> None:
-        """End the process and take its folder away."""
+        """End the process and take its folder away; keep its last words."""
         if self.process is not None:
             self.process.kill()
-            self.process.join()
-            self.channel.close()
+            with suppress(subprocess.TimeoutExpired):
+                self.last = self.process.communicate(timeout=5)[1].decode(
+                    errors="replace"
+                )
             self.folder.cleanup()
-        self.process = self.channel = self.folder = None
+        self.process = self.folder = None
 
-    def _ask(self, message: dict, seconds: float, functions=()) -> dict:
-        """Send a message and wait for its answer; call back if asked to.
+    def _say(self, message: dict, seconds: float) -> dict:
+        """Send one line and read one, in a thread, since either may block.
 
         Raises:
             TimeoutError: if it took too long.
             Gone: if the process ended, or answered nonsense.
         """
-        until = time.monotonic() + seconds
+        process, lines = self.process, []
+
+        def talk() -> None:
+            with suppress(OSError, ValueError):  # its end is closed
+                process.stdin.write(json.dumps(message).encode() + b"\n")
+                process.stdin.flush()
+                lines.append(process.stdout.readline(MOST_BYTES))
+
+        thread = threading.Thread(target=talk, daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if thread.is_alive():
+            self.stop()
+            raise TimeoutError
         try:
-            self.channel.send_bytes(json.dumps(message).encode())
+            answer = json.loads(lines[0])
+            if type(answer) is dict:
+                return answer
+        except (IndexError, ValueError, RecursionError):
+            pass
+        self.stop()
+        raise Gone("the process ended")
+
+    def _ask(self, message: dict, seconds: float, functions=()) -> dict:
+        """Say something and return the answer; call back if asked to.
+
+        Raises:
+            TimeoutError, Gone: as above.
+        """
+        begin = time.monotonic()
+        until = begin + min(seconds, self.left)
+        try:
             while True:
-                left = until - time.monotonic()
-                if left <= 0 or not self.channel.poll(left):
-                    self.stop()
-                    raise TimeoutError
-                answer = json.loads(self.channel.recv_bytes(200 * 2**20))
+                answer = self._say(message, max(0.0, until - time.monotonic()))
                 if "back" not in answer:
                     return answer
-                reply = _call_back(functions, answer)
-                self.channel.send_bytes(json.dumps(reply).encode())
-        except (EOFError, OSError, ValueError, TypeError) as error:
-            if isinstance(error, TimeoutError):
-                raise
-            self.stop()
-            raise Gone("the process ended") from None
+                message = _call_back(functions, answer)
+        finally:
+            self.left -= time.monotonic() - begin
 
     def ask(self, message: dict, seconds: float, functions=()) -> dict:
         """The same, in a process that is there; one at a time."""
         with self.lock:
+            if self.left <= 0:
+                raise TimeoutError
             if self.process is None:
                 self.start()
             return self._ask(message, seconds, functions)
@@ -276,37 +313,16 @@ def _same_error(answer: dict) -> BaseException:
         return RuntimeError(said)
 
 
-def _context():
-    """Return how processes are made: forked from one that has torch loaded."""
-    kinds = multiprocessing.get_all_start_methods()
-    if "forkserver" not in kinds:
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["teaching.warm"])
-    return context
-
-
-@contextmanager
-def _light_main():
-    """Keep a new process from importing this program's main module again."""
-    main = sys.modules["__main__"]
-    threads = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    place = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(ROOT)
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        for name, value in (
-            ("OMP_NUM_THREADS", threads),
-            ("PYTHONPATH", place),
-        ):
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value
+def _environment(home: str) -> dict[str, str]:
+    """Return what a worker may know of this process's environment."""
+    kept = ("PATH", "LANG", "SYSTEMROOT")
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        "HOME": home,
+        "MPLBACKEND": "Agg",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+    }
 
 
 # Two preprocessors for nbgrader --------------------------------------------
@@ -402,6 +418,9 @@ class Judge(_WithGradebook):
     call_seconds = Float(
         5.0, help="How long one call of a learner's function may run"
     ).tag(config=True)
+    seconds = Float(
+        300.0, help="How long all cells and calls of a submission may run"
+    ).tag(config=True)
 
     def preprocess(self, nb, resources):
         """Grade a restored notebook."""
@@ -415,6 +434,7 @@ class Judge(_WithGradebook):
             slug,
             cell_seconds=self.cell_seconds,
             call_seconds=self.call_seconds,
+            seconds=self.seconds,
         ) as learner:
             count = 0
             for cell in nb.cells:

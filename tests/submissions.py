@@ -82,9 +82,17 @@ RIGHT = {
 POINTS = {"slip": 1, "by_eye": 1, "softmax": 1, "lookup": 2, "aim": 2}
 
 
-# Overwriting what tests are made of, in a cell of one's own or in an answer.
+# Cheats. Before each stand the places that it may reach for; see ``cheat``.
+def cheat(text: str, course: Path, port: int) -> str:
+    """Return a cheat that knows the grader's folders and a port to talk to."""
+    root = str(assignments.ROOT)
+    return f"ROOT, COURSE, PORT = {root!r}, {str(course)!r}, {port}\n{text}"
+
+
+# Overwriting what tests are made of, in a cell before all others.
 OVERWRITE = {
     "its checks": """
+from attn_course import checks
 from attn_course.checks import engine, dot_product
 class Yes:
     right = True
@@ -127,6 +135,25 @@ except NameError:
 json.dumps_before = json.dumps
 json.dumps = lambda *a, **k: json.dumps_before({"value": False, "text": ""})
 """,
+    "patches torch": """
+import torch
+for name in ("allclose", "equal", "isclose", "softmax", "isfinite"):
+    setattr(torch, name, lambda *a, **k: torch.tensor(True))
+torch.Tensor.__bool__ = lambda tensor: True
+torch.Tensor.__sub__ = lambda a, b: torch.zeros(())
+""",
+    "replaces the checks on disk": """
+import os
+yes = "def __getattr__(name): return lambda answer: print('right')"
+folder = ROOT + "/attn_course/checks"
+errors = []
+for path in (folder + "/dot_product.py", folder + "/engine.py", folder):
+    try:
+        os.remove(path)
+    except OSError as error:
+        errors.append(error)
+open(folder + "/dot_product.py", "w").write(yes)
+""",
     "the worker": """
 import sys
 w = sys.modules.get("teaching.worker")
@@ -137,12 +164,12 @@ if w:
 """,
 }
 
-# Reaching for the answers; each ends in a function that would be right.
-READ = {
+# In the place of an answer; each would be right, or be taken for it.
+ANSWER = {
     "the source notebook": """
 import glob, json, os
 def find():
-    for up in ("..", "../..", "../../..", {root!r}, {course!r}):
+    for up in (ROOT, COURSE):
         for path in glob.glob(os.path.join(up, "**", "01_dot_product.ipynb"),
                               recursive=True):
             text = open(path).read()
@@ -154,13 +181,13 @@ for cell in found["cells"]:
         exec("".join(cell["source"]))
 """,
     "the lesson": """
-text = open({root!r} + "/notebooks/source/01_dot_product.py").read()
+text = open(ROOT + "/notebooks/source/01_dot_product.py").read()
 exec(text[text.index("def my_lookup(query, key, value):\\n    scores"):]
      .split("checks.")[0])
 """,
     "the gradebook": """
 import sqlite3
-rows = sqlite3.connect({course!r} + "/gradebook.db").execute(
+rows = sqlite3.connect(COURSE + "/gradebook.db").execute(
     "select source from source_cell").fetchall()
 for row in rows:
     exec(row[0])
@@ -170,13 +197,13 @@ from attn_course.checks.dot_product import _oracle_lookup as my_lookup
 from attn_course.checks.dot_product import _oracle_softmax as my_softmax
 """,
     "the oracle's file": """
-text = open({root!r} + "/attn_course/checks/dot_product.py").read()
+text = open(ROOT + "/attn_course/checks/dot_product.py").read()
 exec(text)
 my_lookup, my_softmax = _oracle_lookup, _oracle_softmax
 """,
     "the oracle's file, round about": """
 import os
-here = os.open({root!r} + "/attn_course/data/../checks/dot_product.py", 0)
+here = os.open(ROOT + "/attn_course/data/../checks/dot_product.py", 0)
 exec(os.read(here, 100000).decode())
 my_lookup, my_softmax = _oracle_lookup, _oracle_softmax
 """,
@@ -186,21 +213,44 @@ class Path(str):
     def split(self, *a): return ["", "dev", "null"]
     def __eq__(self, other): return True
     __hash__ = str.__hash__
-exec(open(Path({root!r} + "/attn_course/checks/dot_product.py")).read())
+exec(open(Path(ROOT + "/attn_course/checks/dot_product.py")).read())
 my_lookup, my_softmax = _oracle_lookup, _oracle_softmax
 """,
     "another program": """
 import subprocess
 text = subprocess.run(
-    ["cat", {root!r} + "/attn_course/checks/dot_product.py"],
+    ["cat", ROOT + "/attn_course/checks/dot_product.py"],
     capture_output=True, text=True).stdout
 exec(text)
 my_lookup, my_softmax = _oracle_lookup, _oracle_softmax
 """,
+    "another's hand-in": """
+import json
+lesson = "/01_dot_product"
+path = COURSE + "/submitted/a-honest" + lesson + lesson + ".ipynb"
+for cell in json.load(open(path))["cells"]:
+    if "def my_lookup" in "".join(cell["source"]):
+        exec("".join(cell["source"]))
+""",
+    "the network": """
+import socket
+with socket.create_connection(("127.0.0.1", PORT)) as line:
+    exec(line.recv(1000).decode())
+""",
+    "always equal": """
+class Always(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        return True
+    __eq__ = __bool__ = lambda *a: True
+    __hash__ = torch.Tensor.__hash__
+def my_lookup(query, key, value):
+    return torch.zeros(1, 2).as_subclass(Always)
+""",
     "C": """
 import ctypes
 c = ctypes.CDLL(None)
-fd = c.open(({root!r} + "/attn_course/checks/dot_product.py").encode(), 0)
+fd = c.open((ROOT + "/attn_course/checks/dot_product.py").encode(), 0)
 room = ctypes.create_string_buffer(100000)
 c.read(fd, room, 100000)
 exec(room.value.decode())
@@ -208,7 +258,7 @@ my_lookup, my_softmax = _oracle_lookup, _oracle_softmax
 """,
 }
 
-# Leaving, or never ending.
+# Leaving, never ending, taking everything: beside answers that are right.
 HARM = {
     "sys.exit": "import sys\nsys.exit(0)",
     "os._exit": "import os\nos._exit(0)",
@@ -224,4 +274,64 @@ HARM = {
     "        os.close(n)\n    except OSError:\n        pass",
     "not Python": "def f(:\n  ...",
     "magic": "%matplotlib inline\n!ls",
+    "fills the disk": """
+for number in range(10**6):
+    open(f"file {number}", "wb").write(bytes(2**23))
+""",
+    "fills the disk elsewhere": """
+open("/dev/shm/file", "wb").write(bytes(2**23))
+""",
+    "forks without end": "import os\nwhile True:\n    os.fork()",
+    "starts threads without end": "import threading, time\nwhile True:\n"
+    "    threading.Thread(target=time.sleep, args=(60,)).start()",
+    "shared memory": "import mmap\nx = mmap.mmap(-1, 10**11)",
+    "writes to the grader's folder": """
+import os, shutil
+treasure = COURSE + "/treasure.txt"
+for attempt in (
+    lambda: open(treasure, "w"),
+    lambda: os.remove(treasure),
+    lambda: os.rename(treasure, "mine"),
+    lambda: os.truncate(treasure, 0),
+    lambda: os.system("rm " + treasure),
+    lambda: shutil.rmtree(COURSE),
+    lambda: open(COURSE + "/gradebook.db", "ab").write(b"x"),
+    lambda: os.makedirs(COURSE + "/autograded/me"),
+):
+    try:
+        attempt()
+    except OSError as error:
+        last = error
+raise last
+""",
+    "ends its parent": "import os\nos.kill(os.getppid(), 9)",
+    "endless print": "while True:\n    print('x' * 1000)",
+    "a huge output": "print('x' * 10**9)",
+    "a huge answer": """
+import os
+for number in range(3, 20):
+    try:
+        while True:
+            os.write(number, b"9" * 10**6)
+    except OSError:
+        pass
+""",
+    "half an answer": """
+import os
+for number in range(3, 20):
+    try:
+        os.write(number, b"{")
+    except OSError:
+        pass
+while True:
+    pass
+""",
+    "a deep answer": """
+import os
+for number in range(3, 20):
+    try:
+        os.write(number, b"[" * 10**6 + b"\\n")
+    except OSError:
+        pass
+""",
 }

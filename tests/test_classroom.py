@@ -5,8 +5,10 @@ import csv
 import json
 import os
 import re
+import socketserver
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 from attn_course import checks, classroom
 from attn_course.checks import engine
-from teaching import assignments, judge, worker
+from teaching import assignments, fence, judge, worker
 from tests import submissions as hand
 from tests.test_checks import BANKS
 from tools import notebooks
@@ -26,6 +28,7 @@ from tools import notebooks
 LESSONS = notebooks.lessons()
 SOURCE = assignments.COURSE / "source"
 RELEASE = assignments.COURSE / "release"
+CHECKS = Path(checks.__file__).parent
 
 
 def read(folder: Path, name: str):
@@ -453,7 +456,6 @@ EXPLAINED = (
 
 def class_of_thirty(course: Path) -> dict[str, float]:
     """Hand in thirty submissions; return what each must get."""
-    root = str(notebooks.ROOT)
     wanted: dict[str, float] = {}
 
     def give(student, book, points):
@@ -464,8 +466,8 @@ def class_of_thirty(course: Path) -> dict[str, float]:
     give("bo", hand.released(), 0)
     give("cy", half(list(hand.RIGHT), EXPLAINED), FULL)
     names = list(hand.POINTS)
-    for number in range(8):  # honest, but not ready
-        some = names[: number % 4 + 1] if number < 4 else names[number - 4 :]
+    for number in range(1, 14):  # honest, but not ready
+        some = [n for bit, n in enumerate(names) if number >> bit & 1]
         give(f"half-{number}", half(some), sum(hand.POINTS[n] for n in some))
     wrong = {
         **hand.RIGHT,
@@ -486,27 +488,6 @@ def class_of_thirty(course: Path) -> dict[str, float]:
     give("without-tests", without_tests(), 0)
     give("twice", twice(), 0)
     give("disguised", disguised(), 0)
-    give(
-        "overwrites",
-        hand.before_all(hand.released(), hand.OVERWRITE["its checks"]),
-        0,
-    )
-    give(
-        "overwrites-builtins",
-        hand.before_all(half(["slip"]), hand.OVERWRITE["builtins"]),
-        1,
-    )
-    for who, text in (
-        ("reads-source", hand.READ["the source notebook"]),
-        ("reads-oracle", hand.READ["the oracle's file"]),
-    ):
-        text = text.format(root=root, course=str(course))
-        give(who, hand.answered({"lookup": text}), 0)
-    give(
-        "exits",
-        hand.before_all(hand.answered(hand.RIGHT), hand.HARM["sys.exit"]),
-        FULL,
-    )
     give(
         "exits-hard",
         hand.answered(
@@ -568,7 +549,7 @@ def test_thirty_submissions_get_what_they_earned(graded):
 def test_the_right_part_of_a_partial_one_counts(graded):
     _, _, rows, _ = graded
     mine = {
-        r["exercise"]: r["points"] for r in rows if r["student"] == "half-2"
+        r["exercise"]: r["points"] for r in rows if r["student"] == "half-7"
     }
     assert mine == {
         "slip": "1",
@@ -637,63 +618,153 @@ def test_the_plot_says_which_exercise_is_hard(graded):
     assert share["explain-5"] == (0.0, 28)  # two are still to be read
 
 
-@pytest.mark.classroom
-def test_no_cheat_gains_and_none_stops_the_others(tmp_path):
-    pytest.importorskip("nbgrader")
-    from teaching import grade
+class Teller(socketserver.BaseRequestHandler):
+    """Tells a right answer to whoever asks."""
 
-    wanted = {}
-    for kind, bank in (
-        ("over", hand.OVERWRITE),
-        ("read", hand.READ),
-        ("harm", hand.HARM),
-    ):
-        for number, text in enumerate(bank.values()):
-            student = f"{kind}-{number:02}"
-            text = (
-                text.format(root=str(notebooks.ROOT), course=str(tmp_path))
-                if kind == "read"
-                else text
-            )
-            if kind == "over":
-                book = hand.before_all(hand.released(), text)
-            elif kind == "read":
-                book = hand.answered({"lookup": text})
-            else:  # harm does not take away what was right, either
-                book = hand.before_all(hand.answered(hand.RIGHT), text)
-            hand.hand_in(tmp_path, student, book)
-            wanted[student] = FULL if kind == "harm" else 0
-    result = grade.grade(tmp_path, feedback=False)
-    found = {s: result.total(s, hand.LESSON) for s in wanted}
-    assert found == wanted
-    assert not result.unreadable
+    def handle(self):
+        self.request.sendall(hand.RIGHT["lookup"].encode())
+
+
+@pytest.fixture
+def fenced():
+    if not fence.fence():
+        pytest.skip("bubblewrap is not installed, or may not run here")
+
+
+def what_stopped_it(course: Path, student: str) -> str:
+    """Return the first error among the learner's cells, or what else did."""
+    for cell in read_autograded(course, student).cells:
+        about = cell.metadata.get("nbgrader", {})
+        for output in cell.get("outputs", []):
+            if output.output_type == "error" and not about.get("grade"):
+                return f"{output.ename}: {output.evalue}"[:70].strip(": ")
+    return {
+        "b": "only its own process is changed: marks are given in another",
+        "c": "its value is no tensor",
+        "d": "more is not kept, or the line is skipped",
+    }[student[0]]
 
 
 @pytest.mark.classroom
-def test_nothing_outside_is_written_or_removed(tmp_path):
+def test_no_cheat_gains_and_none_stops_the_others(tmp_path, fenced):
     pytest.importorskip("nbgrader")
     from teaching import grade
 
+    checks_before = [p.read_bytes() for p in CHECKS.glob("*.py")]
     treasure = tmp_path / "treasure.txt"
     treasure.write_text("here")
-    for number, text in enumerate(
-        (
-            f"open({str(treasure)!r}, 'w').write('gone')",
-            f"import os\nos.remove({str(treasure)!r})",
-            f"import os\nos.rename({str(treasure)!r}, 'mine')",
-            f"import shutil\nshutil.rmtree({str(tmp_path)!r})",
-            f"from pathlib import Path\nPath({str(treasure)!r}).unlink()",
-            f"import os\nos.truncate({str(treasure)!r}, 0)",
-            f"import os\nos.system('rm {treasure}')",
-        )
-    ):
-        book = hand.before_all(hand.answered(hand.RIGHT), text)
-        hand.hand_in(tmp_path, f"s{number}", book)
-    result = grade.grade(tmp_path, feedback=False)
+    for honest in ("a-honest", "z-honest"):
+        hand.hand_in(tmp_path, honest, hand.answered(hand.RIGHT))
+    earned, named = {}, {}
+    with socketserver.TCPServer(("127.0.0.1", 0), Teller) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        banks = (hand.OVERWRITE, hand.ANSWER, hand.HARM)
+        for kind, bank in zip("bcd", banks):
+            for number, (name, text) in enumerate(bank.items()):
+                student = f"{kind}-{number:02}"
+                text = hand.cheat(text, tmp_path, server.server_address[1])
+                if kind == "b":
+                    book = hand.before_all(hand.released(), text)
+                elif kind == "c":
+                    book = hand.answered({"lookup": text})
+                else:
+                    book = hand.before_all(hand.answered(hand.RIGHT), text)
+                hand.hand_in(tmp_path, student, book)
+                named[student] = name
+                # Harm does not take away what is right, either.
+                earned[student] = FULL if kind == "d" else 0
+        result = grade.grade(tmp_path, feedback=False)
+        server.shutdown()
+    found = {s: result.total(s, hand.LESSON) for s in earned}
+    others = [result.total(s, hand.LESSON) for s in ("a-honest", "z-honest")]
+    print("\n| cheat | points gained | what stopped it | the others |")
+    print("|---|---|---|---|")
+    for student, name in named.items():
+        gained = found[student] - earned[student]
+        why = what_stopped_it(tmp_path, student)
+        print(f"| {name} | {gained:g} | {why} | {others} |")
+    assert found == earned and others == [FULL, FULL]
+    assert not result.unreadable
     assert treasure.read_text() == "here"
-    assert {result.total(f"s{n}", hand.LESSON) for n in range(7)} == {FULL}
-    cell = read_autograded(tmp_path, "s1").cells[0]
-    assert "os.remove outside" in cell.outputs[0].evalue
+    assert [p.read_bytes() for p in CHECKS.glob("*.py")] == checks_before
+
+
+@pytest.mark.classroom
+@pytest.mark.parametrize("level", ["1", "2"])
+def test_grading_without_assertions_gives_a_wrong_answer_nothing(
+    tmp_path, level
+):
+    pytest.importorskip("nbgrader")
+    wrong = {**hand.RIGHT, "aim": "aimed = [1.0, 2.0]"}
+    hand.hand_in(tmp_path, "ada", hand.answered(wrong))
+    done = subprocess.run(
+        [sys.executable, "-m", "teaching.grade", str(tmp_path)],
+        cwd=notebooks.ROOT,
+        env={**os.environ, "PYTHONOPTIMIZE": level},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"ada {FULL - hand.POINTS['aim']}".split() == [
+        line.split()[i]
+        for line in done.stdout.splitlines()
+        if line.startswith("ada ")
+        for i in (0, -1)
+    ]
+
+
+# The fence, and what holds without it -------------------------------------
+
+
+@pytest.fixture
+def tried_anew():
+    fence.fence.cache_clear()
+    yield
+    fence.fence.cache_clear()
+
+
+def test_without_bubblewrap_one_warning_says_what_is_open(
+    tried_anew, monkeypatch, capsys
+):
+    monkeypatch.setattr(fence.shutil, "which", lambda name: None)
+    assert fence.fence() == fence.fence() == ()
+    said = capsys.readouterr().err
+    assert said.count("not fenced off here (bubblewrap is not inst") == 1
+
+
+def test_a_fence_that_cannot_stand_is_told(tried_anew, monkeypatch, capsys):
+    monkeypatch.setattr(fence.shutil, "which", lambda name: name)
+    failed = subprocess.CompletedProcess([], 1, "", "No permission\n")
+    monkeypatch.setattr(fence.subprocess, "run", lambda *a, **k: failed)
+    assert fence.fence() == ()
+    assert "not fenced off here (No permission)" in capsys.readouterr().err
+
+
+@pytest.mark.classroom
+def test_without_the_fence_time_and_memory_are_limited(monkeypatch):
+    pytest.importorskip("nbgrader")
+    from teaching import judge
+
+    monkeypatch.setattr(judge, "fence", lambda: ())
+    with judge.Worker("dot_product", seconds=5) as learner:
+        assert learner.run("print(1)") == {"text": "1\n"}
+        assert learner.run("x = bytes(10**10)")["error"] == "MemoryError"
+        wait = "import time\ndef wait(): time.sleep(3)"
+        assert "error" not in learner.run(wait)
+        waiting = learner.value("wait")
+        waiting()
+        with pytest.raises(engine.TimeUp):
+            waiting()
+
+
+@pytest.mark.classroom
+def test_a_worker_that_does_not_start_is_no_learners_fault(monkeypatch):
+    pytest.importorskip("nbgrader")
+    from teaching import judge
+
+    monkeypatch.setattr(judge.worker, "__file__", "/nowhere/worker.py")
+    with pytest.raises(RuntimeError, match="does not start: .*nowhere"):
+        judge.Worker("dot_product").run("x = 1")
 
 
 def test_html_in_an_answer_is_shown_as_typed():

@@ -58,7 +58,7 @@ BUILDS_ON = {
 LESSONS = tuple(BUILDS_ON)  # in the order of the course
 # What every lesson may know besides: its own package, and these.
 SHARED = ("common", "data", "training")
-# What is no lesson, and whom it may know. The grader hides the checks as one.
+# What is no lesson, and whom it may know. The grader's fence hides the checks.
 ROOMS = {
     "common": (),
     "data": (),
