@@ -249,8 +249,7 @@ CLAIMS = [
     ),
     Claim(
         "E09.4",
-        "Asked for the flipped image too, the ViT with stem is more "
-        "accurate.",
+        "Asked for the flipped image too, the ViT with stem is more accurate.",
         "gain by flipping",
         SHOWN,
         verdict=above(0),

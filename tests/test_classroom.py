@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from attn_course import checks, classroom
 from attn_course.checks import engine
-from teaching import assignments, fence, judge, worker
+from teaching import assignments, fence, remote, worker
 from tests import submissions as hand
 from tests.test_checks import BANKS
 from tools import notebooks
@@ -301,7 +301,7 @@ def test_a_gradient_comes_back_from_the_worker():
     far = [torch.tensor([1.0, 2.0, 0.5]).requires_grad_() for _ in range(2)]
     near = [x.detach().clone().requires_grad_() for x in far]
     packed = worker._gradients(made(*far), far)
-    result = judge._linked(
+    result = remote._linked(
         made(*near).detach().requires_grad_(),
         near,
         [worker.unpack(one) for one in packed],
@@ -740,13 +740,9 @@ def test_a_fence_that_cannot_stand_is_told(tried_anew, monkeypatch, capsys):
     assert "not fenced off here (No permission)" in capsys.readouterr().err
 
 
-@pytest.mark.classroom
 def test_without_the_fence_time_and_memory_are_limited(monkeypatch):
-    pytest.importorskip("nbgrader")
-    from teaching import judge
-
-    monkeypatch.setattr(judge, "fence", lambda: ())
-    with judge.Worker("dot_product", seconds=5) as learner:
+    monkeypatch.setattr(remote, "fence", lambda: ())
+    with remote.Worker("dot_product", seconds=5) as learner:
         assert learner.run("print(1)") == {"text": "1\n"}
         assert learner.run("x = bytes(10**10)")["error"] == "MemoryError"
         wait = "import time\ndef wait(): time.sleep(3)"
@@ -757,14 +753,10 @@ def test_without_the_fence_time_and_memory_are_limited(monkeypatch):
             waiting()
 
 
-@pytest.mark.classroom
 def test_a_worker_that_does_not_start_is_no_learners_fault(monkeypatch):
-    pytest.importorskip("nbgrader")
-    from teaching import judge
-
-    monkeypatch.setattr(judge.worker, "__file__", "/nowhere/worker.py")
+    monkeypatch.setattr(remote.worker, "__file__", "/nowhere/worker.py")
     with pytest.raises(RuntimeError, match="does not start: .*nowhere"):
-        judge.Worker("dot_product").run("x = 1")
+        remote.Worker("dot_product").run("x = 1")
 
 
 def test_html_in_an_answer_is_shown_as_typed():
