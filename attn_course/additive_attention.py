@@ -283,6 +283,7 @@ class EncoderDecoder(nn.Module):
             raise ValueError(f"dim: expected an even number, got {dim}")
         check_choice("attention", attention, ATTENTIONS)
         check_dropout(dropout=dropout)
+        dim, embedding = int(dim), int(embedding)  # nn.GRU: no numpy integer
         self.target_size = target_size
         self.embed_source = nn.Embedding(source_size, embedding, PAD)
         self.embed_target = nn.Embedding(target_size, embedding, PAD)

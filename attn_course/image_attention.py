@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from attn_course.common.arguments import whole_number
 from attn_course.common.batching import (
     epoch_batches,
     full_batches,
@@ -299,7 +300,7 @@ def augmented_batches(
     def plan(generator: torch.Generator, epoch: int) -> list:
         rows = shuffled_batches(len(images), size, generator)
         flips = torch.rand(len(images), generator=generator) < 0.5
-        return list(zip(rows, flips.split(size)))
+        return list(zip(rows, flips.split(int(size))))
 
     chosen = epoch_batches(plan, seed=seed)
 
@@ -334,7 +335,7 @@ def predict(
     """
     predictions = []
     with evaluating(model):
-        for part in images.split(chunk):
+        for part in images.split(int(chunk)):
             probs = model(part).softmax(dim=-1)  # (chunk, classes)
             if hflip:
                 probs = probs + model(part.flip(-1)).softmax(dim=-1)
@@ -382,7 +383,7 @@ def shuffle_patches(
         ValueError: if ``size`` does not divide height and width.
     """
     patches = patchify(images, size)  # (batch, patches, numbers)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole_number("seed", seed))
     noise = torch.rand(patches.shape[:2], generator=generator)
     order = noise.argsort(dim=1)[..., None].to(images.device)
     patches = patches.take_along_dim(order, dim=1)
@@ -403,7 +404,7 @@ def occlude(
     covered = images.clone()
     top, left = max(row, 0), max(column, 0)
     bottom, right = max(row + size, 0), max(column + size, 0)
-    covered[..., top:bottom, left:right] = fill
+    covered[..., top:bottom, left:right] = float(fill)
     return covered
 
 

@@ -205,7 +205,9 @@ def score_statistics(
     Source: the argument is Vaswani et al. (2017), section 3.2.1, footnote 4.
     """
     arguments.check_at_least(1, d=d, keys=keys, queries=queries)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(
+        arguments.whole_number("seed", seed)
+    )
     query, key = (
         torch.randn(rows, d, generator=generator, dtype=torch.float64)
         for rows in (queries, keys)

@@ -6,6 +6,8 @@ import random
 import numpy as np
 import torch
 
+from attn_course.common.arguments import whole_number
+
 
 def start(seed: int = 0) -> None:
     """Make this notebook repeatable and readable: seed, print and plot style.
@@ -36,12 +38,9 @@ def set_seed(seed: int) -> None:
     Raises:
         ValueError: if ``seed`` is not an integer from 0 up, below 2**64.
     """
-    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
-    if not whole or not 0 <= seed < 2**64:
-        raise ValueError(
-            f"seed: expected an integer from 0 up, below 2**64, got {seed!r}"
-        )
-    seed = int(seed)  # numpy's integers too
+    seed = whole_number("seed", seed)
+    if seed >= 2**64:
+        raise ValueError(f"seed: expected less than 2**64, got {seed}")
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

@@ -20,6 +20,7 @@ from attn_course.common.arguments import (
     check_choice,
     check_dropout,
     check_token_ids,
+    whole_number,
 )
 from attn_course.common.batching import (
     bucketed_batches,
@@ -309,7 +310,7 @@ def predict_proba(
     order = lengths.argsort()
     probs = []
     with evaluating(model):
-        for rows in order.split(batch_size):
+        for rows in order.split(int(batch_size)):
             longest = max(1, int(lengths[rows].max()))
             probs.append(model(tokens[rows, :longest]).softmax(dim=-1))
     return torch.cat(probs)[order.argsort()]  # back in the texts' order
@@ -439,7 +440,7 @@ def shuffle_words(
     tokens: Int[Tensor, "n length"], seed: int = 0
 ) -> Int[Tensor, "n length"]:
     """Put the words of each text in a random order; padding stays behind."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole_number("seed", seed))
     noise = torch.rand(tokens.shape, generator=generator).to(tokens.device)
     noise = noise.masked_fill(tokens == PAD, 2.0)  # padding comes last
     return tokens.gather(1, noise.argsort(dim=1))

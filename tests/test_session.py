@@ -41,7 +41,7 @@ def test_seed_may_be_numpys_integer(seed, kind, own_errors):
     "seed", [-1, True, 2**64, 1.0, "3", None, np.float32(1), np.int64(-1)]
 )
 def test_seed_has_to_be_a_whole_number_from_zero(seed, own_errors):
-    with pytest.raises(ValueError, match="seed: expected an integer"):
+    with pytest.raises(ValueError, match="seed: expected"):
         session.start(seed)
 
 

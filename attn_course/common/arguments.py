@@ -4,10 +4,28 @@ None but :func:`check_token_ids` looks at the numbers in a tensor, so all the
 others may stand in a forward pass.
 """
 
+import operator
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+
+def whole_number(name: str, number: object, least: int = 0) -> int:
+    """Give a whole number as Python's: it may be numpy's, as a seed or a size.
+
+    Raises:
+        ValueError: if it is none, or below ``least``; naming the argument.
+    """
+    try:
+        whole = operator.index(number)
+    except TypeError:
+        whole = None
+    if whole is None or isinstance(number, bool) or whole < least:
+        raise ValueError(
+            f"{name}: expected a whole number from {least} up, got {number!r}"
+        )
+    return whole
 
 
 def check_at_least(least: float, **numbers: float) -> None:
@@ -17,8 +35,10 @@ def check_at_least(least: float, **numbers: float) -> None:
         ValueError: naming the argument.
     """
     for name, number in numbers.items():
-        if not number >= least:
-            raise ValueError(f"{name}: expected {least} or more, got {number}")
+        if _is_word(number) or not number >= least:
+            raise ValueError(
+                f"{name}: expected {least} or more, got {number!r}"
+            )
 
 
 def check_positive(**numbers: float) -> None:
@@ -28,9 +48,9 @@ def check_positive(**numbers: float) -> None:
         ValueError: naming the argument.
     """
     for name, number in numbers.items():
-        if not number > 0:
+        if _is_word(number) or not number > 0:
             raise ValueError(
-                f"{name}: expected a number above 0, got {number}"
+                f"{name}: expected a number above 0, got {number!r}"
             )
 
 
@@ -41,9 +61,9 @@ def check_even(**sizes: int) -> None:
         ValueError: naming the argument.
     """
     for name, size in sizes.items():
-        if size < 2 or size % 2:
+        if _is_word(size) or size < 2 or size % 2:
             raise ValueError(
-                f"{name}: expected an even number from 2 up, got {size}"
+                f"{name}: expected an even number from 2 up, got {size!r}"
             )
 
 
@@ -54,10 +74,15 @@ def check_dropout(**probs: float) -> None:
         ValueError: naming the argument.
     """
     for name, prob in probs.items():
-        if not 0 <= prob < 1:
+        if _is_word(prob) or not 0 <= prob < 1:
             raise ValueError(
-                f"{name}: expected 0 or more, below 1, got {prob}"
+                f"{name}: expected 0 or more, below 1, got {prob!r}"
             )
+
+
+def _is_word(number: object) -> bool:
+    """Say whether it cannot be compared with a number."""
+    return number is None or isinstance(number, (str, list, tuple, dict))
 
 
 def check_choice(name: str, value: object, choices: Sequence) -> None:

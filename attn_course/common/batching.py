@@ -13,7 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn.utils import rnn
 
-from attn_course.common.arguments import check_at_least
+from attn_course.common.arguments import check_at_least, whole_number
 from attn_course.common.tokens import PAD
 
 
@@ -23,7 +23,7 @@ def pad(rows: Sequence[Sequence[int]]) -> Int[Tensor, "batch length"]:
     Raises:
         ValueError: if there is no row.
     """
-    if not rows:
+    if not len(rows):
         raise ValueError("rows: expected at least one, got none")
     tensors = [torch.tensor(list(row), dtype=torch.int64) for row in rows]
     return rnn.pad_sequence(tensors, batch_first=True, padding_value=PAD)
@@ -56,6 +56,8 @@ def epoch_batches(
         A function from a step, counted from 0 up, to a batch of the plan.
     """
 
+    seed = whole_number("seed", seed)
+
     @functools.lru_cache(maxsize=1)
     def of_epoch(epoch: int) -> Sequence:
         generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
@@ -64,7 +66,7 @@ def epoch_batches(
     count = len(of_epoch(0))
 
     def batch(step: int) -> object:
-        epoch, position = divmod(step, count)
+        epoch, position = divmod(whole_number("step", step), count)
         return of_epoch(epoch)[position]
 
     return batch
@@ -81,7 +83,7 @@ def shuffled_batches(
         ValueError: if there are fewer than ``size`` examples.
     """
     used = size * full_batches(count, size)
-    return torch.randperm(count, generator=generator)[:used].split(size)
+    return torch.randperm(count, generator=generator)[:used].split(int(size))
 
 
 def bucketed_batches(
@@ -117,7 +119,8 @@ def bucketed_batches(
             f"got {len(lengths)}"
         )
     check_at_least(1, size=size, pool=1 if pool is None else pool)
-    pooled = len(order) if pool is None else pool * size
+    size = int(size)  # torch splits by no numpy integer
+    pooled = len(order) if pool is None else int(pool) * size
     batches = []
     for part, keys in zip(order.split(pooled), lengths.split(pooled)):
         batches += part[keys.argsort(stable=True)].split(size)

@@ -6,6 +6,7 @@ Every data set is a module or folder here with ``load`` functions, a
 
 import hashlib
 import json
+import operator
 import random
 from collections.abc import Sequence
 from importlib import resources
@@ -63,4 +64,5 @@ def sample(items: Sequence, n: int, seed: int = 0) -> list:
     """
     if not 0 <= n <= len(items):
         raise ValueError(f"n: expected 0 to {len(items)} items, got {n}")
-    return [items[i] for i in random.Random(seed).sample(range(len(items)), n)]
+    rng = random.Random(operator.index(seed))  # numpy's integer too
+    return [items[i] for i in rng.sample(range(len(items)), n)]

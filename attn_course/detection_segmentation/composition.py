@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy import ndimage
 from torch import Tensor
 
+from attn_course.common.arguments import whole_number
 from attn_course.detection_segmentation.boxes import (
     box_xyxy_to_cxcywh,
     masks_to_boxes,
@@ -119,7 +120,9 @@ class _Composer:
         self.filled = self.masks.mean(dim=(1, 2))  # share of the picture
         self.labels, self.sizes, self.visible = labels, sizes, visible
         self.side, self.tries = side, tries
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(
+            whole_number("seed", seed)
+        )
         # The pictures sorted by class: those of class c start at starts[c].
         self.order = labels.argsort(stable=True)
         counts = labels.bincount()

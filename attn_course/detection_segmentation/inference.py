@@ -38,7 +38,7 @@ def detect(
     """
     predictions = []
     with evaluating(model):
-        for batch in images.split(batch_size):
+        for batch in images.split(int(batch_size)):
             output = model(
                 batch, groups=groups, isolate_queries=isolate_queries
             )

@@ -99,7 +99,7 @@ def _class_loss(
     targets = torch.full_like(logits[..., 0], no_object, dtype=torch.long)
     targets[image, query] = scenes.labels[image, slot]
     weight = torch.ones_like(logits[0, 0])
-    weight[no_object] = no_object_weight
+    weight[no_object] = float(no_object_weight)
     ce = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), weight)
     return 2 * ce
 

@@ -135,7 +135,7 @@ def scene_batches(
     def plan(generator: torch.Generator, epoch: int) -> list:
         chosen = shuffled_batches(len(scenes), size, generator)
         flip = torch.rand(len(scenes), generator=generator) < 0.5
-        return list(zip(chosen, flip.split(size)))
+        return list(zip(chosen, flip.split(int(size))))
 
     batches = epoch_batches(plan, seed=seed)
     device = scenes.images.device

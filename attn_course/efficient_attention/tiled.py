@@ -67,7 +67,8 @@ def tiled_attention(
     if mask is not None:
         check_mask(mask, query, key)
         mask = mask.expand(*query.shape[:-1], key.shape[-2])
-    if len(block_size) != 2 or min(block_size) < 1:
+    pair = isinstance(block_size, (tuple, list)) and len(block_size) == 2
+    if not pair or min(block_size) < 1:
         raise ValueError(
             f"block_size: expected two numbers from 1 up, got {block_size}"
         )

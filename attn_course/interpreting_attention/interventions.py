@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from attn_course.common.arguments import whole_number
 from attn_course.interpreting_attention.model import (
     PatchableAttention,
     SentenceEncoder,
@@ -78,7 +79,7 @@ def permute_weights(
     Source: Jain and Wallace (2019), "Attention is not explanation", section
     4.2.1.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole_number("seed", seed))
     noise = torch.rand(weights.shape, generator=generator).to(weights.device)
     if mask is not None:
         mask = mask.expand_as(weights)

@@ -89,7 +89,7 @@ def read_sentences(
     ids, mask = encode(tokenizer, texts)
     lengths = mask.sum(dim=1)
     readings: dict[int, SentenceReading] = {}
-    for rows in lengths.argsort().split(chunk):  # like lengths together
+    for rows in lengths.argsort().split(int(chunk)):  # like lengths together
         longest = int(lengths[rows].max())
         part = ids[rows, :longest].to(model.word.weight.device)
         real = mask[rows, :longest].to(part.device)

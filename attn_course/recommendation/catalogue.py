@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from attn_course.common.arguments import check_at_least
+from attn_course.common.arguments import check_at_least, whole_number
 from attn_course.common.tokens import PAD
 from attn_course.recommendation.histories import (
     Histories,
@@ -129,7 +129,7 @@ class Catalogue:
 
         Their lengths are even between ``min_length`` and ``max_length``.
         """
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(whole_number("seed", seed))
         lengths = torch.randint(
             min_length, max_length + 1, (users,), generator=generator
         )

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from attn_course.common.arguments import check_at_least
+from attn_course.common.arguments import check_at_least, whole_number
 from attn_course.common.statistics import (
     Interval,
     mean_interval,
@@ -148,13 +148,13 @@ def sample_negatives(
     Raises:
         ValueError: if somebody has fewer than ``count`` items left.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole_number("seed", seed))
     # Numbers in [0, 1) at random; the largest win, and -1 never does.
     numbers = torch.rand(
         len(histories), items + 1, generator=generator, dtype=torch.float64
     )
     numbers.scatter_(1, pad_histories(histories, items=items), -1.0)
-    numbers.scatter_(1, torch.tensor(list(targets)).view(-1, 1), -1.0)
+    numbers.scatter_(1, torch.tensor([*map(int, targets)]).view(-1, 1), -1.0)
     numbers[:, PAD] = -1
     left = int((numbers >= 0).sum(dim=1).min())
     if left < count:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attn_course.common.arguments import whole_number
 from attn_course.common.evaluation import evaluating
 from attn_course.reinforcement_learning.episodes import Episodes, Policy
 from attn_course.reinforcement_learning.model import DecisionTransformer
@@ -57,7 +58,7 @@ def return_conditioned_policy(
             "target_return: expected one finite return per episode, got shape "
             f"{tuple(target_return.shape)}"
         )
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole_number("seed", seed))
 
     @torch.no_grad()
     def policy(so_far: Episodes, rows: Tensor, step: int) -> Tensor:

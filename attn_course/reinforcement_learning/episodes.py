@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from attn_course import training
-from attn_course.common.arguments import check_at_least
+from attn_course.common.arguments import check_at_least, whole_number
 from attn_course.common.threads import cpu_threads
 
 GAME = "CartPole-v1"
@@ -105,7 +105,7 @@ def collect_episodes(
         rewards=torch.zeros(count, MAX_STEPS),
         lengths=torch.zeros(count, dtype=torch.int64),
     )
-    seen, _ = carts.reset(seed=seed)
+    seen, _ = carts.reset(seed=whole_number("seed", seed))
     rows = torch.arange(count)
     chosen = torch.zeros(count, dtype=torch.int64)
     # A step is small: more threads only wait.
@@ -173,7 +173,7 @@ def linear_policy(
         )
     if not 0 <= noise <= 1:
         raise ValueError(f"noise: expected 0 to 1, got {noise}")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole_number("seed", seed))
     table = torch.tensor(weights, dtype=torch.float32)
     leans = torch.zeros(0)
 

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attn_course.common.arguments import whole_number
 from attn_course.reinforcement_learning.episodes import Episodes, returns_to_go
 
 
@@ -62,7 +63,7 @@ def window_batches(
     starts = (steps < episodes.lengths[:, None]).nonzero()  # episode, step
     if not len(starts):
         raise ValueError("episodes: expected at least one step, got none")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole_number("seed", seed))
 
     def batch(_: int) -> Window:
         chosen = torch.randint(len(starts), (size,), generator=generator)

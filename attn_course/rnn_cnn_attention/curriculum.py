@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from attn_course.common.arguments import whole_number
 from attn_course.common.measuring import wait_for
 from attn_course.rnn_cnn_attention.tasks import KEYS, correct, recall_batch
 
@@ -56,8 +57,12 @@ class Curriculum:
                 f"{steps} and {seconds}"
             )
         self._budget = steps, seconds
-        self._cards, self._stages, self._exams = cards, list(stages), exams
-        self._draw = torch.Generator().manual_seed(seed)
+        self._cards, self._stages, self._exams = (
+            int(cards),
+            [*map(int, stages)],
+            exams,
+        )
+        self._draw = torch.Generator().manual_seed(whole_number("seed", seed))
         self._device = device
         on_cpu = torch.device(device).type == "cpu"
         self._clock = time.process_time if on_cpu else time.perf_counter

@@ -71,7 +71,7 @@ def speech_batches(
     rows_of = epoch_batches(plan, seed=seed)
 
     def batch(step: int) -> tuple[Tensor, Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(7_000_003 * seed + step)
+        generator = torch.Generator().manual_seed(int(7_000_003 * seed + step))
         joined = 1
         if join:
             pick = torch.randint(4, (), generator=generator)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from attn_course.common.arguments import check_at_least
+from attn_course.common.arguments import check_at_least, whole_number
 from attn_course.common.batching import bucketed_batches, pad
 
 
@@ -48,7 +48,9 @@ class BucketBatches:
         self.lengths = torch.tensor(
             [len(s) * (longest + 1) + len(t) for s, t in self.pairs]
         )
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(
+            whole_number("seed", seed)
+        )
         self._waiting: list[Tensor] = []
 
     def __call__(
