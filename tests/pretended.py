@@ -15,8 +15,8 @@ kernels that its makers add outside that file.
 
 Run as a program (``make test-device``), it takes each mode through every test
 that takes a device, and every lesson that asks for one to its last cell:
-shortened, training capped at two steps, and then its views are moved. A
-lesson's ``assert`` may fail after two steps; that is counted. Any other error
+shortened, training capped at 20 steps, and then its views are moved. A
+lesson's ``assert`` may fail after so few; that is counted. Any other error
 fails.
 """
 
@@ -40,7 +40,7 @@ from torch.utils.backend_registration import (
 )
 
 MODES = ("cuda", "mps")
-STEPS = 2  # of each training
+STEPS = 20  # of each training
 ROOT = Path(__file__).resolve().parents[1]
 FROM_CPU = {  # what brings numbers over, and what wants some on the CPU
     "aten::copy_",
@@ -241,7 +241,7 @@ def run_lesson(mode: str, name: str) -> str:
 
     training.fit = fit
     noted = []
-    shell = InteractiveShell.instance()
+    shell = InteractiveShell.instance(colors="nocolor")
     shell.user_ns["note_assert"] = lambda: noted.append(1)
     shell.ast_transformers.append(NoteAsserts())
     code = [c for c in read_source(name).cells if c.cell_type == "code"]

@@ -288,9 +288,10 @@ def test_masks_broadcast(need_weights, batch):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("d, v", [(5, 2), (8, 8)])  # 8: a GPU may take cuDNN
 @BOTH
-def test_a_query_that_may_attend_to_nothing(need_weights, dtype, device):
-    inputs = make((2, 2), dtype=dtype, device=device)
+def test_a_query_that_may_attend_to_nothing(need_weights, d, v, dtype, device):
+    inputs = make((2, 2), d=d, v=v, dtype=dtype, device=device)
     mask = torch.ones(2, 1, 4, 3, dtype=torch.bool, device=device)
     mask[0, 0, 1] = False
     output, weights = attend(*inputs, mask, need_weights=need_weights)
