@@ -33,6 +33,8 @@ def cheapest(answer):
             (12, "one of the six, but not the cheapest"),
             (14, "one of the six, but not the cheapest"),
             (34, "that is the sum of all nine costs: choose three"),
+            ([2, 1, 3], "that is the matching: what does it cost in all?"),
+            ([1, 4, 2], "the right three costs, one number each: add them up"),
         ],
     )
 
@@ -190,6 +192,44 @@ def giou(answer):
                 "the boxes are corners x0 y0 x1 y1, not corner and size",
             ),
             Mistake(
+                lambda a, b: _giou()(_from_centers(a), _from_centers(b)),
+                "the boxes are corners x0 y0 x1 y1, not centre and size",
+            ),
+            Mistake(
+                lambda a, b: _giou()(
+                    a[..., [0, 2, 1, 3]], b[..., [0, 2, 1, 3]]
+                ),
+                "the boxes are x0 y0 x1 y1, not x0 x1 y0 y1",
+            ),
+            Mistake(
+                lambda a, b: _giou()(_pixel_more(a), _pixel_more(b)),
+                "one pixel is added to each side: corners are points, so a "
+                "side is x1 - x0",
+            ),
+            Mistake(
+                _over_enclosing,
+                "that is the common part's share of the enclosing box: IoU "
+                "minus the empty share is asked",
+            ),
+            Mistake(
+                _distance_iou,
+                "that is the distance IoU: the penalty here is the empty share "
+                "of the enclosing box",
+            ),
+            Mistake(
+                lambda a, b: (
+                    _giou()(a[..., None, :], b[..., None, :, :])
+                    if a.dim() > 1
+                    else _giou()(a, b)
+                ),
+                "it makes all pairs of rows itself: row i of a goes with row "
+                "i of b; who wants all pairs gives (n, 1, 4) and (m, 4)",
+            ),
+            Mistake(
+                lambda a, b: _giou()(a, b).mean(),
+                "it returns the mean of all pairs: return one number a pair",
+            ),
+            Mistake(
                 lambda a, b: _giou()(a, b).clamp(min=0),
                 "negative values are cut off, and with them the slope for "
                 "boxes apart",
@@ -201,6 +241,29 @@ def giou(answer):
         ],
         praise="from -1 to 1, and not flat where boxes are apart",
     )
+
+
+def _from_centers(x):
+    half = x[..., 2:] / 2
+    return torch.cat([x[..., :2] - half, x[..., :2] + half], dim=-1)
+
+
+def _pixel_more(x):
+    return torch.cat([x[..., :2], x[..., 2:] + 1], dim=-1)
+
+
+def _over_enclosing(a, b):
+    iou, giou = _giou(enclosing=False)(a, b), _giou()(a, b)
+    return iou * (1 - iou + giou)  # 1 - iou + giou is union / enclosing
+
+
+def _distance_iou(a, b):
+    apart = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
+    frame = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(
+        a[..., :2], b[..., :2]
+    )
+    penalty = apart.square().sum(-1) / frame.square().sum(-1)
+    return _giou(enclosing=False)(a, b) - penalty
 
 
 def _from_sizes(x):
@@ -223,7 +286,24 @@ def _oracle_nms(boxes, scores, iou_threshold):
     return torch.tensor(kept, dtype=torch.long)
 
 
-def _nms(order="best", against="kept", keep="<=", out="index"):
+def _pixel_iou(a, b):
+    return _iou_loop(
+        [*a[:2], a[2] + 1, a[3] + 1], [*b[:2], b[2] + 1, b[3] + 1]
+    )
+
+
+def _over_smaller(a, b):
+    """The common part's share of the smaller box."""
+    sizes = [(x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)]
+    iou = _iou_loop(a, b)
+    return iou * sum(sizes) / (1 + iou) / min(sizes)
+
+
+def _giou_loop(a, b):
+    return _oracle_giou(_box(*a), _box(*b)).item()
+
+
+def _nms(order="best", against="kept", keep="<=", out="index", iou=_iou_loop):
     """Non-maximum suppression with one thing changed."""
 
     def fn(boxes, scores, iou_threshold):
@@ -235,8 +315,13 @@ def _nms(order="best", against="kept", keep="<=", out="index"):
         }[order].tolist()
         kept, seen = [], []
         for i in ranks:
-            others = {"kept": kept, "all": seen, "last": kept[-1:]}[against]
-            overlaps = [_iou_loop(rows[i], rows[j]) for j in others]
+            others = {
+                "kept": kept,
+                "all": seen,
+                "last": kept[-1:],
+                "first": kept[:1],
+            }[against]
+            overlaps = [iou(rows[i], rows[j]) for j in others]
             fine = {
                 "<=": all(x <= iou_threshold for x in overlaps),
                 "<": all(x < iou_threshold for x in overlaps),
@@ -255,9 +340,25 @@ def _nms(order="best", against="kept", keep="<=", out="index"):
             return torch.tensor([i in kept for i in range(len(rows))])
         if out == "boxes":
             return boxes[torch.tensor(kept, dtype=torch.long)]
+        if out == "scores":
+            return scores[torch.tensor(kept, dtype=torch.long)]
+        if out == "ranks":
+            kept = [ranks.index(i) for i in kept]
         return torch.tensor(kept, dtype=torch.long)
 
     return fn
+
+
+def _last_forgotten(boxes, scores, iou_threshold):
+    rows, kept = boxes.tolist(), []
+    left = scores.argsort(descending=True).tolist()
+    while len(left) > 1:
+        first, *left = left
+        kept.append(first)
+        left = [
+            i for i in left if _iou_loop(rows[first], rows[i]) <= iou_threshold
+        ]
+    return torch.tensor(kept, dtype=torch.long)
 
 
 def nms(answer):
@@ -341,6 +442,47 @@ def nms(answer):
             Mistake(
                 _nms(out="boxes"),
                 "return the indices of the kept boxes, not the boxes",
+            ),
+            Mistake(
+                _nms(out="scores"),
+                "return the indices of the kept boxes, not their scores",
+            ),
+            Mistake(
+                _nms(out="ranks"),
+                "those are positions among the sorted boxes: give each one's "
+                "index in boxes, order[i]",
+            ),
+            Mistake(
+                _nms(against="first"),
+                "a box is compared with the first kept one alone: compare it "
+                "with all kept ones",
+            ),
+            Mistake(
+                _nms(iou=_pixel_iou),
+                "one pixel is added to each side: corners are points here, so "
+                "a side is x1 - x0",
+            ),
+            Mistake(
+                _nms(iou=_over_smaller),
+                "the common part is divided by the smaller box: IoU divides "
+                "by the union",
+            ),
+            Mistake(
+                _nms(iou=_giou_loop),
+                "that is the generalised IoU: compare by the plain one",
+            ),
+            Mistake(
+                lambda b, s, t: _nms()(b, s, 0.5),
+                "the threshold is always 0.5: use iou_threshold",
+            ),
+            Mistake(
+                lambda b, s, t: _nms()(b, s, t)[1:],
+                "the box of the highest score is missing: keep it too",
+            ),
+            Mistake(
+                _last_forgotten,
+                "the last box that is left is forgotten: go on while there is "
+                "one, not while there are two",
             ),
         ],
         praise="the rule that most detectors end with",

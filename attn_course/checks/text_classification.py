@@ -6,6 +6,24 @@ import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
 from attn_course.checks.inputs import normal
+from attn_course.checks.word_deletion import (
+    above_a_bar,
+    across_texts,
+    by_number,
+    by_score,
+    delete_by,
+    delete_loop,
+    holes,
+    keep_only,
+    last_ones,
+    padding_in_front,
+    padding_too,
+    same_positions,
+    short_ones_stay,
+    unknown,
+    whole_word,
+    zero_padding,
+)
 
 NEVER = -math.inf
 
@@ -41,6 +59,7 @@ def weights(answer):
                 "the padding, score 0, has got a share: it is masked",
             ),
             ([2.0, 1.0, 1.0], "those are the scores: take their softmax"),
+            (e / (e + 2), "that is the first word's: give all three weights"),
             (
                 [1 / 3, 1 / 3, 1 / 3],
                 "that is mean pooling: the scores are not equal",
@@ -208,6 +227,37 @@ def pool(answer):
             ),
             Mistake(_mean, "that is mean pooling: the query has no say"),
             Mistake(
+                _pool(dim=0, fill=-1e9),
+                "the softmax runs over the texts of the batch: use dim=-1, "
+                "over the words",
+            ),
+            Mistake(
+                lambda s, m, q: _pool(fill=-1e9)(s, ~m, q),
+                "the mask is the wrong way round: True is a real word",
+            ),
+            Mistake(
+                lambda s, m, q: _pool()(s, m, q)[:, None],
+                "the dimension of the one query is left: squeeze(1) takes it "
+                "out",
+            ),
+            Mistake(
+                lambda s, m, q: (s @ q).masked_fill(~m, NEVER).softmax(-1),
+                "those are the weights: return the states' sum, weighted by "
+                "them",
+            ),
+            Mistake(
+                lambda s, m, q: _all_rows(s, m, q).amax(dim=1),
+                "it takes the largest of the weighted words: add them up",
+            ),
+            Mistake(
+                lambda s, m, q: (
+                    (s.tanh() @ q).masked_fill(~m, NEVER).softmax(-1)[:, None]
+                    @ s
+                ).squeeze(1),
+                "the states go through tanh before the query: here they do "
+                "not",
+            ),
+            Mistake(
                 _hardest,
                 "it takes the best word whole: mix all of them by their "
                 "weights",
@@ -244,96 +294,6 @@ def pool(answer):
 # Exercise 3: deletion -------------------------------------------------------
 
 
-def _oracle_delete(tokens, scores, count):
-    rows = []
-    for row, marks in zip(tokens.tolist(), scores.tolist()):
-        positions = [i for i, token in enumerate(row) if token != 0]
-        positions.sort(key=lambda i: -marks[i])
-        gone = set(positions[:count])
-        left = [t for i, t in enumerate(row) if t != 0 and i not in gone]
-        rows.append(left + [0] * (len(row) - len(left)))
-    return torch.tensor(rows, dtype=torch.int64)
-
-
-def _delete(change):
-    """A deletion in which ``change`` alters the scores first."""
-
-    def delete(tokens, scores, count):
-        return _oracle_delete(tokens, change(tokens, scores), count)
-
-    return delete
-
-
-def _holes(tokens, scores, count):
-    scores = scores.masked_fill(tokens == 0, NEVER)
-    top = scores.topk(min(count, scores.shape[1]), dim=1).indices
-    return tokens.scatter(1, top, 0)
-
-
-def _keep_only(tokens, scores, count):
-    ranked = scores.masked_fill(tokens == 0, NEVER)
-    gone = _holes(tokens, ranked, count)
-    return _oracle_delete(tokens.where(gone == 0, 0), scores, 0)
-
-
-def _padding_too(tokens, scores, count):
-    top = scores.topk(min(count, scores.shape[1]), dim=1).indices
-    return _oracle_delete(tokens.scatter(1, top, 0), scores, 0)
-
-
-def _same_positions(tokens, scores, count):
-    top = scores[0].masked_fill(tokens[0] == 0, NEVER).topk(count).indices
-    left = tokens.clone()
-    left[:, top] = 0
-    return _oracle_delete(left, scores, 0)
-
-
-def _unknown(tokens, scores, count):
-    gone = _holes(tokens, scores, count)
-    return tokens.masked_fill((gone == 0) & (tokens != 0), 3)
-
-
-def _sorted(tokens, scores, count):
-    ranked = scores.masked_fill(tokens == 0, NEVER)
-    order = ranked.argsort(dim=1, descending=True)
-    left = tokens.gather(1, order)[:, count:]
-    return torch.cat([left, torch.zeros_like(tokens[:, :count])], dim=1)
-
-
-def _by_number(tokens, scores, count):
-    left = _oracle_delete(tokens, scores, count)
-    return left.sort(dim=1, descending=True).values
-
-
-def _padding_in_front(tokens, scores, count):
-    left = _oracle_delete(tokens, scores, count)
-    return left.gather(1, (left != 0).int().argsort(dim=1, stable=True))
-
-
-def _last_ones(tokens, scores, count):
-    return _oracle_delete(tokens, scores, count or tokens.shape[1])
-
-
-def _zero_padding(tokens, scores, count):
-    return _padding_too(tokens, scores.masked_fill(tokens == 0, 0.0), count)
-
-
-def _whole_word(tokens, scores, count):
-    rows = []
-    gone = _holes(tokens, scores, count)
-    for row, left in zip(tokens, gone):
-        lost = set(row[left == 0].tolist())
-        rows.append([0 if t in lost else t for t in row.tolist()])
-    return _oracle_delete(torch.tensor(rows), scores, 0)
-
-
-def _above_a_bar(tokens, scores, count):
-    ranked = scores.masked_fill(tokens == 0, NEVER)
-    bar = ranked.sort(dim=1, descending=True).values[:, count - 1 : count]
-    gone = (ranked >= bar) if count else torch.zeros_like(tokens).bool()
-    return _oracle_delete(tokens.masked_fill(gone, 0), scores, 0)
-
-
 def delete(answer):
     """Exercise 3: delete the words with the highest scores."""
     tokens = torch.tensor([[11, 12, 13, 14, 0, 0]])
@@ -345,7 +305,7 @@ def delete(answer):
     twice = torch.tensor([[9, 9, 9, 5]])  # whichever two of the equals go
     return check(
         answer,
-        oracle=_oracle_delete,
+        oracle=delete_loop,
         cases=[
             Case((tokens, scores, 2), "one text of four words, two to delete"),
             Case((more, marks, 1), "four texts, one word each"),
@@ -355,75 +315,96 @@ def delete(answer):
         ],
         mistakes=[
             Mistake(
-                _padding_too,
+                padding_too,
                 "padding is taken for words: give it the score -inf before "
                 "you look for the highest",
             ),
             Mistake(
-                _holes,
+                holes,
                 "the deleted positions are left as holes: what stays must move "
                 "together, padding at the end",
             ),
             Mistake(
-                _delete(lambda t, s: -s),
+                delete_by(lambda t, s: -s),
                 "it deletes the lowest scores: take the highest",
             ),
             Mistake(
-                _delete(lambda t, s: s.abs()),
+                delete_by(lambda t, s: s.abs()),
                 "a score far below 0 is not a high one: do not take abs",
             ),
             Mistake(
-                _keep_only,
+                keep_only,
                 "it keeps the highest and deletes the others: the other way "
                 "round",
             ),
             Mistake(
-                _same_positions,
+                same_positions,
                 "it deletes the first text's positions in every text: each text "
                 "has scores of its own",
             ),
             Mistake(
-                _above_a_bar,
+                above_a_bar,
                 "it deletes every word whose score reaches a bar: of equal "
                 "scores no more than count words may go",
             ),
-            Mistake(_unknown, "the words become UNK: take them out instead"),
+            Mistake(unknown, "the words become UNK: take them out instead"),
             Mistake(
-                _sorted,
+                by_score,
                 "what is left stands in the order of the scores: keep the "
                 "order of the text",
             ),
             Mistake(
-                _delete(lambda t, s: -torch.arange(t.shape[1]).expand_as(t)),
+                delete_by(lambda t, s: -torch.arange(t.shape[1]).expand_as(t)),
                 "it deletes the first words: look at the scores",
             ),
             Mistake(
-                _by_number,
+                by_number,
                 "what is left stands in the order of the token numbers: keep "
                 "the order of the text",
             ),
             Mistake(
-                _padding_in_front,
+                padding_in_front,
                 "padding has come in front: it belongs behind the words",
             ),
             Mistake(
-                _last_ones,
+                last_ones,
                 "with count 0 it deletes everything: [-count:] is then the "
                 "whole row; sort descending and take [:count]",
             ),
             Mistake(
-                _zero_padding,
+                zero_padding,
                 "padding has got the score 0, which is above words with "
                 "scores below 0: use -inf",
             ),
             Mistake(
-                _whole_word,
+                whole_word,
                 "every copy of a word goes when one does: delete positions, not "
                 "words",
             ),
             Mistake(
-                lambda t, s, k: _oracle_delete(t, s, 1),
+                lambda t, s, k: delete_loop(t, s, 1),
                 "it always deletes one word: delete count of them",
+            ),
+            Mistake(
+                short_ones_stay,
+                "a text of count words or fewer stays as it is: all its words "
+                "go",
+            ),
+            *(
+                Mistake(
+                    shorter,
+                    "the rows have become shorter: keep the length, with "
+                    "padding behind",
+                )
+                for shorter in (
+                    lambda t, s, k: delete_loop(t, s, k)[:, : -k or None],
+                    lambda t, s, k: delete_loop(t, s, k)[:, :-k],
+                )
+            ),
+            Mistake(
+                across_texts,
+                "the highest are looked for over the texts (dim=0): each text "
+                "loses words of its own, dim=1",
             ),
         ],
         praise="each text loses its own words, and none of its padding",
@@ -440,7 +421,7 @@ def lead(answer):
     return check_value(
         answer,
         [mean, low],
-        tolerance=6e-4,
+        tolerance=3e-4,
         praise="0.03, and at least 0.0095: above 0, though each model's own "
         "interval is about 0.05 wide",
         mistakes=[
@@ -490,6 +471,23 @@ def lead(answer):
                 "lead",
             ),
             ([low, mean], "the lead first, then the bound"),
+            (mean, "that is the lead: give the lower bound too"),
+            (low, "that is the lower bound: give the lead too, first"),
+            (
+                [mean, mean - 1.96 * spread**2 / math.sqrt(n)],
+                "that is the variance of the texts: take its square root",
+            ),
+            (
+                [
+                    mean,
+                    mean
+                    - 1.96 * math.sqrt(0.07 * 0.93 + 0.04 * 0.96) / n**0.5,
+                ],
+                "the two counts are taken for two test sets: a text gives 1, "
+                "-1 or 0, so take the deviation of these",
+            ),
+            ([mean, mean - 2 * spread / n**0.5], "nearly: take 1.96, not 2"),
+            ([mean, 0.01], "rounded too far: give four digits"),
             (
                 [mean, mean - 1.645 * spread / math.sqrt(n)],
                 "1.645 leaves 5 % below: for 95 % in the middle take 1.96",

@@ -43,6 +43,7 @@ def third_merge(answer):
                 "not joined to it yet",
             ),
             ("ned", "after the first merge that n is a part of en"),
+            ("enpened", "those are all three merges: give the third alone"),
         ],
     )
 
@@ -52,7 +53,7 @@ def small_bleu(answer):
     return check_value(
         answer,
         100 * math.sqrt(0.5),
-        tolerance=0.03,
+        tolerance=0.006,
         praise="sqrt(3/4 * 2/3), and no penalty: it is not too short",
         mistakes=[
             (
@@ -76,6 +77,16 @@ def small_bleu(answer):
                 42.04,
                 "that is lesson.bleu, with n-grams of 1 to 4: here only "
                 "single words and pairs count",
+            ),
+            (
+                0.0,
+                "triples and fours count nothing here, so BLEU-4 is 0: only "
+                "single words and pairs are asked",
+            ),
+            (84.09, "that is the fourth root: of two precisions, the square"),
+            (
+                53.03,
+                "the penalty is for what is too short: this is not shorter",
             ),
             (71.0, "nearly: give two digits after the point"),
             (70.0, "nearly: give two digits after the point"),
@@ -130,6 +141,9 @@ def shift(answer):
 
     def shifted(first):
         return lambda t: (F.pad(t, (1, -1), value=first), t)
+
+    def over_first(target):
+        return F.pad(target[:, 1:], (1, 0), value=BOS)
 
     return check(
         answer,
@@ -194,6 +208,36 @@ def shift(answer):
                 lambda t: (F.pad(t, (1, 0), value=BOS), F.pad(t, (0, 1))),
                 "both are too long by one: drop the last token of what is "
                 "read, and leave the target as it is",
+            ),
+            Mistake(
+                lambda t: (shifted(BOS)(t)[0], shifted(BOS)(t)[0]),
+                "what it reads is right; but it should say the target itself, "
+                "not the shifted one",
+            ),
+            Mistake(
+                lambda t: (t, F.pad(t[:, 1:], (0, 1))),
+                "BOS is missing: the first token must be said too, after BOS; "
+                "so shift what is read, and leave the target as it is",
+            ),
+            Mistake(
+                lambda t: (over_first(t), t),
+                "BOS takes the first token's position: move the tokens one to "
+                "the right to make room for it",
+            ),
+            Mistake(
+                lambda t: (over_first(t.roll(1, 0)), t),
+                "roll goes over the texts of the batch: dims=1 is the tokens",
+            ),
+            Mistake(
+                lambda t: (F.pad(t[:-1], (0, 0, 1, 0), value=BOS), t),
+                "a row of BOS is put before the texts: a column is needed, "
+                "dim=1",
+            ),
+            Mistake(
+                lambda t: (shifted(BOS)(t)[0].float(), t),
+                "the numbers are right, but the type is not: token ids are "
+                "whole numbers; torch.full_like takes target's type, "
+                "torch.ones alone makes floats",
             ),
             Mistake(
                 shifted(PAD),
@@ -319,6 +363,47 @@ def beam_step(answer):
             Mistake(
                 lambda t, s: _top(t + s[:, : len(t)], len(t), len(t)),
                 "total[i] belongs to a row of steps: total[:, None] + steps",
+            ),
+            Mistake(
+                lambda t, s: (flat(t, s), flat(t, s) % s.shape[1]),
+                "the first is the position in the flattened sums: // the "
+                "number of tokens gives the beginning",
+            ),
+            Mistake(
+                lambda t, s: (
+                    (t[:, None] + s).flatten().topk(len(t)).values,
+                    flat(t, s) % s.shape[1],
+                ),
+                "the first holds the sums: return which beginning each comes "
+                "from",
+            ),
+            Mistake(
+                lambda t, s: (
+                    flat(t, s).sort().values // s.shape[1],
+                    flat(t, s).sort().values % s.shape[1],
+                ),
+                "the right ones, in the order of their positions: the best "
+                "first",
+            ),
+            Mistake(
+                lambda t, s: _top(t[:, None] + s, s.shape[1], s.shape[1]),
+                "it keeps as many as there are tokens: keep as many as there "
+                "were beginnings",
+            ),
+            Mistake(
+                lambda t, s: _top(
+                    t.exp()[:, None] + s.exp(), len(t), s.shape[1]
+                ),
+                "it adds probabilities: add their logs, or multiply them",
+            ),
+            Mistake(
+                lambda t, s: _top((t[:, None] + s).mT, len(t), s.shape[1]),
+                "the sums are flattened token by token, but // and % take "
+                "rows of one beginning: do not transpose",
+            ),
+            Mistake(
+                lambda t, s: _top(s - t[:, None], len(t), s.shape[1]),
+                "it subtracts total: log probabilities are added",
             ),
             Mistake(
                 lambda t, s: tuple(x[:1] for x in right(t, s)),

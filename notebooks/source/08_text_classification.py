@@ -1160,7 +1160,8 @@ checks.text_classification.delete(my_delete)
 #
 # On 1,000 texts, 70 are right for model A only, 40 for model B only; on the
 # others both are right or both wrong. What is A's lead in accuracy, and the
-# **lower bound** of its 95 % interval? Give both, as shares.
+# **lower bound** of its 95 % interval? Give both, as shares, to four digits
+# after the point.
 
 # %%
 lead_and_bound = ...

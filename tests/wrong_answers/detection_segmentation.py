@@ -210,6 +210,83 @@ def truth_values(boxes, scores, iou_threshold):
     return torch.tensor([i in kept for i in range(len(boxes))])
 
 
+def changed_boxes(change):
+    return lambda a, b: right_giou(change(a), change(b))
+
+
+def centre_and_size(box):
+    x, y, wide, high = box.unbind(-1)
+    corners = [x - wide / 2, y - high / 2, x + wide / 2, y + high / 2]
+    return torch.stack(corners, dim=-1)
+
+
+def one_pixel_wider(box):
+    return box + torch.tensor([0.0, 0.0, 1.0, 1.0])
+
+
+def common_over_frame(a, b):
+    sides = torch.minimum(a, b)[..., 2:] - torch.maximum(a, b)[..., :2]
+    frame = torch.maximum(a, b)[..., 2:] - torch.minimum(a, b)[..., :2]
+    return sides.relu().prod(-1) / frame.prod(-1)
+
+
+def distance_iou(a, b):
+    frame = torch.maximum(a, b)[..., 2:] - torch.minimum(a, b)[..., :2]
+    centres = [(x[..., :2] + x[..., 2:]) / 2 for x in (a, b)]
+    distance = (centres[0] - centres[1]).norm(dim=-1)
+    return iou_only(a, b) - (distance / frame.norm(dim=-1)) ** 2
+
+
+def always_pairs(a, b):
+    return right_giou(a.unsqueeze(-2), b) if a.dim() > 1 else right_giou(a, b)
+
+
+def nms_by(overlap, one_less=False):
+    """Non-maximum suppression in a loop over what is left."""
+
+    def suppress(boxes, scores, iou_threshold):
+        left, kept = scores.argsort(descending=True).tolist(), []
+        rows = boxes.double()
+        while len(left) > one_less:
+            best = left.pop(0)
+            kept.append(best)
+            left = [
+                i
+                for i in left
+                if overlap(rows[best], rows[i]) <= iou_threshold
+            ]
+        return torch.tensor(kept)  # of no box: an empty tensor of floats
+
+    return suppress
+
+
+def plain_overlap(a, b):
+    return float(iou_only(a, b))
+
+
+def pixel_overlap(a, b):
+    more = torch.tensor([0, 0, 1, 1])
+    return plain_overlap(a + more, b + more)
+
+
+def share_of_smaller(a, b):
+    sides = (torch.minimum(a, b)[2:] - torch.maximum(a, b)[:2]).relu()
+    return float(sides.prod() / min((x[2:] - x[:2]).prod() for x in (a, b)))
+
+
+def first_only(boxes, scores, iou_threshold):
+    order = scores.argsort(descending=True)
+    rows = boxes[order].double()
+    fine = iou_only(rows[:1], rows) <= iou_threshold
+    fine[:1] = True
+    return order[fine]
+
+
+def sorted_positions(boxes, scores, iou_threshold):
+    order = scores.argsort(descending=True)
+    return nms(boxes[order], scores[order], iou_threshold)
+
+
 WRONG = {
     "cheapest": [
         (8, "cheapest first"),
@@ -221,7 +298,8 @@ WRONG = {
         (34, "all nine"),
         (2, "not it"),
         ("7", "expected numbers"),
-        ([1, 4, 2], "one number"),
+        ([1, 4, 2], "add them up"),
+        ((2, 1, 3), "what does it cost"),
     ],
     "giou": [
         (iou_only, "that is the IoU"),
@@ -244,6 +322,13 @@ WRONG = {
         (half_detached, "the gradient at argument 1"),
         (lambda a, b: a[..., 7], "IndexError"),
         (lambda a, b: right_giou(a, b).tolist(), "torch tensor"),
+        (changed_boxes(centre_and_size), "centre and size"),
+        (changed_boxes(one_pixel_wider), "one pixel"),
+        (changed_boxes(lambda x: x[..., [0, 2, 1, 3]]), "not x0 x1 y0 y1"),
+        (common_over_frame, "share of the enclosing box"),
+        (distance_iou, "distance IoU"),
+        (always_pairs, "pairs of rows itself"),
+        (lambda a, b: right_giou(a, b).mean(), "one number a pair"),
     ],
     "nms": [
         (as_they_come, "as they come"),
@@ -258,10 +343,19 @@ WRONG = {
         (truth_values, "True and False"),
         (lambda b, s, t: b[nms(b, s, t)], "not the boxes"),
         (lambda b, s, t: nms(b, s, t).tolist(), "torch tensor"),
+        (nms_by(pixel_overlap), "one pixel"),
+        (nms_by(share_of_smaller), "divided by the smaller"),
+        (nms_by(lambda a, b: float(right_giou(a, b))), "generalised"),
+        (nms_by(plain_overlap, one_less=True), "is forgotten"),
+        (first_only, "first kept one alone"),
+        (sorted_positions, "sorted boxes"),
+        (lambda b, s, t: s[nms(b, s, t)], "not their scores"),
+        (lambda b, s, t: nms(b, s, 0.5), "always 0.5"),
+        (lambda b, s, t: nms(b, s, t)[1:], "highest score is missing"),
     ],
 }
 RIGHT = {
     "cheapest": [7, 7.0, torch.tensor(7)],
     "giou": [right_giou, by_coordinates],
-    "nms": [nms, shrinking_nms, flag_nms, det.nms],
+    "nms": [nms, shrinking_nms, flag_nms, det.nms, nms_by(plain_overlap)],
 }

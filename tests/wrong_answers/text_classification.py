@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -215,6 +216,77 @@ def all_copies(tokens, scores, count):
 
 SPREAD = math.sqrt(0.11 - 0.03**2)
 
+
+def pool_by(states, weights):
+    return torch.einsum("bl,bld->bd", weights, states)
+
+
+def over_batch(states, mask, query):
+    scores = (states @ query).masked_fill(~mask, -1e9)
+    return pool_by(states, scores.softmax(0))
+
+
+def inverted_mask(states, mask, query):
+    scores = torch.where(mask, -1e9, torch.matmul(states, query))
+    return pool_by(states, scores.softmax(dim=1))
+
+
+def tanh_first(states, mask, query):
+    scores = torch.einsum("bld,d->bl", torch.tanh(states), query)
+    return pool_by(states, scores.masked_fill(~mask, -1e9).softmax(1))
+
+
+def pooling_weights(states, mask, query):
+    powers = (states @ query).exp() * mask
+    return powers / powers.sum(dim=1, keepdim=True)
+
+
+def largest_weighted(states, mask, query):
+    weighted = pooling_weights(states, mask, query).unsqueeze(2) * states
+    return weighted.max(dim=1).values
+
+
+def one_query_left(states, mask, query):
+    weights = pooling_weights(states, mask, query)
+    return weights.unsqueeze(1).bmm(states)
+
+
+def by_powers(states, mask, query):
+    return pool_by(states, pooling_weights(states, mask, query))
+
+
+def short_texts_kept(tokens, scores, count):
+    rows = right_delete(tokens, scores, count)
+    for n, row in enumerate(tokens):
+        if row.count_nonzero() <= count:
+            rows[n] = row
+    return rows
+
+
+def no_padding_behind(tokens, scores, count):
+    return right_delete(tokens, scores, count)[:, :-count]
+
+
+def ranks_down_the_batch(tokens, scores, count):
+    scores = scores.where(tokens > 0, float("-inf"))
+    best = scores.sort(dim=0, descending=True).indices[:count]
+    left = tokens.clone()
+    for row in best:
+        left[row, torch.arange(tokens.shape[1])] = 0
+    return right_delete(left, scores, 0)
+
+
+def numpy_delete(tokens, scores, count):
+    words, marks = tokens.numpy(), scores.numpy().copy()
+    marks[words == 0] = -np.inf
+    out = np.zeros_like(words)
+    for n, order in enumerate(np.argsort(-marks, axis=1, kind="stable")):
+        left = np.delete(words[n], order[:count])
+        left = left[left != 0]
+        out[n, : len(left)] = left
+    return torch.from_numpy(out)
+
+
 WRONG = {
     "weights": [
         ([0.5, 0.25, 0.25], "raise e"),
@@ -230,7 +302,7 @@ WRONG = {
         ([57.6, 21.2, 21.2], "shares"),
         ([0.5761, 0.2119, 0.2119, 0], "three words only"),
         ([0.5344, 0.1966, 0.1966, 0.0723], "padding"),
-        (0.5761, "expected"),
+        (0.5761, "give all three"),
         ([0.5761, 0.2119], "expected"),
         ("0.58", "numbers"),
     ],
@@ -252,6 +324,12 @@ WRONG = {
         (lambda s, m, q: right_pool(s, m, q) * s.shape[1], "no factor"),
         (lambda s, m, q: right_pool(s, m, q)[0], "expected shape"),
         (lambda s, m, q: right_pool(s, m, q[None]), "Error"),
+        (over_batch, "texts of the batch"),
+        (inverted_mask, "wrong way round"),
+        (tanh_first, "tanh before the query"),
+        (pooling_weights, "those are the weights"),
+        (largest_weighted, "add them up"),
+        (one_query_left, "squeeze(1)"),
     ],
     "delete": [
         (padding_counts, "padding is taken for words"),
@@ -272,8 +350,11 @@ WRONG = {
         (lambda t, s, k: right_delete(t, s, 1), "always deletes one"),
         (
             lambda t, s, k: right_delete(t, s, k)[:, : -k or None],
-            "expected shape",
+            "have become shorter",
         ),
+        (short_texts_kept, "stays as it is"),
+        (no_padding_behind, "have become shorter"),
+        (ranks_down_the_batch, "dim=0"),
     ],
     "lead": [
         ([0.03, 0.03 + 1.96 * SPREAD / 1000**0.5], "upper bound"),
@@ -290,8 +371,13 @@ WRONG = {
         ([0.03, 0.0205], "half the interval"),
         ([0.0095, 0.03], "the lead first"),
         ([0.03, 0.0128], "1.96"),
-        (0.03, "expected"),
+        (0.03, "that is the lead"),
         ([0.03, 0.01, 0.05], "expected"),
+        (0.0095, "the lead too"),
+        ([0.03, 0.0101], "two test sets"),
+        ([0.03, 0.0100], "four digits"),
+        ([0.03, 0.0091], "not 2"),
+        ([0.03, 0.03 - 1.96 * SPREAD**2 / 1000**0.5], "its square root"),
     ],
 }
 RIGHT = {
@@ -307,8 +393,9 @@ RIGHT = {
         loop_pool,
         einsum_pool,
         torch_pool,
+        by_powers,
     ],
-    "delete": [right_delete, loop_delete, one_by_one],
+    "delete": [right_delete, loop_delete, one_by_one, numpy_delete],
     "lead": [
         [0.03, 0.0095],
         (0.03, 0.03 - 1.96 * SPREAD / 1000**0.5),

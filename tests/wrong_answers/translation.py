@@ -155,6 +155,84 @@ def flat_positions(total, steps):
     return (total[:, None] + steps).flatten().topk(len(total)).indices
 
 
+def both_shifted(target):
+    read, _ = roll_shift(target)
+    return read, read
+
+
+def next_token(target):
+    shifted = torch.zeros_like(target)
+    shifted[:, :-1] = target[:, 1:]
+    return target, shifted
+
+
+def start_over_first(target):
+    read = target.clone()
+    read[:, 0] = BOS
+    return read, target
+
+
+def rolled_texts(target):
+    return start_over_first(torch.roll(target, 1, dims=0))[0], target
+
+
+def start_row(target):
+    return torch.cat([torch.full_like(target[:1], BOS), target[:-1]]), target
+
+
+def float_start(target):
+    start = torch.ones(target.shape[0], 1)
+    return torch.cat([start, target[:, :-1]], dim=1), target
+
+
+def listed_shift(target):
+    read = target.new_zeros(target.shape)
+    read[:, 1:] = target[:, :-1]
+    read[:, :1] = BOS
+    return [read, target]
+
+
+def chosen_by(change):
+    """One step of the beam over sums that are ``change`` of both."""
+
+    def step(total, steps):
+        best = change(total.unsqueeze(1), steps).flatten().argsort()
+        best = best.flip(0)[: len(total)]
+        return best // steps.shape[1], best % steps.shape[1]
+
+    return step
+
+
+def undivided(total, steps):
+    best = flat_positions(total, steps)
+    return best, best.remainder(steps.shape[1])
+
+
+def sums_and_tokens(total, steps):
+    values, tokens = values_and_positions(total, steps)
+    return values, tokens % steps.shape[1]
+
+
+def by_position(total, steps):
+    best = torch.tensor(sorted(flat_positions(total, steps).tolist()))
+    return best // steps.shape[1], best % steps.shape[1]
+
+
+def as_many_as_tokens(total, steps):
+    order = (total[:, None] + steps).flatten().argsort(descending=True)
+    best = order[: steps.shape[1]]
+    return best // steps.shape[1], best % steps.shape[1]
+
+
+def token_by_token(total, steps):
+    best = (total + steps.T).flatten().topk(len(total)).indices
+    return best // steps.shape[1], best % steps.shape[1]
+
+
+def unravelled(total, steps):
+    return torch.unravel_index(flat_positions(total, steps), steps.shape)
+
+
 WRONG = {
     "third_merge": [
         ("en", "first merge"),
@@ -168,6 +246,7 @@ WRONG = {
         ("m e", "5 times"),
         ("opened", "not it"),
         (3, "expected a word"),
+        (["en", "pen", "ed"], "all three merges"),
     ],
     "small_bleu": [
         (81.65, "clipped"),
@@ -187,6 +266,10 @@ WRONG = {
         (33.3, "not it"),
         (55.07, "not shorter"),
         ("70.71", "expected numbers"),
+        (70.7, "rounded too far"),
+        (0, "BLEU-4"),
+        (100 * 0.5**0.25, "fourth root"),
+        (75 * 0.5**0.5, "not shorter"),
     ],
     "shift": [
         (no_start, "BOS"),
@@ -209,6 +292,12 @@ WRONG = {
         ),
         (without_end, "EOS stays"),
         (lambda target: target, "2 results"),
+        (both_shifted, "the target itself"),
+        (next_token, "BOS is missing"),
+        (start_over_first, "the first token's position"),
+        (rolled_texts, "dims=1"),
+        (start_row, "a column is needed"),
+        (float_start, "torch.full_like"),
     ],
     "beam_step": [
         (each_own_best, "each beginning goes on"),
@@ -225,11 +314,24 @@ WRONG = {
         (not_flattened, "flatten the sums"),
         (values_and_positions, "// and %"),
         (fractions, "whole number"),
+        (undivided, "position in the flattened sums"),
+        (sums_and_tokens, "holds the sums"),
+        (by_position, "order of their positions"),
+        (as_many_as_tokens, "as there are tokens"),
+        (token_by_token, "token by token"),
+        (chosen_by(lambda a, b: a.exp() + b.exp()), "adds probabilities"),
+        (chosen_by(lambda a, b: b - a), "subtracts total"),
     ],
 }
 RIGHT = {
     "third_merge": ["ed", " ED ", ("e", "d"), "e + d", "'ed'", "e, d", "e-d"],
     "small_bleu": [70.71, 100 * 0.5**0.5, torch.tensor(70.7107)],
-    "shift": [loop_shift, roll_shift, pad_shift],
-    "beam_step": [topk_step, sorted_step, divided_step],
+    "shift": [loop_shift, roll_shift, pad_shift, listed_shift],
+    "beam_step": [
+        topk_step,
+        sorted_step,
+        divided_step,
+        unravelled,
+        chosen_by(lambda a, b: a.exp() * b.exp()),
+    ],
 }
