@@ -4,6 +4,8 @@ A layer takes ``(x, memory, attend, cross, mlp, norms)``. Most wrong ones are a
 chain of three steps; a step takes ``(x, part, norms)``.
 """
 
+import itertools
+
 import torch
 
 from attn_course.checks.engine import Mistake
@@ -116,10 +118,17 @@ def _memory_normed(x, memory, attend, cross, mlp, n):
     return x + mlp(n[2](x))
 
 
-def _cross_unnormed(x, memory, attend, cross, mlp, n):
-    x = x + attend(n[0](x))
-    x = x + cross(x, memory)
+def _cross_asks_early(x, memory, attend, cross, mlp, n):
+    normed = n[0](x)
+    x = x + attend(normed)
+    x = x + cross(normed, memory)
     return x + mlp(n[2](x))
+
+
+def _first_again(x, memory, attend, cross, mlp, n):
+    y = x + attend(n[0](x))
+    y = y + cross(n[1](y), memory)
+    return x + mlp(n[2](y))
 
 
 def _asks_itself(x, memory, attend, cross, mlp, n):
@@ -151,8 +160,20 @@ def _mlp_before_cross(x, memory, attend, cross, mlp, n):
     return x + cross(n[1](x), memory)
 
 
+def _but_one(step, odd):
+    """Chain right steps but for one."""
+    return _layer(*(step(i) if i == odd else _pre(i) for i in range(3)))
+
+
+NAMES = ("self-attention", "cross-attention", "the MLP")
+ONE_WRONG = [
+    (lambda i: _no_norm, "{} gets x without its norm: part(norm(x))"),
+    (_no_sum, "{} gets no sum: x = x + part(norm(x))"),
+    (_post, "{} is post-norm: the norm belongs before it, part(norm(x))"),
+    (_sum_of_normed, "{} is added to the normed x: add it to x as it was"),
+    (_norm_outside, "the norm is taken of what {} gives: norm its input"),
+]
 CROSS_FIRST = "cross-attention comes first: self-attention goes before it"
-NO_SUM = "the {} gets no sum: x = x + part(norm(x))"
 MISTAKES = [
     Mistake(
         _layer(_post(0), _post(1), _post(2)),
@@ -200,14 +221,21 @@ MISTAKES = [
         "cross reads the first x: it must read what self-attention has made "
         "of it",
     ),
-    Mistake(_layer(_no_sum(0), _pre(1), _pre(2)), NO_SUM.format("attention")),
-    Mistake(_layer(_pre(0), _no_sum(1), _pre(2)), NO_SUM.format("cross part")),
-    Mistake(_layer(_pre(0), _pre(1), _no_sum(2)), NO_SUM.format("MLP")),
+    *(
+        Mistake(_but_one(step, odd), hint.format(NAMES[odd]))
+        for step, hint in ONE_WRONG
+        for odd in range(3)
+    ),
     Mistake(_one_sum, "there is one sum at the end: each part needs its own"),
     Mistake(_memory_normed, "the memory comes normed already: norm x only"),
     Mistake(
-        _cross_unnormed,
-        "cross gets x without its norm: cross(norms[1](x), memory)",
+        _cross_asks_early,
+        "cross reads norms[0](x), made before self-attention: it must read "
+        "norms[1] of what self-attention has made",
+    ),
+    Mistake(
+        _first_again,
+        "the last sum adds the first x: add what the attentions have made",
     ),
     Mistake(
         _asks_itself, "cross asks x itself: its second argument is the memory"
@@ -228,6 +256,16 @@ MISTAKES = [
     ),
     Mistake(
         _layer(_skip, _pre(1), _pre(2)),
-        "self-attention is missing: it is the first part",
+        "self-attention is missing, or its result is never read: it is the "
+        "first part",
+    ),
+    *(
+        Mistake(
+            _layer(*map(_pre, used)),
+            "norms {} are used, in this order: use norms[0], norms[1], "
+            "norms[2]".format(", ".join(map(str, used))),
+        )
+        for used in itertools.product(range(3), repeat=3)
+        if used != (0, 1, 2)
     ),
 ]

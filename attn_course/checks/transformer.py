@@ -19,6 +19,7 @@ def layer_size(answer):
             (50112, "that has three norms, as a decoder layer: here are two"),
             (49984 - 256 - 64, "the MLP's biases are missing: 256 and 64"),
             (49984 - 64, "one bias is missing, of 64 parameters"),
+            (49984 - 192, "the MLP's inner bias has 256 numbers, not 64"),
             (
                 49984 - 4 * 64,
                 "256 are missing: attention's biases (4 x 64), the MLP's inner "
@@ -130,7 +131,8 @@ def decoder_input(answer):
         mistakes=[
             Mistake(
                 lambda x: without_end(joined(x)).float(),
-                "right, but not whole numbers: token ids must stay integers",
+                "right, but of another type: token ids must stay whole "
+                "numbers, in a torch tensor",
             ),
             Mistake(
                 joined,
@@ -190,9 +192,15 @@ def decoder_input(answer):
                 lambda x: joined(x).masked_fill(joined(x) == 2, 1),
                 "EOS has become BOS: make it PAD",
             ),
-            Mistake(
-                lambda x: joined(x.flip(1), rest=slice(1, None)),
-                "it is turned round: the task did that already, only move it",
+            *(
+                Mistake(
+                    lambda x, end=end: end(
+                        joined(x.flip(1), rest=slice(1, None))
+                    ),
+                    "it is turned round: the task did that already, only "
+                    "move it",
+                )
+                for end in (lambda x: x, without_end)
             ),
         ],
         praise="moved by one, BOS in front, EOS gone",
@@ -214,7 +222,7 @@ def _oracle_mask(target):
 def decoder_mask(answer):
     """Exercise 4: real tokens, and none that comes later."""
     rows = torch.tensor(
-        [[1, 7, 0, 0], [1, 5, 8, 6], [1, 0, 0, 0], [1, 0, 9, 0], [0, 0, 0, 0]]
+        [[1, 7, 0, 0], [1, 5, 8, 6], [1, 0, 0, 0], [1, 4, 9, 0], [0, 0, 0, 0]]
     )
 
     def causal(x):
@@ -250,13 +258,8 @@ def decoder_mask(answer):
             ),
             Mistake(
                 lambda x: queries(x) & causal(x),
-                "it hides padding as queries: tokens are hidden as keys, "
-                "(batch, 1, t)",
-            ),
-            Mistake(
-                lambda x: queries(x) & keys(x) & causal(x),
-                "it hides padding as queries too: that is not asked, hide "
-                "them as keys only",
+                "it hides padding as queries, which leaves them nothing to "
+                "look at: hide it as keys only, (batch, 1, t)",
             ),
             Mistake(
                 lambda x: ~(keys(x) & causal(x)),
@@ -277,6 +280,15 @@ def decoder_mask(answer):
                 "row = query",
             ),
             Mistake(
+                lambda x: keys(x) & ~causal(x),
+                "that is the future, which must be hidden: turn the upper "
+                "triangle round, or take the lower one",
+            ),
+            Mistake(
+                lambda x: (x > 1)[:, None, :] & causal(x),
+                "BOS, the id 1, is hidden: it is a real token, target != 0",
+            ),
+            Mistake(
                 lambda x: keys(x) & causal(x).tril(-1),
                 "no token may attend to itself: keep the diagonal",
             ),
@@ -291,11 +303,11 @@ def decoder_mask(answer):
             ),
             Mistake(
                 lambda x: (keys(x) & causal(x)).float(),
-                "right, but as numbers: keep it boolean",
+                "right, but of another type: keep it a boolean torch tensor",
             ),
             Mistake(
-                lambda x: (keys(x) & causal(x)).int(),
-                "right, but as numbers: keep it boolean",
+                lambda x: torch.where(keys(x) & causal(x), 0.0, -torch.inf),
+                "that is a mask to be added to scores: return True and False",
             ),
             Mistake(
                 lambda x: (keys(x) & causal(x))[0],
@@ -330,6 +342,20 @@ def smooth(answer):
     def not_on_top(e, c, s):
         return torch.where(hot(e, c) > 0, 1 - s, s / c)
 
+    def good(e, c, s):
+        return (1 - s) * hot(e, c) + s / c
+
+    def all_rows(e, c, s, top):
+        labels = torch.full((len(e), c), s / c)
+        labels[:, e] = top
+        return labels
+
+    def without_two(e, c, s, others=lambda c: c - 2, padding=False):
+        labels = torch.where(hot(e, c) > 0, 1 - s, s / others(c))
+        if padding:
+            labels[:, 0] = 0
+        return labels
+
     return check(
         answer,
         oracle=_oracle_smooth,
@@ -350,7 +376,47 @@ def smooth(answer):
                 "a row does not sum to 1: the right class gets its share of "
                 "the smoothing too (0.925)",
             ),
+            *(
+                Mistake(
+                    lambda e, c, s, others=others, padding=padding: (
+                        without_two(e, c, s, others, padding)
+                    ),
+                    "the share goes to classes - 2, as in code that keeps "
+                    "one class for padding: spread it over all classes, the "
+                    "right one too",
+                )
+                for others in (lambda c: c - 2, lambda c: max(1, c - 2))
+                for padding in (False, True)
+            ),
             Mistake(lambda e, c, s: hot(e, c), "the smoothing is not used"),
+            Mistake(
+                lambda e, c, s: torch.where(hot(e, c) > 0, 1.0, s / c),
+                "the right class keeps 1: it gets 1 - smoothing, and its "
+                "share of the smoothing",
+            ),
+            *(
+                Mistake(
+                    lambda e, c, s, top=top: all_rows(e, c, s, top(c, s)),
+                    "[:, expected] writes to these classes in *every* row: "
+                    "each row has its own, [torch.arange(n), expected]",
+                )
+                for top in (lambda c, s: 1 - s + s / c, lambda c, s: 1 - s)
+            ),
+            Mistake(
+                lambda e, c, s: good(e, c, s).long(),
+                "the labels are cut to whole numbers: one_hot gives "
+                "integers, make them .float() first",
+            ),
+            Mistake(
+                lambda e, c, s: good(e, int(e.max()) + 1, s),
+                "there are only as many classes as the largest label needs: "
+                "tell one_hot how many, one_hot(expected, classes)",
+            ),
+            Mistake(
+                lambda e, c, s: good(e, c, s) * (torch.arange(c) > 0),
+                "class 0 gets nothing: here it is a class as any other, not "
+                "padding",
+            ),
             Mistake(
                 lambda e, c, s: hot(e, c) + s / c,
                 "a row sums to more than 1: take the smoothing away from the "
@@ -375,15 +441,15 @@ def smooth(answer):
                 "smoothing and 1 - smoothing are swapped",
             ),
             Mistake(
-                lambda e, c, s: ((1 - s) * hot(e, c) + s / c).softmax(-1),
+                lambda e, c, s: good(e, c, s).softmax(-1),
                 "no softmax: the numbers sum to 1 already",
             ),
             Mistake(
-                lambda e, c, s: ((1 - s) * hot(e, c) + s / c).log(),
+                lambda e, c, s: good(e, c, s).log(),
                 "no logarithm: the labels are rows of probabilities",
             ),
             Mistake(
-                lambda e, c, s: ((1 - s) * hot(e, c) + s / c).T,
+                lambda e, c, s: good(e, c, s).T,
                 "rows and columns are swapped: one row per label",
             ),
             Mistake(
@@ -395,7 +461,7 @@ def smooth(answer):
                 "divided by classes - 1: the right class counts too",
             ),
             Mistake(
-                lambda e, c, s: ((1 - s) * hot(e, c) + s / c).mean(0),
+                lambda e, c, s: good(e, c, s).mean(0),
                 "the rows are averaged: keep one per label",
             ),
         ],

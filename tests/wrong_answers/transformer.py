@@ -1,5 +1,7 @@
 """Answers to lesson 06's exercises: wrong ones with their hint, right ones."""
 
+import math
+
 import torch
 from torch.nn import functional as F
 
@@ -255,6 +257,77 @@ def hot(expected, classes):
     return F.one_hot(expected, classes).float()
 
 
+def second_norm_twice(x, memory, attend, cross, mlp, norms):
+    first, second, _ = norms
+    x = attend(first(x)) + x
+    x = cross(second(x), memory) + x
+    return mlp(second(x)) + x
+
+
+def norms_crossed(x, memory, attend, cross, mlp, norms):
+    norms = norms[0], norms[2], norms[1]
+    return looped(x, memory, attend, cross, mlp, norms)
+
+
+def attended_unread(x, memory, attend, cross, mlp, norms):
+    y = attend(norms[0](x)) + x
+    y = cross(norms[1](x), memory) + x
+    return mlp(norms[2](y)) + y
+
+
+def asks_early(x, memory, attend, cross, mlp, norms):
+    ready = norms[0](x)
+    y = x + attend(ready) + cross(ready, memory)
+    return y + mlp(norms[2](y))
+
+
+def first_x_last(x, memory, attend, cross, mlp, norms):
+    residual = x
+    x = x + attend(norms[0](x))
+    x = x + cross(norms[1](x), memory)
+    return residual + mlp(norms[2](x))
+
+
+def last_unnormed(x, memory, attend, cross, mlp, norms):
+    x = x + attend(norms[0](x))
+    x = x + cross(norms[1](x), memory)
+    return mlp(x) + x
+
+
+def post_at_end(x, memory, attend, cross, mlp, norms):
+    x = x + attend(norms[0](x))
+    x = x + cross(norms[1](x), memory)
+    return norms[2](mlp(x) + x)
+
+
+def lengths_mask(target):
+    length, size = (target != 0).sum(1), target.shape[1]
+    real = torch.arange(size) < length[:, None]
+    return real[:, None] & torch.ones(size, size).tril().bool()
+
+
+def shared_by_two_fewer(expected, classes, smoothing):
+    labels = torch.full(
+        (len(expected), classes), smoothing / max(1, classes - 2)
+    )
+    return labels.scatter(1, expected[:, None], 1 - smoothing)
+
+
+def annotated(expected, classes, smoothing):
+    """The Annotated Transformer's labels, with padding at 0."""
+    labels = torch.zeros(len(expected), classes)
+    labels.fill_(smoothing / (classes - 2))
+    labels.scatter_(1, expected.unsqueeze(1), 1 - smoothing)
+    labels[:, 0] = 0
+    return labels
+
+
+def every_row(expected, classes, smoothing):
+    labels = torch.full((len(expected), classes), smoothing / classes)
+    labels[:, expected] += 1 - smoothing
+    return labels
+
+
 WRONG = {
     "layer_size": [
         (49728, "256 are missing"),
@@ -272,6 +345,7 @@ WRONG = {
         (66624, "two attentions"),
         (166464, "count them once"),
         (49920, "one bias"),
+        (4 * 4160 + 2 * 64 * 256 + 2 * 64 + 256, "inner bias has 256"),
         (50000, "not it"),
         ("fifty thousand", "expected numbers"),
     ],
@@ -290,20 +364,27 @@ WRONG = {
         (mlp_from_x, "MLP reads the first x"),
         (cross_from_x, "cross reads the first x"),
         (last_bare, "the MLP gets no sum"),
-        (middle_bare, "the cross part gets no sum"),
-        (first_bare, "the attention gets no sum"),
+        (middle_bare, "cross-attention gets no sum"),
+        (first_bare, "self-attention gets no sum"),
         (one_sum, "one sum at the end"),
         (memory_too, "memory comes normed"),
         (cross_before, "self-attention goes before"),
         (mlp_middle, "it is the last part"),
         (no_cross, "never asked"),
         (encoder_only, "MLP is missing"),
+        (second_norm_twice, "norms 0, 1, 1 are used"),
+        (norms_crossed, "norms 0, 2, 1 are used"),
+        (attended_unread, "its result is never read"),
+        (asks_early, "made before self-attention"),
+        (first_x_last, "adds the first x"),
+        (last_unnormed, "the MLP gets x without its norm"),
+        (post_at_end, "the MLP is post-norm"),
         (adds_in_place, "in place"),
         (no_memory, "raises TypeError"),
     ],
     "decoder_input": [
         (joined, "EOS is still in it"),
-        (lambda e: rolled_input(e).float(), "stay integers"),
+        (lambda e: rolled_input(e).float(), "stay whole numbers"),
         (lambda e: e.roll(1, 1), "roll brings the last"),
         (lambda e: e.roll(-1, 1), "moves to the left"),
         (lambda e: F.pad(e, (1, 0), value=1), "one column too many"),
@@ -322,6 +403,11 @@ WRONG = {
         (lambda e: e, "nothing has changed"),
         (lambda e: joined(e).masked_fill(joined(e) == 2, 1), "become BOS"),
         (lambda e: F.pad(e.flip(1)[:, 1:], (1, 0), value=1), "turned round"),
+        (
+            lambda e: padded_input(torch.flip(e, (1,)).roll(-1, 1)),
+            "turned round",
+        ),
+        (lambda e: padded_input(e).numpy(), "in a torch tensor"),
         (in_place_input, "in place"),
         (lambda e: [1] + e[0].tolist(), "torch tensor, got a list"),
         (lambda e: torch.tensor([[1, 9, 8, 7, 0]]), "whatever the input"),
@@ -334,8 +420,8 @@ WRONG = {
             lambda t: (t != 0)[:, None].expand(-1, t.shape[1], -1),
             "future is not hidden",
         ),
-        (lambda t: (t != 0)[:, :, None] & tri(t), "hidden as keys"),
-        (lambda t: right_mask(t) & (t != 0)[:, :, None], "as queries too"),
+        (lambda t: (t != 0)[:, :, None] & tri(t), "padding as queries"),
+        (lambda t: right_mask(t) & (t != 0)[:, :, None], "padding as queries"),
         (lambda t: ~right_mask(t), "wrong way round"),
         (lambda t: (t == 0)[:, None] & tri(t), "padding only"),
         (lambda t: (t != 0)[:, None] | tri(t), "both must hold"),
@@ -343,9 +429,21 @@ WRONG = {
         (lambda t: right_mask(t) & tri(t).tril(-1), "keep the diagonal"),
         (lambda t: right_mask(t)[:, None], "dimension for the heads"),
         (lambda t: right_mask(t).mT, "swapped"),
-        (lambda t: right_mask(t).float(), "keep it boolean"),
-        (lambda t: right_mask(t).long(), "keep it boolean"),
+        (lambda t: right_mask(t).float(), "keep it a boolean"),
+        (lambda t: right_mask(t).long(), "keep it a boolean"),
         (lambda t: right_mask(t)[0], "only the first sequence"),
+        (lambda t: right_mask(t).numpy(), "boolean torch tensor"),
+        (
+            lambda t: (t != 0)[:, None] & torch.ones_like(tri(t)).triu(1),
+            "turn the upper triangle round",
+        ),
+        (lambda t: right_mask(t) & (t != 1)[:, None], "BOS, the id 1"),
+        (
+            lambda t: torch.zeros(t.shape)[:, None].masked_fill(
+                ~right_mask(t), -math.inf
+            ),
+            "added to scores",
+        ),
         (lambda t: (t != 0) & tri(t), "expected shape"),
         (lambda t: t and tri(t), "raises RuntimeError"),
     ],
@@ -373,6 +471,22 @@ WRONG = {
         (lambda e, c, s: (1 - s) * hot(e, c) + s / len(e), "number of labels"),
         (lambda e, c, s: (1 - s) * hot(e, c) + s / (c - 1), "classes - 1"),
         (lambda e, c, s: full_smooth(e, c, s).mean(0), "averaged"),
+        (shared_by_two_fewer, "classes - 2"),
+        (annotated, "keeps one class for padding"),
+        (
+            lambda e, c, s: torch.maximum(hot(e, c), torch.tensor(s / c)),
+            "the right class keeps 1",
+        ),
+        (every_row, "in *every* row"),
+        (
+            lambda e, c, s: full_smooth(e, c, s).to(torch.int64),
+            "cut to whole numbers",
+        ),
+        (lambda e, c, s: full_smooth(e, max(e) + 1, s), "how many"),
+        (
+            lambda e, c, s: F.pad(full_smooth(e, c, s)[:, 1:], (1, 0)),
+            "class 0 gets nothing",
+        ),
         (lambda e, c, s: full_smooth(e, c, s).tolist(), "torch tensor"),
         (lambda e, c, s: full_smooth(e, 4, 0.1), "raises IndexError"),
     ],
@@ -387,6 +501,12 @@ RIGHT = {
         unpacked,
     ],
     "decoder_input": [rolled_input, padded_input, looped_input, filled_input],
-    "decoder_mask": [right_mask, ranged_mask, looped_mask, multiplied_mask],
+    "decoder_mask": [
+        right_mask,
+        ranged_mask,
+        looped_mask,
+        multiplied_mask,
+        lengths_mask,
+    ],
     "smooth": [full_smooth, scattered_smooth, mixed_smooth],
 }
