@@ -60,6 +60,10 @@ def by_hand(answer):
                 [0.4820, 0.1012],
                 "that is the mean of the two tanh: v = [1, 1] adds them up",
             ),
+            (
+                [1.5232, 0.7616],
+                "query and key are bent one by one: add them first, then tanh",
+            ),
             ([1.6366, 2.6366], "that is the output: stop at the scores"),
         ],
     )
@@ -114,6 +118,17 @@ def scores(answer):
     def minus(q, k, wq, wk, v):
         return torch.tanh(pairs(q, -k, wq, wk)) @ v
 
+    def repeated(q, k, wq, wk, v):
+        sizes = len(q), q.shape[1], k.shape[1], -1
+        asked = (q @ wq.mT).repeat(1, k.shape[1], 1)
+        offered = (k @ wk.mT).repeat(1, q.shape[1], 1)
+        return torch.tanh((asked + offered).reshape(sizes)) @ v
+
+    def without_last(q, k, wq, wk, v, queries=None, keys=None):
+        out = torch.zeros_like(right(q, k, wq, wk, v))
+        out[:, :queries, :keys] = right(q, k, wq, wk, v)[:, :queries, :keys]
+        return out
+
     def bent_apart(q, k, wq, wk, v):
         asked = torch.tanh(q @ wq.mT)[:, :, None]
         return (asked + torch.tanh(k @ wk.mT)[:, None]) @ v
@@ -138,6 +153,11 @@ def scores(answer):
             Mistake(
                 lambda *a: torch.softmax(right(*a), dim=-1),
                 "these are weights: return the scores, before the softmax",
+            ),
+            Mistake(
+                lambda *a: torch.log_softmax(right(*a), dim=-1),
+                "these are logarithms of the weights: return the scores, "
+                "before the softmax",
             ),
             Mistake(
                 lambda *a: torch.softmax(right(*a), dim=-2),
@@ -247,6 +267,20 @@ def scores(answer):
                 lambda q, k, wq, wk, v: (q @ wq.mT) @ (k @ wk.mT).mT,
                 "that is a dot product of the projections: add, tanh, weigh "
                 "with v",
+            ),
+            Mistake(
+                repeated,
+                "queries and keys are both repeated round and round, so that "
+                "the pairs are mixed up: repeat_interleave the queries",
+            ),
+            Mistake(
+                lambda *a: without_last(*a, queries=-1),
+                "the last query's scores are left at 0: the loop ends too "
+                "early",
+            ),
+            Mistake(
+                lambda *a: without_last(*a, keys=-1),
+                "the last key's scores are left at 0: the loop ends too early",
             ),
             Mistake(
                 lambda *a: right(*a)[0],
@@ -373,8 +407,13 @@ def teacher(answer):
                 lambda x: torch.cat(
                     [torch.ones_like(x[:, :1]), x[:, :-1]], 1
                 ).to(torch.float32),
-                "right numbers, but not whole ones: token ids must stay "
-                "integers",
+                "right numbers, but of another type: token ids must stay "
+                "whole numbers, in a torch tensor",
+            ),
+            Mistake(
+                lambda x: joined(1, lambda x: x[:, :1].expand_as(x[:, 1:]))(x),
+                "a column is read after it was overwritten, so that the first "
+                "token is copied on and on: read from expected, which stays",
             ),
             Mistake(
                 lambda x: torch.cat([x[:, :-1], torch.ones_like(x[:, :1])], 1),

@@ -50,6 +50,37 @@ def first_shape_only(query, key, w_query, w_key, v):
     return linear_scores(query, key, w_query, w_key, v).reshape(1, 1, 2)
 
 
+def both_repeated(query, key, w_query, w_key, v):
+    b, q, k = len(query), query.shape[1], key.shape[1]
+    asked = (query @ w_query.T).tile(1, k, 1).view(b, q, k, -1)
+    offered = (key @ w_key.T).tile(1, q, 1).view(b, q, k, -1)
+    return (torch.tanh(asked + offered) * v).sum(-1)
+
+
+def last_query_missing(query, key, w_query, w_key, v):
+    out = query.new_zeros(len(query), query.shape[1], key.shape[1])
+    for i in range(query.shape[1] - 1):
+        asked = query[:, i : i + 1] @ w_query.T
+        out[:, i] = torch.tanh(asked + key @ w_key.T) @ v
+    return out
+
+
+def last_key_missing(query, key, w_query, w_key, v):
+    out = query.new_zeros(len(query), query.shape[1], key.shape[1])
+    for j in range(key.shape[1] - 1):
+        offered = key[:, j : j + 1] @ w_key.T
+        out[:, :, j] = torch.tanh(query @ w_query.T + offered) @ v
+    return out
+
+
+def overwritten_teacher(expected):
+    out = expected.clone()
+    for i in range(1, out.shape[1]):
+        out[:, i] = out[:, i - 1]
+    out[:, 0] = 1
+    return out
+
+
 def padded_teacher(expected):
     return F.pad(expected[:, :-1], (1, 0), value=1)
 
@@ -86,6 +117,10 @@ def front(number):
 
 WRONG = {
     "by_hand": [
+        (
+            [2 * math.tanh(1), math.tanh(-1) + 2 * math.tanh(1)],
+            "bent one by one",
+        ),
         ([0, 1], "dot products"),
         ([2, 1], "tanh is missing"),
         ([0.9640, 0.7616], "tanh of the sum"),
@@ -193,13 +228,20 @@ WRONG = {
             "neither is projected",
         ),
         (lambda *a: linear_scores(*a).squeeze(), "squeeze(-1)"),
+        (
+            lambda *a: F.log_softmax(einsum_scores(*a), 2),
+            "logarithms of the weights",
+        ),
+        (both_repeated, "round and round"),
+        (last_query_missing, "the last query's"),
+        (last_key_missing, "the last key's"),
         (lambda q, k, a, b, v: linear_scores(q, k, b, a, v), "swapped"),
     ],
     "teacher": [
         (lambda x: x.clone(), "nothing is moved"),
         (
             lambda x: torch.hstack((torch.ones(len(x), 1), x[:, :-1])),
-            "stay integers",
+            "stay whole numbers",
         ),
         (lambda x: F.pad(x, (1, 0), value=1), "one token too many"),
         (lambda x: x[:, :-1], "BOS is missing"),
@@ -222,6 +264,8 @@ WRONG = {
         ),
         (lambda x: F.pad(x[:, :-1], (0, 1), value=1), "in front"),
         (lambda x: padded_teacher(x).tolist(), "torch tensor, got a list"),
+        (lambda x: padded_teacher(x).numpy(), "in a torch tensor"),
+        (overwritten_teacher, "copied on and on"),
         (in_place_teacher, "in place"),
         (one_start, "RuntimeError"),
         (lambda x: torch.tensor([[1, 7, 9]]), "whatever the input"),
