@@ -33,6 +33,7 @@ def tokens(answer):
             (589, "colour adds numbers to a patch, not patches"),
             (3_136, "that is with patches of 4 x 4: here they are 16 x 16"),
             (50, "that is our 28 x 28 pixels in patches of 4 x 4"),
+            (198, "one token too many: one class token is added"),
             (38_809, "that is the weights of one head: n squared"),
         ],
     )
@@ -57,7 +58,14 @@ def margin(answer):
             (0.0158, "that is 0.5 / sqrt(1000): use 0.89 and 1.96"),
             (0.3129, "that is one image's deviation: divide by sqrt(1000)"),
             (0.6133, "the root of the number of images is missing"),
-            (0.0198, "2 standard errors are close: take 1.96"),
+            (0.019788, "2 standard errors are close: take 1.96"),
+            (0.0000979, "that is the variance: take its root, times 1.96"),
+            (0.0552, "0.89 * 0.11 is meant, not 0.89 squared"),
+            (0.0255, "2.576 is for 99 %: for 95 % take 1.96"),
+            (0.0163, "1.645 is for 90 %: for 95 % take 1.96"),
+            (0.8706, "that is the lower end: asked is half the width"),
+            (0.9094, "that is the upper end: asked is half the width"),
+            ([0.8706, 0.9094], "those are both ends: give half the width"),
             *(
                 (percent, "that is in per cent: give a share, from 0 to 1")
                 for percent in (1.939, 1.9393, 1.94)
@@ -105,6 +113,24 @@ def _strided(images, size):
     b, c, h, w = images.shape
     x = images.reshape(b, c, size, h // size, size, w // size)
     return x.permute(0, 3, 5, 1, 2, 4).reshape(b, -1, c * size**2)
+
+
+def _cut(images, size, height, width):
+    rows = []
+    for top in range(0, height, size):
+        for left in range(0, width, size):
+            patch = images[:, :, top : top + size, left : left + size]
+            rows.append(patch.flatten(1))
+    return torch.stack(rows, dim=1)
+
+
+def _square_only(images, size):
+    return _cut(images, size, images.shape[2], images.shape[2])
+
+
+def _last_forgotten(images, size):
+    height, width = images.shape[2:]
+    return _cut(images, size, height - size, width - size)
 
 
 def patchify(answer):
@@ -192,6 +218,34 @@ def patchify(answer):
                 "each patch is averaged: keep all its pixels",
             ),
             Mistake(
+                lambda x, s: (
+                    _blocks(x, s)
+                    .permute(0, 1, 2, 4, 3, 5)
+                    .flatten(4)
+                    .flatten(1, 3)
+                ),
+                "each colour makes patches of its own: a patch holds all "
+                "colours",
+            ),
+            Mistake(
+                _square_only,
+                "as many patches across as down: the width has its own number "
+                "of patches",
+            ),
+            Mistake(
+                _last_forgotten,
+                "the last row and column of patches are forgotten: let the "
+                "range end at height, not at height - size",
+            ),
+            Mistake(
+                lambda x, s: right(x, s).transpose(0, 1),
+                "the patches come before the batch: torch.stack(..., dim=1)",
+            ),
+            Mistake(
+                lambda x, s: right(x, s).flatten(1),
+                "the patches stand in one row: stack them, do not cat them",
+            ),
+            Mistake(
                 lambda x, s: right(x, s)[0],
                 "only the first image is cut: keep the batch dimension",
             ),
@@ -241,6 +295,16 @@ def _rollout(mix, start="first", join=torch.matmul):
 
 def _half(mean):
     return (mean + torch.eye(mean.shape[-1]).to(mean)) / 2
+
+
+def _or_nothing(some, weights):
+    """Some blocks; if there are none, one that leaves all as it is."""
+    identity = torch.eye(weights.shape[-1]).to(weights)
+    return some if len(some) else identity.expand(1, 1, -1, -1)
+
+
+def _shares(matrix, dim):
+    return matrix / matrix.sum(dim, keepdim=True)
 
 
 def _mix(layer):
@@ -327,6 +391,51 @@ def attention_rollout(answer):
             Mistake(
                 lambda w: _rollout(_mix)(w)[0],
                 "that is the class token's row: return the whole matrix",
+            ),
+            Mistake(
+                lambda w: _rollout(_mix)(w)[0, 1:],
+                "that is the class token's row without itself: return the "
+                "whole matrix",
+            ),
+            Mistake(
+                _rollout(lambda w: _half(w.amin(0))),
+                "it takes the smallest head: take their mean",
+            ),
+            Mistake(
+                _rollout(lambda w: _shares(_half(w.amax(0)), -1)),
+                "it takes the largest head, and divides by the sum: take the "
+                "heads' mean",
+            ),
+            Mistake(
+                _rollout(lambda w: _shares(_mix(w), 0)),
+                "the columns are made to sum to 1: a row is one output token, "
+                "and rows sum to 1 already",
+            ),
+            Mistake(
+                lambda w: _rollout(_mix)(w.softmax(-1)),
+                "the softmax is taken twice: weights are shares already",
+            ),
+            Mistake(
+                lambda w: _rollout(_mix)(_or_nothing(w[1:], w)),
+                "the first block is forgotten: multiply all of them",
+            ),
+            Mistake(
+                lambda w: _rollout(_mix)(_or_nothing(w[:-1], w)),
+                "the last block is forgotten: multiply all of them",
+            ),
+            Mistake(
+                lambda w: torch.stack(
+                    [_rollout(_mix)(w[: n + 1]) for n in range(len(w))]
+                ),
+                "it returns the product after every block: only the last is "
+                "asked",
+            ),
+            Mistake(
+                lambda w: torch.stack(
+                    [_rollout(_half)(head) for head in w.unbind(1)]
+                ).mean(0),
+                "each head is multiplied through by itself: take the mean over "
+                "heads in each block first",
             ),
             Mistake(
                 lambda w: _half(_rollout(lambda x: x.mean(0))(w)),

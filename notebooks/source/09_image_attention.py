@@ -933,8 +933,8 @@ checks.image_attention.tokens(tokens)
 #
 # Suppose the test set had 1,000 images, and a model got 0.89 of them right.
 # Its 95 % interval is about 0.89 plus or minus `margin`. Work it out from the
-# standard error of a share, $\sqrt{p (1 - p) / n}$. Could you then tell 0.88
-# from 0.90 by these two numbers?
+# standard error of a share, $\sqrt{p (1 - p) / n}$, to four digits after the
+# point. Could you then tell 0.88 from 0.90 by these two numbers?
 
 # %%
 margin = ...

@@ -177,6 +177,54 @@ def rollout_over_blocks(weights):
     return joint
 
 
+def patches_of_one_colour(images, size):
+    each = [loop_patchify(colour, size) for colour in images.split(1, dim=1)]
+    return torch.cat(each, dim=1)
+
+
+def as_many_across(images, size):
+    side = images.shape[2] // size
+    corners = [(i * size, j * size) for i in range(side) for j in range(side)]
+    return torch.stack(
+        [
+            images[..., i : i + size, j : j + size].flatten(1)
+            for i, j in corners
+        ],
+        dim=1,
+    )
+
+
+def stops_too_early(images, size):
+    patches = []
+    for top in range(0, images.shape[2] - size, size):
+        for left in range(0, images.shape[3] - size, size):
+            patches.append(images[..., top : top + size, left : left + size])
+    return torch.stack([patch.flatten(1) for patch in patches], dim=1)
+
+
+def eye_patchify(images, size):
+    count = images.shape[1] * size**2
+    kernel = torch.eye(count, dtype=images.dtype).view(count, -1, size, size)
+    return F.conv2d(images, kernel, stride=size).flatten(2).mT
+
+
+def divided(weights, over):
+    return weights / weights.sum(dim=over, keepdim=True)
+
+
+def every_block(weights):
+    found, joint = [], torch.eye(weights.shape[-1], dtype=weights.dtype)
+    for layer in weights:
+        joint = half(layer.mean(0)) @ joint
+        found.append(joint)
+    return torch.stack(found)
+
+
+def head_by_head(weights):
+    heads = range(weights.shape[1])
+    return sum(loop_rollout(weights[:, [h]]) for h in heads) / len(heads)
+
+
 WRONG = {
     "tokens": [
         (769, "count patches"),
@@ -196,6 +244,7 @@ WRONG = {
         (3, "not it"),
         ("197", "expected numbers"),
         ([14, 14], "one number"),
+        (198, "one token too many"),
     ],
     "margin": [
         (0.019, "four decimals"),
@@ -217,6 +266,14 @@ WRONG = {
         (0.05847, "0.89 alone"),
         (0.5, "not it"),
         ((0.87, 0.91), "one number"),
+        (0.02, "rounded too far"),
+        (0.89 * 0.11 / 1000, "that is the variance"),
+        (1.96 * 0.89 / 1000**0.5, "0.89 squared"),
+        (2.576 * (0.89 * 0.11 / 1000) ** 0.5, "99 %"),
+        (1.645 * (0.89 * 0.11 / 1000) ** 0.5, "90 %"),
+        (0.8706, "lower end"),
+        (0.9094, "upper end"),
+        ((0.8706, 0.9094), "both ends"),
     ],
     "patchify": [
         (
@@ -247,8 +304,14 @@ WRONG = {
         (mean_colour, "averaged"),
         (in_place, "in place"),
         (only_small, "raises RuntimeError"),
+        (lambda x, s: loop_patchify(x, s) * (1 + 2j), "complex"),
         (lambda x, s: x.view(-1, s, s, 7), "RuntimeError"),
         (lambda x, s: loop_patchify(x, s).tolist(), "torch tensor"),
+        (patches_of_one_colour, "patches of its own"),
+        (as_many_across, "as many patches across"),
+        (stops_too_early, "are forgotten"),
+        (lambda x, s: torch.stack([*loop_patchify(x, s).unbind(1)]), "dim=1"),
+        (lambda x, s: loop_patchify(x, s).reshape(len(x), -1), "do not cat"),
     ],
     "attention_rollout": [
         (rollout_over_rows, "no batch here"),
@@ -269,6 +332,21 @@ WRONG = {
         (lambda w: loop_rollout(w).T, "rows and columns"),
         (lambda w: loop_rollout(w)[0], "class token's row"),
         (lambda w: loop_rollout(w).sum(), "expected shape"),
+        (lambda w: loop_rollout(w)[0][1:], "without itself"),
+        (lambda w: chain([half(x.amin(0)) for x in w]), "smallest head"),
+        (
+            lambda w: chain([divided(half(x.amax(0)), 1) for x in w]),
+            "divides by the sum",
+        ),
+        (
+            lambda w: chain([divided(half(x.mean(0)), 0) for x in w]),
+            "columns are made",
+        ),
+        (lambda w: loop_rollout(torch.softmax(w, 3)), "taken twice"),
+        (lambda w: loop_rollout(w[1:]), "first block is forgotten"),
+        (lambda w: loop_rollout(w[:-1]), "last block is forgotten"),
+        (every_block, "after every block"),
+        (head_by_head, "multiplied through by itself"),
     ],
 }
 RIGHT = {
@@ -285,6 +363,7 @@ RIGHT = {
         detached,
         numpy_patchify,
         lambda x, s: F.unfold(x, s, stride=s).transpose(1, 2),
+        eye_patchify,
     ],
     "attention_rollout": [
         loop_rollout,
