@@ -18,7 +18,7 @@ def add_pauses(
     """Part the words of every second recording; return the wave.
 
     Up to ``longest`` seconds of silence come before each word but the first:
-    who speaks on by rule never pauses, and people do.
+    a program rarely pauses between words, and people do.
     """
     starts = [round(start * RATE) for start in one.starts[1:]]
     if not starts or dice.random() > 0.5:

@@ -286,9 +286,6 @@ for kind, Model in hearing.SPEECH_MODELS.items():
 # a telephone's narrow band follow.
 # (*SpecAugment*, Park et al., 2019, hides random bands and stretches of time;
 # here the telephone alone hides any.)
-#
-# And people pause, a program never does: once, before training, the words of
-# every second recording are parted, by up to 0.3 s of silence.
 
 # %%
 one = hearing.log_mel_spectrogram(commands[0].wave)
@@ -307,6 +304,10 @@ plotting.show(
     "bands moved, noise in the gaps or over nearly everything, or upper "
     "bands missing. Across: frames; upwards: mel bands.",
 )
+
+# %% [markdown]
+# And people pause, as the program rarely does: once, before training, the words
+# of every second recording are parted, by up to 0.3 s of silence each.
 
 # %% [markdown]
 # ## How wrong?
@@ -851,7 +852,8 @@ assert session.quick() or (
 # The level was set on the validation voices; where noise is strong, it parts
 # the two less well. In noise and in joined recordings CTC made fewer errors
 # there than the decoder: so the program reads by CTC.
-#
+
+# %% [markdown]
 # Why silence does harm, we did not try: band means are taken over the silence
 # too, so all features move; and even one word makes a long recording.
 
