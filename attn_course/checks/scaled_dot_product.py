@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from attn_course.checks import softmaxes
 from attn_course.checks.engine import Case, Mistake, check, check_value
 from attn_course.checks.inputs import HAND, normal
 
@@ -26,6 +27,7 @@ def by_hand(answer):
                 "that divides the scores by d: divide by its square root",
             ),
             (e(8) / (e(8) + 1), "that multiplies by sqrt(d): divide by it"),
+            (1.0, "that is all the weight: key 2 gets its share too"),
             (
                 e(4 / math.sqrt(2)) / (e(4 / math.sqrt(2)) + 1),
                 "that divides by sqrt(2), as if d were the number of keys "
@@ -59,14 +61,6 @@ def _oracle_softmax(scores):
 
 def softmax(answer):
     """Exercise 2: a softmax over the last dimension that never overflows."""
-    e = torch.exp
-
-    def share(powers, dim=-1):
-        return powers / powers.sum(dim, keepdim=True)
-
-    def shifted(scores):
-        return e(scores - scores.amax(-1, keepdim=True))
-
     far = torch.tensor([[1000.0, 999.0, 998.0], [-1000.0, -999.0, -998.0]])
     return check(
         answer,
@@ -82,104 +76,7 @@ def softmax(answer):
             Case((torch.tensor([1000.0, 0.0, -1000.0]),), "1000, 0, -1000"),
         ],
         tolerance=1e-4,  # float32 at 100 has no more digits
-        mistakes=[
-            Mistake(
-                lambda s: share(e(s)),
-                "large scores overflow to inf / inf = nan (or very low ones "
-                "to 0 / 0): subtract the largest score first",
-            ),
-            Mistake(
-                lambda s: share(e(s - s.max())),
-                "it subtracts the largest score of the whole tensor: a row "
-                "far below it becomes 0 / 0; subtract each row's own, "
-                "amax(dim=-1, keepdim=True)",
-            ),
-            Mistake(
-                lambda s: share(e(s - s.mean(-1, keepdim=True))),
-                "it subtracts the mean or the median: a score far above it "
-                "still overflows; subtract the largest",
-            ),
-            Mistake(
-                lambda s: share(e(s - s.amin(-1, keepdim=True))),
-                "it subtracts the smallest score, which makes the powers "
-                "larger: subtract the largest",
-            ),
-            Mistake(
-                lambda s: share(e(s - s.amax(0, keepdim=True))),
-                "it subtracts the largest score of each column: use the row, "
-                "dim=-1",
-            ),
-            Mistake(
-                lambda s: share(e(s.clamp(max=80))),
-                "it cuts large scores off, and different scores then get "
-                "equal weights: shift them instead",
-            ),
-            *(
-                Mistake(
-                    lambda s, size=size: share(
-                        e(s / size(s).amax(-1, keepdim=True))
-                    ),
-                    "it divides by the largest score, which changes the "
-                    "differences (a temperature): subtract it",
-                )
-                for size in (torch.abs, torch.clone)
-            ),
-            Mistake(
-                lambda s: shifted(s),
-                "the weights do not sum to 1: divide by their sum",
-            ),
-            Mistake(
-                lambda s: share(shifted(s), 0),
-                "it sums over dim=0: each row must sum to 1, dim=-1",
-            ),
-            Mistake(
-                lambda s: shifted(s) / shifted(s).sum(),
-                "it sums over all rows: each row must sum to 1, dim=-1",
-            ),
-            Mistake(
-                lambda s: shifted(s) / e(s).sum(-1, keepdim=True),
-                "it shifts above the line only: the sum below it must be of "
-                "the shifted powers too",
-            ),
-            Mistake(
-                lambda s: shifted(s) / shifted(s).sum(-1),
-                "the sums have lost their dimension and are stretched along "
-                "the wrong one: sum(dim=-1, keepdim=True)",
-            ),
-            Mistake(
-                lambda s: share(e(s - s.amax(-1))),
-                "the largest scores have lost their dimension and are "
-                "stretched along the wrong one: amax(dim=-1, keepdim=True)",
-            ),
-            Mistake(
-                lambda s: share(e(s.amax(-1, keepdim=True) - s)),
-                "it subtracts the scores from the largest, which turns the "
-                "order round: scores minus the largest",
-            ),
-            Mistake(
-                lambda s: share(e(s - s.abs().amax(-1, keepdim=True))),
-                "it subtracts the largest *absolute* score: scores near "
-                "-1000 then become -2000, and 0 / 0; subtract the largest",
-            ),
-            Mistake(
-                lambda s: share(s),
-                "the exponential is missing: e to each score, then divide",
-            ),
-            Mistake(
-                lambda s: torch.log_softmax(s, -1),
-                "these are logarithms of the weights (log_softmax)",
-            ),
-            Mistake(
-                lambda s: share(e(s)).nan_to_num(),
-                "it replaces nan by 0 afterwards: the weights are lost by "
-                "then; subtract the largest score first",
-            ),
-            Mistake(
-                lambda s: share(e(s) + 1e-9),
-                "a small number added to the powers keeps 0 / 0 away, but "
-                "not inf / inf, and makes low scores wrong: shift instead",
-            ),
-        ],
+        mistakes=softmaxes.MISTAKES,
         praise="every row sums to 1, from -1000 to 1000",
     )
 
@@ -230,6 +127,18 @@ def mask(answer):
                 "hold, so & instead of |",
             ),
             Mistake(causal, "padding is still allowed: only causal so far"),
+            Mistake(
+                lambda n, m: causal(n, m)[0],
+                "one mask for all sentences, and padding is still allowed: "
+                "only causal so far",
+            ),
+            Mistake(
+                lambda n, m: (causal(n, m) & keys(n, m))[
+                    :, : n.max(), : n.max()
+                ],
+                "it is as wide as the longest sentence: `length` may be "
+                "larger, and says how wide",
+            ),
             Mistake(keys, "the future is still allowed: only padding so far"),
             Mistake(
                 lambda n, m: causal(n, m) & queries(n, m),
@@ -264,7 +173,8 @@ def mask(answer):
             ),
             Mistake(
                 lambda n, m: (causal(n, m) & keys(n, m)).float(),
-                "the mask is of numbers: make it boolean, True and False",
+                "right, but of another type: make it boolean, True and "
+                "False, in a torch tensor",
             ),
             Mistake(
                 lambda n, m: torch.zeros(len(n), m, m).masked_fill(
@@ -409,6 +319,12 @@ def attention(answer):
                 "all right but the empty row: it averages forbidden values; "
                 "set its weights to 0 after the softmax",
             ),
+            Mistake(
+                lambda q, k, v, m: soft(score(q, k) + ~m * -1e4) @ v,
+                "all right but the empty row: a number added to all its "
+                "scores changes nothing, so that it attends as if unmasked; "
+                "set its weights to 0",
+            ),
             *slips(
                 lambda q, k, m, row: row(score(q, k), ~m),
                 "the mask is the wrong way round: True = may attend, so fill "
@@ -442,6 +358,37 @@ def attention(answer):
                     "the softmax runs over the queries: use dim=-1, the keys",
                 )
                 for end in (lambda w, m: w, lambda w, m: w * m)
+            ),
+            *(
+                Mistake(
+                    lambda q, k, v, m, low=low, end=end: (
+                        end(soft(score(q, k).masked_fill(~m, low), 0), m) @ v
+                    ),
+                    "the softmax runs over the batch: use dim=-1, the keys",
+                )
+                for low in (-1e9, -inf)
+                for end in (
+                    lambda w, m: w,
+                    lambda w, m: w * m,
+                    lambda w, m: w.nan_to_num(0),
+                )
+            ),
+            Mistake(
+                lambda q, k, v, m: soft(good(score(q, k), m)) @ v,
+                "the softmax is taken twice: once is enough",
+            ),
+            Mistake(
+                lambda q, k, v, m: (
+                    good(score(q, k), torch.ones_like(m).tril()) @ v
+                ),
+                "a causal mask is used: take the mask that is given",
+            ),
+            Mistake(
+                lambda q, k, v, m: (
+                    good(q @ k.mT / math.sqrt(v.shape[-1]), m) @ v
+                ),
+                "it divides by the square root of the size of a value: d is "
+                "the size of a query, query.shape[-1]",
             ),
             Mistake(
                 lambda q, k, v, m: (soft(score(q, k)) * m) @ v,

@@ -28,6 +28,10 @@ def naive(s):
     return s.exp() / s.exp().sum(-1, keepdim=True)
 
 
+def naive_sum(s):
+    return s.exp().sum(-1, keepdim=True)
+
+
 def in_place_softmax(s):
     with torch.no_grad():
         s -= s.amax(-1, keepdim=True)
@@ -143,6 +147,7 @@ WRONG = {
         (0.1192, "weight of key 2"),
         (4, "that is the score"),
         (2.0, "scaled score"),
+        (1, "all the weight"),
         (7.3891, "that is the power"),
         (0.4910, "divides the weight"),
         (0.5, "equal scores"),
@@ -188,6 +193,21 @@ WRONG = {
             ),
             "small number",
         ),
+        (lambda s: torch.softmax(s.flatten(), 0).view_as(s), "serve all rows"),
+        (lambda s: F.softmax(s, dim=0), "over dim=0"),
+        (lambda s: F.softmax(s, dim=1), "over dim=1"),
+        (lambda s: naive(s.clip(-50, 50)), "and small ones"),
+        (
+            lambda s: s.exp() / naive_sum(s - s.amax(-1, keepdim=True)),
+            "below the line only",
+        ),
+        (lambda s: torch.softmax(s * math.log(2), -1), "powers of 2"),
+        (
+            lambda s: (d := s - s.amax(-1, True)) / d.sum(-1, True),
+            "exponential is missing",
+        ),
+        (lambda s: s.exp() / (naive_sum(s) + 1e-12), "added to the sum"),
+        (lambda s: naive(s.double()).float(), "about 709"),
         (float32_softmax, "subtract the largest score first"),
         (in_place_softmax, "in place"),
         (lambda s: torch.softmax(s, -1).tolist(), "torch tensor"),
@@ -268,8 +288,14 @@ WRONG = {
             ),
             "hides the real tokens",
         ),
-        (lambda n, m: good_mask(n, m).float(), "make it boolean"),
-        (lambda n, m: good_mask(n, m).long(), "make it boolean"),
+        (
+            lambda n, m: good_mask(n, m).float(),
+            "make it boolean, True and False",
+        ),
+        (
+            lambda n, m: good_mask(n, m).long(),
+            "make it boolean, True and False",
+        ),
         (
             lambda n, m: torch.where(good_mask(n, m), 0.0, -INF),
             "*added* to scores",
@@ -277,7 +303,12 @@ WRONG = {
         (lambda n, m: good_mask(n, m)[0], "expected shape"),
         (lambda n, m: good_mask(n, m)[:, None], "expected shape"),
         (lambda n, m: good_mask(n, m).tolist(), "torch tensor"),
-        (lambda n, m: good_mask(n, int(n.max())), "expected shape"),
+        (lambda n, m: good_mask(n, int(n.max())), "the longest sentence"),
+        (
+            lambda n, m: positions(m) <= positions(m)[:, None],
+            "one mask for all sentences",
+        ),
+        (lambda n, m: good_mask(n, m).numpy(), "in a torch tensor"),
         (
             lambda n, m: (
                 (positions(m) <= positions(m)[:, None]) & (positions(m) < n)
@@ -386,6 +417,46 @@ WRONG = {
             "these are the weights",
         ),
         (lambda q, k, v, m: good_attention(q, k, k, m), "mixes the keys"),
+        (
+            lambda q, k, v, m: (
+                soft(scaled(q, k) + (1 - m.float()) * -10000.0) @ v
+            ),
+            "as if unmasked",
+        ),
+        (
+            lambda q, k, v, m: soft(scaled(q, k).where(m, -1e9), 0) @ v,
+            "over the batch",
+        ),
+        (
+            lambda q, k, v, m: (
+                soft(scaled(q, k).where(m, -INF), 0).nan_to_num() @ v
+            ),
+            "over the batch",
+        ),
+        (
+            lambda q, k, v, m: (
+                soft(nan_to_zero(q, k, torch.eye(k.shape[1]), m)) @ v
+            ),
+            "taken twice",
+        ),
+        (
+            lambda q, k, v, m: F.scaled_dot_product_attention(
+                q, k, v, is_causal=True
+            ),
+            "the mask that is given",
+        ),
+        (
+            lambda q, k, v, m: F.scaled_dot_product_attention(
+                q, k, v, m, scale=v.shape[-1] ** -0.5
+            ),
+            "size of a value",
+        ),
+        (
+            lambda q, k, v, m: F.scaled_dot_product_attention(
+                q, k, v, m, dropout_p=0.1
+            ),
+            "another result each time",
+        ),
         (first_batch_only, "expected shape"),
         (
             lambda q, k, v, m: (good_attention(q, k, v, m), None),
