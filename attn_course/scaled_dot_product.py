@@ -104,7 +104,8 @@ def scaled_dot_product_attention(
 
     ``output = softmax(query key^T * scale) value``, where the softmax runs
     over the keys that the mask allows, in float32 for half precision. Values
-    are not looked at: nan in is nan out.
+    are not looked at: a nan, even a hidden one, comes back in the output or in
+    the gradient.
 
     Args:
         query, key, value: one row per query, key and value; one batch.
