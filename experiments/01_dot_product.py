@@ -38,7 +38,8 @@ CLAIMS = [
     ),
     Claim(
         "E01.2",
-        "Width 5 errs more than width 0.05.",
+        "With 25 noisy measurements of a sine, width 5 errs more than "
+        "width 0.05.",
         "squared error",
         "width 5",
         over="width 0.05",

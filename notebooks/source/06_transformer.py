@@ -971,7 +971,7 @@ plotting.show(
     views.ablation_table(
         {"the whole model" if name == "nothing" else f"without {name}": row
          for name, row in table.items()},
-        title="One start: three fail without a part, one hides from the loss",
+        title="One start: three parts are missed; once, the loss hides it",
     ),
     alt="Table of seven models. Of the whole model, and without norms, MLPs "
     "or second head, most held-out sequences are exactly right. Without "
