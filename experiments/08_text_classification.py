@@ -1,4 +1,4 @@
-"""Lesson 08: poolings and word counts, tuned alike; a Transformer, untuned.
+"""Lesson 08: poolings, a Transformer and word counts, tuned alike.
 
 And whether the weights of the pooling say which words decide: words are
 erased by several orders, as in the lesson. Gains of accuracy are counted text
@@ -238,6 +238,7 @@ ARMS = {
             "TF-IDF": counted(task),
             "mean pooling": trained("mean pooling", task, POOLED),
             "attention pooling": trained("attention pooling", task, POOLED),
+            "Transformer": trained("Transformer", task, DEEP),
         }.items()
     },
     "Transformer, 300 steps, sentiment": trained(
@@ -280,6 +281,8 @@ CLAIMS = [
             (5, "topic", "mean pooling", "TF-IDF"),
             (6, "sentiment", "attention pooling", "mean pooling"),
             (7, "topic", "attention pooling", "mean pooling"),
+            (26, "sentiment", "Transformer", "attention pooling"),
+            (27, "topic", "Transformer", "attention pooling"),
         ]
     ),
     Claim(
@@ -381,6 +384,15 @@ CLAIMS = [
         "Transformer, 300 steps, sentiment",
         verdict=below(0.1),
         clusters=ORIGIN["sentiment"],
+    ),
+    Claim(
+        "E08.28",
+        f"Topic, {CHOSEN[:-2]}: shuffling the words of a text changes the "
+        "Transformer's class in fewer than one text of ten.",
+        "changed by shuffling",
+        "Transformer, topic",
+        verdict=below(0.1),
+        clusters=ORIGIN["topic"],
     ),
     Claim(
         "E08.20",
