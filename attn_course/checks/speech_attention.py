@@ -1,5 +1,7 @@
 """Checks of lesson 11's exercises."""
 
+import difflib
+
 import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
@@ -33,6 +35,14 @@ def encoder_frames(answer):
                 2_976,
                 "those are features, 24 bands by 124 frames: count frames",
             ),
+            (496, "four frames become one: divide by 4, do not multiply"),
+            (
+                32,
+                "whole windows only (the last starts at 16,000 - 256), and "
+                "four whole frames make one: round down",
+            ),
+            (7.75, "halve twice, not four times"),
+            (30, "the first frame is forgotten: 1 + (16000 - 256) // 128"),
             (15, "that is one second: two were asked for"),
             (16, "that is one second: two were asked for"),
         ],
@@ -103,6 +113,19 @@ def ctc_collapse(answer):
                 "has no neighbour before it",
             ),
             Mistake(
+                lambda path: _oracle_collapse(path[:-1]),
+                "the last symbol is lost: it has no neighbour after it",
+            ),
+            Mistake(
+                lambda path: [
+                    s
+                    for i, s in enumerate(path)
+                    if s != 0 and (i == 0 or path[i - 1] == 0)
+                ],
+                "only a word after a blank is written: another id begins "
+                "another word, too",
+            ),
+            Mistake(
                 lambda path: len(_oracle_collapse(path)),
                 "that is how many words it says: return them",
             ),
@@ -130,23 +153,53 @@ def _oracle_distance(hypothesis, reference):
     return least(len(reference), len(hypothesis))
 
 
-def _table(
-    hypothesis, reference, substitute=1, insert=1, delete=1, first=True
+def _rows_of(
+    hypothesis,
+    reference,
+    substitute=1,
+    insert=1,
+    delete=1,
+    equal=0,
+    swap=2,
+    top=1,
+    left=1,
 ):
-    """An edit distance with other prices, or an empty first row."""
-    above = [j * insert * first for j in range(len(hypothesis) + 1)]
+    """The table of an edit distance, with other prices or borders."""
+    rows = [[j * insert * top for j in range(len(hypothesis) + 1)]]
     for i, said in enumerate(reference, 1):
-        row = [i * delete * first]
+        row = [i * delete * left]
         for j, wrote in enumerate(hypothesis, 1):
-            row.append(
-                min(
-                    above[j - 1] + substitute * (said != wrote),
-                    above[j] + delete,
-                    row[-1] + insert,
-                )
-            )
-        above = row
-    return above[-1]
+            ways = [
+                rows[-1][j - 1] + (equal if said == wrote else substitute),
+                rows[-1][j] + delete,
+                row[-1] + insert,
+            ]
+            two = reference[max(i - 2, 0) : i]
+            if i > 1 and j > 1 and two == hypothesis[j - 2 : j][::-1]:
+                ways.append(rows[-2][j - 2] + swap)
+            row.append(min(ways))
+        rows.append(row)
+    return rows
+
+
+def _table(hypothesis, reference, **prices):
+    return _rows_of(hypothesis, reference, **prices)[-1][-1]
+
+
+def _blocks(hypothesis, reference):
+    """The changes of Python's difflib, which are not the fewest."""
+    pairs = difflib.SequenceMatcher(None, reference, hypothesis).get_opcodes()
+    return sum(
+        max(end - start, end_ - start_)
+        for tag, start, end, start_, end_ in pairs
+        if tag != "equal"
+    )
+
+
+def _right_words(hypothesis, reference):
+    """How many words agree in order: two changes for every other one."""
+    changes = _table(hypothesis, reference, substitute=2)
+    return (len(hypothesis) + len(reference) - changes) // 2
 
 
 def _by_position(hypothesis, reference):
@@ -172,6 +225,10 @@ def word_errors(answer):
                 "words that repeat",
             ),
             Case((["two", "four"], ["one", "two", "three"]), "few in common"),
+            Case(
+                (["turn", "the", "on", "radio"], SPOKEN),
+                "two neighbours exchanged",
+            ),
         ],
         mistakes=[
             Mistake(
@@ -188,9 +245,64 @@ def word_errors(answer):
                 "a substitution counts 1, not one deletion and one insertion",
             ),
             Mistake(
-                lambda a, b: _table(a, b, first=False),
+                lambda a, b: _table(a, b, top=0, left=0),
                 "the first row and column are not 0: to write j words where "
                 "none were said takes j changes",
+            ),
+            Mistake(
+                lambda a, b: _table(a, b, top=0),
+                "the first row is not 0: to write j words where none were "
+                "said takes j changes",
+            ),
+            Mistake(
+                lambda a, b: _table(a, b, left=0),
+                "the first column is not 0: if i words were said and none "
+                "written, i are deleted; begin each row with i",
+            ),
+            Mistake(
+                lambda a, b: _table(a, b, swap=1),
+                "two neighbours exchanged are two errors: only "
+                "substitutions, insertions and deletions count",
+            ),
+            Mistake(
+                lambda a, b: _table(a, b, equal=1),
+                "a word that is right costs nothing: above[j - 1] + (said != "
+                "wrote)",
+            ),
+            Mistake(
+                lambda a, b: _table(a, b, equal=1, substitute=0),
+                "turned round: another word costs 1, the same word nothing",
+            ),
+            Mistake(
+                lambda a, b: _table(a[:-1], b[:-1]),
+                "the last words are left out: the table has a row and a "
+                "column more than there are words",
+            ),
+            Mistake(
+                lambda a, b: _table(a, b) if a and b else 0,
+                "an empty list is not free: all words of the other are "
+                "changes",
+            ),
+            Mistake(
+                lambda a, b: _rows_of(a, b)[-1],
+                "that is the table's last row: return its last number",
+            ),
+            Mistake(
+                _rows_of, "that is the whole table: return its last number"
+            ),
+            Mistake(
+                _blocks,
+                "difflib looks for long equal pieces, not for the fewest "
+                "changes: fill the table of the lesson",
+            ),
+            Mistake(
+                _right_words,
+                "that is how many words are right, in order: count changes",
+            ),
+            Mistake(
+                lambda a, b: max(len(a), len(b)) - _right_words(a, b),
+                "the longer list less the words that are right: that is less "
+                "than it takes where a deletion and an insertion are needed",
             ),
             Mistake(
                 lambda a, b: len(set(a) ^ set(b)),
@@ -215,6 +327,15 @@ def word_errors(answer):
             Mistake(
                 lambda a, b: _oracle_distance(a, b) / max(1, len(b)),
                 "that is the rate: return the number of changes",
+            ),
+            Mistake(
+                lambda a, b: _oracle_distance(a, b) / len(b),
+                "that is the rate (and nothing said is 0 words): return the "
+                "number of changes",
+            ),
+            Mistake(
+                lambda a, b: 100 * _oracle_distance(a, b) / max(1, len(b)),
+                "that is the rate in per cent: return the number of changes",
             ),
             Mistake(
                 lambda a, b: _oracle_distance(" ".join(a), " ".join(b)),
@@ -295,6 +416,41 @@ def monotonicity(answer):
             Mistake(
                 lambda w: _share(_centres(w).diff() >= 0),
                 "a step that stands still is not forward: above 0",
+            ),
+            Mistake(
+                lambda w: _share(_centres(w).diff() != 0),
+                "steps back are counted too: only those above 0",
+            ),
+            Mistake(
+                lambda w: _centres(w).diff().sign().mean().item(),
+                "steps back are taken off: only count those above 0",
+            ),
+            Mistake(
+                lambda w: _share(_centres(w).roll(1) < _centres(w)),
+                "the first word is compared with the last (torch.roll, or "
+                "[-1]): there is one step fewer than words",
+            ),
+            Mistake(
+                lambda w: _share(_centres(w).diff(prepend=w.new_zeros(1)) > 0),
+                "the first word has no step: nothing is before it",
+            ),
+            Mistake(
+                lambda w: _share(_centres(w)[1:] > _centres(w)[0]),
+                "each word is compared with the first one: compare neighbours",
+            ),
+            Mistake(
+                lambda w: _share(_centres(w).round().diff() > 0),
+                "the centres are rounded: keep their fractions",
+            ),
+            Mistake(
+                lambda w: _share(_centres(w).long().diff() > 0),
+                "the centres are cut to whole numbers: keep their fractions",
+            ),
+            Mistake(
+                lambda w: _share(
+                    (w * torch.arange(w.shape[1])).sum(0).diff() > 0
+                ),
+                "the sum runs over the words: sum each row, dim=1",
             ),
             Mistake(
                 lambda w: _share(_centres(w).diff() < 0),

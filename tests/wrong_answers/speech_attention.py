@@ -1,6 +1,7 @@
 """Answers to lesson 11's exercises: wrong ones with their hint, right ones."""
 
 import collections
+import difflib
 import functools
 import itertools
 
@@ -104,6 +105,74 @@ def no_substitutions(hypothesis, reference):
     return len(hypothesis) + len(reference) - 2 * row[-1]
 
 
+def changes(hypothesis, reference, *, at_right=0, top=True, left=True):
+    """One row at a time, with a slip for each keyword."""
+    row = [j if top else 0 for j in range(len(hypothesis) + 1)]
+    for i, said in enumerate(reference, 1):
+        above, row = row, [i if left else 0]
+        for j, wrote in enumerate(hypothesis):
+            here = above[j] + (at_right if said == wrote else 1)
+            row.append(min(here, above[j + 1] + 1, row[-1] + 1))
+    return row
+
+
+def with_exchange(found, wanted):
+    """Two neighbours exchanged are one change, as typing errors count."""
+    best = {
+        (i, j): i + j
+        for i in range(len(wanted) + 1)
+        for j in range(len(found) + 1)
+    }
+    for i, j in itertools.product(
+        range(1, len(wanted) + 1), range(1, len(found) + 1)
+    ):
+        best[i, j] = min(
+            best[i - 1, j] + 1,
+            best[i, j - 1] + 1,
+            best[i - 1, j - 1] + (wanted[i - 1] != found[j - 1]),
+        )
+        if i > 1 and j > 1 and wanted[i - 2 : i] == found[j - 2 : j][::-1]:
+            best[i, j] = min(best[i, j], best[i - 2, j - 2] + 1)
+    return best[len(wanted), len(found)]
+
+
+def turned_round(hypothesis, reference):
+    row = list(range(len(hypothesis) + 1))
+    for i, said in enumerate(reference, 1):
+        above, row = row, [i]
+        for j, wrote in enumerate(hypothesis):
+            here = above[j] + (said == wrote)
+            row.append(min(here, above[j + 1] + 1, row[-1] + 1))
+    return row[-1]
+
+
+def last_words_forgotten(hypothesis, reference):
+    return changes(hypothesis[:-1], reference[:-1])[-1]
+
+
+def all_rows(hypothesis, reference):
+    return [
+        changes(hypothesis, reference[:n]) for n in range(len(reference) + 1)
+    ]
+
+
+def pieces(hypothesis, reference):
+    codes = difflib.SequenceMatcher(a=reference, b=hypothesis).get_opcodes()
+    return sum(max(c[2] - c[1], c[4] - c[3]) for c in codes if c[0] != "equal")
+
+
+def in_order(hypothesis, reference):
+    """The longest common subsequence."""
+    if not hypothesis or not reference:
+        return 0
+    if hypothesis[-1] == reference[-1]:
+        return in_order(hypothesis[:-1], reference[:-1]) + 1
+    return max(
+        in_order(hypothesis[:-1], reference),
+        in_order(hypothesis, reference[:-1]),
+    )
+
+
 def centre_of(weights):
     return (weights * torch.arange(weights.shape[1])).sum(-1)
 
@@ -133,6 +202,28 @@ def bags(a, b):
     return max(len(a), len(b)) - sum(common.values())
 
 
+def wraps_round(weights):
+    centre = centre_of(weights)
+    steps = [float(centre[i] > centre[i - 1]) for i in range(len(centre))]
+    return sum(steps) / len(steps)
+
+
+def from_zero(weights):
+    centre = torch.cat([torch.zeros(1), centre_of(weights)])
+    return float((centre[1:] > centre[:-1]).double().mean())
+
+
+def up_and_down(weights):
+    steps = np.sign(np.diff(centre_of(weights)))
+    return float(steps.mean())
+
+
+def averaged(weights):
+    at = np.tile(np.arange(weights.shape[1]), (len(weights), 1))
+    centres = np.average(at, axis=1, weights=weights.numpy())
+    return np.mean(np.diff(centres) > 0)
+
+
 def share(steps):
     return float(steps.double().mean())
 
@@ -150,6 +241,10 @@ WRONG = {
         (16_000, "samples"),
         (24 * 124, "count frames"),
         (15, "one second"),
+        (496, "do not multiply"),
+        (32, "round down"),
+        (7.75, "four times"),
+        (30, "first frame is forgotten"),
         (2, "not it"),
         ("31", "expected numbers"),
     ],
@@ -164,6 +259,25 @@ WRONG = {
         (lambda path: group_collapse(path[1:]), "first symbol is lost"),
         (first_lost, "starts with a word"),
         (lambda path: len(group_collapse(path)), "return them"),
+        (
+            lambda path: [
+                a for a, b in itertools.pairwise(path) if a and a != b
+            ],
+            "last symbol is lost",
+        ),
+        (
+            lambda path: [
+                next(group)
+                for word, group in itertools.groupby(path, bool)
+                if word
+            ],
+            "only a word after a blank",
+        ),
+        (
+            lambda path: " ".join(str(word) for word in group_collapse(path)),
+            "expected a list, got the text",
+        ),
+        (lambda path: (word for word in path if word), "expected a list"),
         (in_place, "in place"),
         (lambda path: [5, 5, 7], "same answer whatever the input"),
         (lambda path: "557", "expected a list"),
@@ -182,6 +296,21 @@ WRONG = {
         (lambda a, b: abs(len(b) - len(a)), "numbers of words"),
         (lambda a, b: grid_distance(a, b) / (len(b) or 1), "that is the rate"),
         (lambda a, b: grid_distance(" ".join(a), " ".join(b)), "characters"),
+        (with_exchange, "two neighbours exchanged"),
+        (lambda a, b: grid_distance(a, b) + 1, "1 too large"),
+        (lambda a, b: changes(a, b, at_right=1)[-1], "right costs nothing"),
+        (lambda a, b: changes(a, b, top=False)[-1], "first row is not 0"),
+        (lambda a, b: changes(a, b, left=False)[-1], "first column is not 0"),
+        (turned_round, "turned round"),
+        (last_words_forgotten, "last words are left out"),
+        (lambda a, b: a and b and changes(a, b)[-1] or 0, "not free"),
+        (changes, "last row"),
+        (all_rows, "whole table"),
+        (pieces, "difflib"),
+        (in_order, "words are right, in order"),
+        (lambda a, b: max(len(a), len(b)) - in_order(a, b), "longer list"),
+        (lambda a, b: changes(a, b)[-1] / len(b), "that is the rate"),
+        (lambda a, b: changes(a, b)[-1] / (len(b) or 1) * 100, "in per cent"),
         (lambda a, b: 1, "same answer whatever the input"),
         (lambda a, b: a - b, "TypeError"),
     ],
@@ -201,6 +330,22 @@ WRONG = {
         (lambda w: share(w.mean(1).diff() > 0), "same for every row"),
         (lambda w: share(w.amax(1).diff() > 0), "how large"),
         (lambda w: (centre_of(w).diff() > 0).double(), "expected one number"),
+        (lambda w: share(centre_of(w).diff().abs() > 0), "steps back"),
+        (up_and_down, "taken off"),
+        (wraps_round, "compared with the last"),
+        (from_zero, "first word has no step"),
+        (
+            lambda w: share(centre_of(w)[1:] > centre_of(w)[:1]),
+            "compare neighbours",
+        ),
+        (lambda w: share(torch.round(centre_of(w)).diff() > 0), "rounded"),
+        (lambda w: share(centre_of(w).int().diff() > 0), "whole numbers"),
+        (
+            lambda w: share(
+                (w * torch.arange(w.shape[1])).mean(dim=0).diff() > 0
+            ),
+            "over the words",
+        ),
         (lambda w: w.argmax(1).index(0), "AttributeError"),
     ],
 }
@@ -210,7 +355,16 @@ RIGHT = {
         (1 + (16_000 - 256) // 128) // 4,
         torch.tensor(31.0),
     ],
-    "ctc_collapse": [group_collapse, loop_collapse, torch_collapse],
-    "word_errors": [grid_distance, recursive_distance],
-    "monotonicity": [loop_forward, tensor_forward, seconds_forward],
+    "ctc_collapse": [
+        group_collapse,
+        loop_collapse,
+        torch_collapse,
+        lambda path: tuple(group_collapse(path)),
+    ],
+    "word_errors": [
+        grid_distance,
+        recursive_distance,
+        lambda a, b: torch.tensor(float(changes(b, a)[-1])),
+    ],
+    "monotonicity": [loop_forward, tensor_forward, seconds_forward, averaged],
 }
