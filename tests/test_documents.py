@@ -14,6 +14,15 @@ def test_each_lesson_has_its_five_files_and_a_readme_row():
     assert notebooks.agreement() == []
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_readme_says_the_lessons_minutes(name):
+    readme = (notebooks.FOLDER.parent / "README.md").read_text("utf-8")
+    row = re.search(rf"\| \[{name}\].*\| (\d+) \|", readme)
+    texts = [c.source for c in notebooks.read_source(name).cells]
+    said = re.search(r"\*\*Minutes:\*\* (\d+)", "\n".join(texts))
+    assert row[1] == said[1]
+
+
 @pytest.mark.parametrize("rule", notebooks.RULES, ids=lambda r: r.__name__)
 @pytest.mark.parametrize("name", NAMES)
 def test_rule_holds(name, rule):
