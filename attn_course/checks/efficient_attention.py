@@ -1,9 +1,8 @@
 """Checks of lesson 13's exercises."""
 
-import math
-
 import torch
 
+from attn_course.checks import grouped_heads
 from attn_course.checks.engine import Case, Mistake, check, check_value
 from attn_course.checks.inputs import normal
 
@@ -46,6 +45,15 @@ def caches(answer):
                 "those are millions of bytes: a MiB is 2**20 bytes",
             ),
             (times(1 / 1024), "those are GiB: asked are MiB"),
+            (times(1024), "those are KiB: asked are MiB"),
+            (times(2**20 / 1e9), "those are GB: a MiB is 2**20 bytes"),
+            (times(1 / 8), "divided by 8 once too often: 16 bits are 2 bytes"),
+            (
+                times(40),
+                "40 times too much: are the layers, or the query heads, in it "
+                "once more?",
+            ),
+            (times(2048), "the cache grows with the tokens, not their square"),
             (times(1 / 128), "each head keeps 128 numbers"),
             (right[::-1], "the order: first 40 key heads, then 8, then 1"),
             (
@@ -95,6 +103,16 @@ def _as_unfinished(m1, l1, o1, m2, l2, o2):
     a, b = torch.exp(m1 - m), torch.exp(m2 - m)
     mixed = a[:, None] * o1 + b[:, None] * o2
     return mixed / (a * l1 + b * l2)[:, None]
+
+
+def _gap(m, other):
+    """The factor that makes a total relative to the common maximum."""
+    return torch.exp(m - torch.maximum(m, other))
+
+
+def _no_totals_below(m1, l1, o1, m2, l2, o2):
+    total = _gap(m1, m2) + _gap(m2, m1)
+    return _not_divided(m1, l1, o1, m2, l2, o2) / total[:, None]
 
 
 def _old_totals_below(m1, l1, o1, m2, l2, o2):
@@ -187,6 +205,48 @@ def join(answer):
             ),
             Mistake(_not_divided, "it is not divided by the common total"),
             Mistake(
+                lambda m1, l1, o1, m2, l2, o2: o1 + o2,
+                "that is the sum: each counts with its share of the total",
+            ),
+            Mistake(
+                lambda m1, l1, o1, m2, l2, o2: _large(m1, l1, o2, m2, l2, o1),
+                "the shares are exchanged: each output counts with its own",
+            ),
+            Mistake(
+                _no_totals_below,
+                "below the line the totals are missing: l1 and l2 belong to "
+                "the common total, too",
+            ),
+            *(
+                Mistake(
+                    _join(shares),
+                    "only one of the two is made relative to the common "
+                    "maximum: the other needs its exp(m - maximum), too",
+                )
+                for shares in (
+                    lambda m1, l1, m2, l2: (l1 * _gap(m1, m2), l2),
+                    lambda m1, l1, m2, l2: (l1, l2 * _gap(m2, m1)),
+                )
+            ),
+            Mistake(
+                _join(
+                    lambda m1, l1, m2, l2: (
+                        torch.sigmoid(m1 + l1 - m2 - l2),
+                        torch.sigmoid(m2 + l2 - m1 - l1),
+                    )
+                ),
+                "m and l are added as if l were a logarithm: m + log(l)",
+            ),
+            Mistake(
+                _join(
+                    lambda m1, l1, m2, l2: (
+                        _gap(m1, m2) / l1,
+                        _gap(m2, m1) / l2,
+                    )
+                ),
+                "it divides by l once more: o is finished, multiply it by l",
+            ),
+            Mistake(
                 _as_unfinished,
                 "the outputs are finished, divided by l already: multiply "
                 "each by its l again",
@@ -233,55 +293,6 @@ def join(answer):
 # Exercise 3: grouped -----------------------------------------------------------
 
 
-def _oracle_grouped(query, key, value):
-    times = query.shape[1] // key.shape[1]
-    heads = []
-    for h in range(query.shape[1]):
-        k, v = key[:, h // times], value[:, h // times]
-        scores = torch.einsum("bqd,bkd->bqk", query[:, h], k)
-        powers = torch.exp(scores / query.shape[-1] ** 0.5)
-        weights = powers / powers.sum(dim=-1, keepdim=True)
-        heads.append(torch.einsum("bqk,bkd->bqd", weights, v))
-    return torch.stack(heads, dim=1)
-
-
-def _grouped(spread, power=0.5, dim=-1, size=-1):
-    """A grouped attention that goes wrong in one place."""
-
-    def grouped(query, key, value):
-        times = query.shape[1] // key.shape[1]
-        k, v = spread(key, times), spread(value, times)
-        scores = query @ k.transpose(-2, -1) / query.shape[size] ** power
-        return torch.softmax(scores, dim=dim) @ v
-
-    return grouped
-
-
-def _in_a_row(x, times):
-    return x.repeat_interleave(times, dim=1)
-
-
-def _first_only(x, times):
-    return x[:, :1].expand(-1, times * x.shape[1], -1, -1)
-
-
-def _mean(x, times):
-    return x.mean(dim=1, keepdim=True).expand(-1, times * x.shape[1], -1, -1)
-
-
-def _causal(query, key, value):
-    times = query.shape[1] // key.shape[1]
-    k, v = _in_a_row(key, times), _in_a_row(value, times)
-    scores = query @ k.transpose(-2, -1) / math.sqrt(query.shape[-1])
-    later = torch.ones_like(scores).triu(1).bool()
-    return scores.masked_fill(later, -math.inf).softmax(dim=-1) @ v
-
-
-def _one_per_group(query, key, value):
-    times = query.shape[1] // key.shape[1]
-    return _oracle_grouped(query[:, ::times], key, value)
-
-
 def grouped(answer):
     """Exercise 3: query heads in groups share a key head."""
 
@@ -293,64 +304,13 @@ def grouped(answer):
 
     return check(
         answer,
-        oracle=_oracle_grouped,
+        oracle=grouped_heads.oracle,
         cases=[
             case("4 query heads, 2 key heads", 1, 4, 2, 1, 3, 2, 0),
             case("8 query heads, 2 key heads", 2, 8, 2, 3, 5, 4, 3),
             case("6 query heads, 1 key head", 2, 6, 1, 4, 4, 3, 6),
             case("3 query heads, 3 key heads", 1, 3, 3, 2, 6, 5, 9),
         ],
-        mistakes=[
-            Mistake(
-                _grouped(lambda x, times: x.repeat(1, times, 1, 1)),
-                "the copies stand in the wrong order: head h asks key head "
-                "h % kv_heads here, but neighbours should share: "
-                "repeat_interleave, not repeat",
-            ),
-            Mistake(
-                _grouped(_in_a_row, power=0.0),
-                "the scores are not divided by the root of d",
-            ),
-            Mistake(
-                _grouped(_in_a_row, power=1.0),
-                "the scores are divided by d: it is the root of d",
-            ),
-            Mistake(
-                _grouped(_in_a_row, size=1),
-                "divided by the root of the number of heads: it is that of "
-                "d, the last size",
-            ),
-            Mistake(
-                _causal, "a causal mask hides keys: here none is asked for"
-            ),
-            Mistake(
-                _grouped(_in_a_row, dim=-2),
-                "the softmax runs over the queries: use dim=-1, over the keys",
-            ),
-            Mistake(
-                _grouped(_first_only),
-                "all heads ask the first key head: each group has its own",
-            ),
-            Mistake(
-                _grouped(_mean),
-                "the key heads are averaged: each group asks its own",
-            ),
-            Mistake(
-                _one_per_group,
-                "one query head a group is left: all of them ask",
-            ),
-            Mistake(
-                lambda q, k, v: _grouped(_in_a_row)(q, k, k),
-                "the keys are mixed in place of the values",
-            ),
-            Mistake(
-                lambda q, k, v: (
-                    _oracle_grouped(q, k, v)
-                    .unflatten(1, (k.shape[1], -1))
-                    .mean(dim=2)
-                ),
-                "the heads of a group are averaged: keep each",
-            ),
-        ],
+        mistakes=grouped_heads.MISTAKES,
         praise="from one key head up to as many as query heads",
     )
