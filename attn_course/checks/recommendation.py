@@ -97,6 +97,8 @@ def _hit(seen_counts=False, ties="mean", shift=0, reverse=False):
             return (above + tied <= k + shift).float()
         if ties == "middle":
             return (above + (tied + 1) / 2 <= k + shift).float()
+        if ties == "middle from 0":
+            return (above + (tied - 1) / 2 < k + shift).float()
         return ((k + shift - above) / tied).clamp(0, 1).float()
 
     return hit
@@ -161,6 +163,15 @@ def hit(answer):
             Case((more, target, seen, 3), "six people, nine items, k = 3"),
             Case(
                 (
+                    torch.tensor([[2.0, 2.0, 1.0], [2.0, 2.0, 1.0]]),
+                    torch.tensor([0, 1]),
+                    none[:2, :3],
+                    1,
+                ),
+                "two people, two items tied on the first rank, k = 1",
+            ),
+            Case(
+                (
                     torch.tensor([[2.0, 2.0, 2.0, 1.0]]),
                     torch.tensor([2]),
                     none[:1, :4],
@@ -195,10 +206,13 @@ def hit(answer):
                 "target is as likely on any of the tied ranks. Count the "
                 "share that is within k",
             ),
-            Mistake(
-                _hit(ties="middle"),
-                "the mean rank is not the mean hit: of the tied ranks, "
-                "count the share that is within k",
+            *(
+                Mistake(
+                    _hit(ties=ties),
+                    "the mean rank is not the mean hit: of the tied ranks, "
+                    "count the share that is within k",
+                )
+                for ties in ("middle", "middle from 0")
             ),
             Mistake(_by_order, BY_CHANCE),
             Mistake(_by_topk, BY_CHANCE),

@@ -83,6 +83,13 @@ def middle(scores, target, seen, k):
     return (above + (tied + 1) / 2 <= k).double()
 
 
+def middle_from_zero(scores, target, seen, k):
+    kept = scores.masked_fill(seen, -math.inf)
+    own = kept.gather(1, target[:, None])
+    ties = (kept == own).sum(dim=1) - 1
+    return ((kept > own).sum(dim=1) + ties / 2 < k).double()
+
+
 def by_topk(scores, target, seen, k):
     best = scores.masked_fill(seen, -math.inf).topk(k, dim=1).indices
     return (best == target[:, None]).any(dim=1).double()
@@ -280,6 +287,7 @@ WRONG = {
         (best_case, "put behind it"),
         (worst_case, "all put before it"),
         (middle, "not the mean hit"),
+        (middle_from_zero, "not the mean hit"),
         (with_seen, "has seen are ranked too"),
         (only_seen, "wrong way round"),
         (lowest_first, "high scores come first"),
