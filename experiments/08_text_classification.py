@@ -268,7 +268,8 @@ CLAIMS = [
     *(
         Claim(
             f"E08.{number}",
-            f"{task.capitalize()}, {CHOSEN}{first} {MORE} "
+            f"{task.capitalize()}, {CHOSEN}"
+            f"{first.replace('Transf', 'the Transf')} {MORE} "
             f"{second.replace('TF-IDF', 'TF-IDF with pairs')}.",
             "right",
             f"{first}, {task}",

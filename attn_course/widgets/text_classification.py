@@ -167,12 +167,15 @@ def difference_table(
 def panels(
     curves: Mapping[str, Mapping[str, tuple]], *, xlabel: str, ylabel: str
 ) -> Figure:
-    """Draw several sets of curves side by side, each under its name."""
-    figure, axes = plotting.figure(4.0 * len(curves), 3.2, cols=len(curves))
+    """Draw the same curves for several tasks, side by side, one legend."""
+    figure, axes = plotting.figure(4.0 * len(curves), 3.4, cols=len(curves))
     for ax, (title, series) in zip(axes, curves.items()):
         plotting.curves(
             series, xlabel=xlabel, ylabel=ylabel, title=title, ax=ax
         )
+        ax.get_legend().remove()
+    lines = axes[0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside lower center", ncols=len(series))
     return figure
 
 
