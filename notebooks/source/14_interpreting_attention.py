@@ -957,7 +957,8 @@ def flips(classifier, part, score):
     chosen = scores.softmax(dim=-1).gather(1, part.named[:, None])
     if score == "gradient":
         (score,) = torch.autograd.grad(chosen.sum(), weights)
-    top = score.to(device).masked_fill(~real, -1e9).argmax(1, keepdim=True)
+    score = score.cpu().masked_fill(~real.cpu(), -1e9)  # float64 stays there
+    top = score.argmax(1, keepdim=True).to(device)
     left = weights.detach().scatter(1, top, 0.0)
     left = left / left.sum(dim=1, keepdim=True)
     after = classifier.head((left[:, None] @ states)[:, 0]).argmax(dim=-1)
