@@ -60,7 +60,7 @@ test-gpu: .venv/.test
 	$(BIN)/python -m tests.gpu
 
 # The same without one: a pretended NVIDIA card, then a pretended Mac, refuse what
-# the real ones refuse. Half an hour.
+# the real ones refuse. It takes long.
 test-device: .venv/.test
 	$(BIN)/python -m tests.pretended $(LESSON)
 
