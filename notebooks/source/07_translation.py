@@ -717,7 +717,8 @@ evidence.show("E07.1", "E07.2", "E07.3", "E07.19", "E07.20")
 # ([E07.19](../experiments/results/07_translation.md#e0719)) and in loss
 # ([E07.20](../experiments/results/07_translation.md#e0720)); which of
 # its many differences does it, nobody asked.
-#
+
+# %% [markdown]
 # Mind three limits. Both RNNs choose 0.01, the highest rate that was tried: a
 # higher one may suit them better, and change each lead. The 0.005 of the long
 # runs above is the Transformer's best, not theirs. And 600 steps are half of
@@ -988,6 +989,8 @@ assert len(said.weights) == len(said.target)
 # - **BLEU** and **chrF** need the right way round, intervals, and simple
 #   baselines. BLEU is **clipped precision** times **brevity penalty**: print
 #   both, and the **signature**, and say what counts as a word.
+
+# %% [markdown]
 # - Same data and size, 600 steps, each at the best of three rates: with
 #   attention the RNN scored higher
 #   ([E07.1](../experiments/results/07_translation.md#e071)), the Transformer

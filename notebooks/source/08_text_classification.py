@@ -619,12 +619,13 @@ evidence.show("E08.3", "E08.4", "E08.5")
 # attention: mean pooling has none. Sentiment: *undecided* (E08.3), though our
 # run above led: its seed, 0, was the best of the five, its TF-IDF had another
 # `C`, and its interval drew texts only.
-#
+
+# %% [markdown]
 # And the Transformer? Against attention pooling both tasks are *undecided*
 # ([E08.26](../experiments/results/08_text_classification.md#e0826),
-# [E08.27](../experiments/results/08_text_classification.md#e0827)). It chose the most steps tried, so more might help it. The Transformers that led
-# such tasks later had first learned from very much *other* text (Devlin et al.,
-# 2019).
+# [E08.27](../experiments/results/08_text_classification.md#e0827)). It chose the
+# most steps tried, so more might help it. The Transformers that led such tasks
+# later had first learned from very much *other* text (Devlin et al., 2019).
 
 # %%
 evidence.show("E08.26", "E08.27")

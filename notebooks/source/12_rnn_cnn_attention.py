@@ -536,7 +536,7 @@ def make(kind, tokens, classes, seed, rotary=False):
 sizes = {}
 for kind in rca.LAYER_KINDS:
     model = make(kind, rca.RECALL_TOKENS, rca.SYMBOLS, 0)
-    hands = rca.recall_batch(8, 4, torch.Generator(), 4)  # a GPU has to warm up
+    hands = rca.recall_batch(8, 4, torch.Generator(), 4)  # a GPU warms up
     rca.answer_loss(model, [part.to(device) for part in hands]).backward()
     sizes[kind] = measuring.count_parameters(model)
     dim = model.head.in_features
