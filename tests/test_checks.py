@@ -5,6 +5,7 @@ import functools
 import importlib
 import math
 import pkgutil
+import signal
 import sys
 import threading
 import time
@@ -192,9 +193,14 @@ def test_the_users_own_interrupt_stops_the_check():
         finally:
             stopped.set()
 
-    threading.Timer(0.2, _thread.interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt):
-        engine.check(slow, oracle=double, cases=CASES, seconds=20)
+    # A program started in the background may be told to ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(0.2, _thread.interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt):
+            engine.check(slow, oracle=double, cases=CASES, seconds=20)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert stopped.wait(1)
 
 
