@@ -115,6 +115,24 @@ def test_every_exercise_has_a_bank_and_a_stub_is_not_attempted(slug):
             assert check(stub).status == engine.NOT_ATTEMPTED
 
 
+# What comes back when the exercise was misread, or the code slipped.
+STRAY = {
+    "the first argument": lambda *given: given[0],
+    "all arguments": lambda *given: given,
+    "nothing in a tensor": lambda *_: torch.tensor([]),
+    "many dimensions": lambda *_: torch.ones(2, 3, 4, 5),
+}
+
+
+@pytest.mark.parametrize("stray", STRAY)
+@pytest.mark.parametrize("slug", BANKS)
+def test_no_answer_breaks_a_check(slug, stray):
+    for exercise, (right, *_) in BANKS[slug].RIGHT.items():
+        answer = STRAY[stray] if callable(right) else STRAY[stray]("one")
+        verdict = getattr(getattr(checks, slug), exercise)(answer)
+        assert verdict.status == engine.WRONG, (exercise, verdict)
+
+
 FIRST_LESSONS = (
     "dot_product",
     "scaled_dot_product",
