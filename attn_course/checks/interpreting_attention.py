@@ -3,6 +3,7 @@
 import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.induction import MISTAKES, induction_targets
 
 
 def two_words(answer):
@@ -87,6 +88,80 @@ def _shared_out(weights):
     return inner.diagonal(1, -2, -1).mean(dim=-1)
 
 
+def _hits(weights, keys):
+    """Say for each query of a pair whether its next word has most weight."""
+    best = weights[:, 1:-2, keys].argmax(dim=-1)
+    next_word = torch.arange(2, weights.shape[-1] - 1)
+    return best + (keys.start or 0) == next_word
+
+
+NEXT = [
+    Mistake(
+        lambda w: _off(w, 1, 1, 2),
+        "the last pair is missing: the last query is token n - 3, the last "
+        "word but one",
+    ),
+    Mistake(
+        lambda w: _off(w, 1, 2, 1),
+        "the first pair is missing: the first query is token 1, the first word",
+    ),
+    Mistake(
+        lambda w: _off(w, 1, 2, 2),
+        "pairs are missing: a special token stands at one end of each end pair "
+        "only, so leave out one pair in front and one behind",
+    ),
+    Mistake(
+        lambda w: _oracle_next(w) * (w.shape[-1] - 3) / (w.shape[-1] - 2),
+        "it divides by the number of words, n - 2: the last word has no next "
+        "one, so there are n - 3 pairs",
+    ),
+    Mistake(
+        lambda w: _oracle_next(w) * (w.shape[-1] - 3) / (w.shape[-1] - 1),
+        "it divides by the length of the whole diagonal, n - 1: divide by the "
+        "number of pairs, n - 3",
+    ),
+    *(
+        Mistake(
+            lambda w, cut=cut: w.diagonal(1)[:, cut].mean(dim=-1),
+            "diagonal() without dimensions runs along heads and queries: "
+            "weights.diagonal(1, -2, -1)",
+        )
+        for cut in (slice(1, -1), slice(None))
+    ),
+    Mistake(
+        lambda w: w.diagonal(1, -2, -1)[:, 1:-1].amax(dim=-1),
+        "that is the largest weight on a next word: take the mean",
+    ),
+    *(
+        Mistake(
+            lambda w, keys=keys: _hits(w, keys).float().mean(dim=-1),
+            "it counts how often the next word has the most weight: take the "
+            "mean of the weights",
+        )
+        for keys in (slice(None), slice(1, -1))
+    ),
+    Mistake(
+        lambda w: _off(w, 2, 1, 1),
+        "that is the word after the next: the offset is 1",
+    ),
+    Mistake(
+        lambda w: _off(w, -1, 0, 0),
+        "that is the previous word, special tokens too: the offset is +1, and "
+        "the first and the last of the diagonal go",
+    ),
+    Mistake(
+        lambda w: w.diagonal(1, -2, -1).sum(dim=-1),
+        "that is the sum, with the special tokens: leave out the first and the "
+        "last of the diagonal, then take the mean",
+    ),
+    Mistake(
+        lambda w: w[:, 1:-1, 1:-1].mean(dim=(1, 2)),
+        "that is the mean over all pairs of words: take the diagonal with "
+        "offset 1",
+    ),
+]
+
+
 def next_score(answer):
     """Exercise 2: the mean weight on the next word."""
     generator = torch.Generator().manual_seed(3)
@@ -156,6 +231,7 @@ def next_score(answer):
                 lambda w: _oracle_next(w) * (w.shape[-1] - 3) / w.shape[-1],
                 "divide by the number of pairs, n - 3, not by n",
             ),
+            *NEXT,
         ],
         praise="words only, and each head by itself",
     )
@@ -229,6 +305,34 @@ def permute(answer):
                 lambda w, z: z.sort(-1).values + 0 * w,
                 "it returns the noise: gather from the weights",
             ),
+            Mistake(
+                lambda w, z: z.argsort(-1),
+                "it returns the positions in order: gather the weights there",
+            ),
+            Mistake(
+                lambda w, z: z.argsort(-1).argsort(-1),
+                "it returns the ranks of the noise: gather the weights at the "
+                "positions in order, one argsort",
+            ),
+            Mistake(
+                lambda w, z: w[z.argsort(-1)],
+                "weights[order] fetches whole rows: gather(-1, order) fetches "
+                "within each row",
+            ),
+            Mistake(
+                lambda w, z: w[:, z.argsort(-1)],
+                "weights[:, order] puts every row in the order of every row: "
+                "gather(-1, order) takes each row's own",
+            ),
+            Mistake(
+                lambda w, z: w[:, z[-1].argsort()],
+                "every row is dealt out like the last: each has noise of its "
+                "own",
+            ),
+            Mistake(
+                lambda w, z: w.flatten()[z.flatten().argsort()].view_as(w),
+                "all rows are sorted as one: sort along the last dimension",
+            ),
         ],
         praise="the same numbers in every row, at other positions",
     )
@@ -237,110 +341,16 @@ def permute(answer):
 # Exercise 4 -------------------------------------------------------------------
 
 
-def _oracle_targets(tokens):
-    n = len(tokens)
-    targets = torch.zeros(n, n, dtype=torch.bool)
-    for i in range(n):
-        for j in range(1, i + 1):
-            targets[i, j] = bool(tokens[j - 1] == tokens[i])
-    return targets
-
-
-def _targets(tokens, roll=False, causal=True, first=True):
-    same = tokens[:, None] == tokens[None, :]
-    same = same.roll(1, 1)
-    if not roll:
-        same[:, 0] = False
-    return same.tril(0 if first else -1) if causal else same
-
-
-def _shift(same):
-    return torch.nn.functional.pad(same[:, :-1], (1, 0))
-
-
-def _latest(tokens):
-    targets = _oracle_targets(tokens)
-    later = targets.flip(1).cumsum(1).flip(1)
-    return targets & (later == 1)
-
-
 def targets(answer):
     """Exercise 4: where an induction head should look."""
     return check(
         answer,
-        oracle=_oracle_targets,
+        oracle=induction_targets,
         cases=[
             Case((torch.tensor([3, 7, 5, 3, 7]),), "3 7 5 3 7"),
             Case((torch.tensor([1, 2, 1, 2, 1, 1]),), "1 2 1 2 1 1"),
             Case((torch.tensor([4, 4, 9]),), "4 4 9"),
         ],
-        mistakes=[
-            Mistake(
-                lambda t: (t[:, None] == t[None, :]).tril(),
-                "it marks the same token: shift by one, to what followed it",
-            ),
-            Mistake(
-                lambda t: (t[:, None] == t[None, :]).tril(-1),
-                "it marks the same token: shift by one, to what followed it",
-            ),
-            Mistake(
-                lambda t: _targets(t, causal=False),
-                "keys after the query are marked: keep j <= i, with tril",
-            ),
-            Mistake(
-                lambda t: _targets(t, roll=True),
-                "roll has brought the last token round to the first key, "
-                "which has nothing before it",
-            ),
-            Mistake(
-                lambda t: _targets(t, roll=True, causal=False),
-                "keys after the query are marked, and the last token was "
-                "rolled round to the first key",
-            ),
-            Mistake(
-                lambda t: _targets(t, first=False),
-                "j = i is allowed: a token may follow its own like at "
-                "once. tril(), not tril(-1)",
-            ),
-            Mistake(
-                lambda t: _shift((t[:, None] == t[None, :]).tril()),
-                "j = i + 1 is marked: a token looked at itself, and then "
-                "at what comes next. Shift first, then tril()",
-            ),
-            Mistake(
-                lambda t: _shift(t[:, None] == t[None, :]).triu(),
-                "that is the upper triangle: keep j <= i, with tril()",
-            ),
-            Mistake(
-                lambda t: _shift((t[:, None] == t[None, :]).T).T.tril(),
-                "the rows are shifted, so token i - 1 is compared with "
-                "token j: shift the columns, the keys",
-            ),
-            Mistake(
-                lambda t: (t[:, None] == t[None, :]).roll(1, 0).tril(),
-                "the rows are shifted, so token i - 1 is compared with "
-                "token j: shift the columns, the keys",
-            ),
-            Mistake(
-                _latest,
-                "only the last position is marked: mark each one that "
-                "followed the same token",
-            ),
-            Mistake(
-                lambda t: _targets(t).T,
-                "rows and columns are exchanged: i, the query, is the row",
-            ),
-            Mistake(
-                lambda t: _oracle_targets(t).int(),
-                "give True and False, not numbers",
-            ),
-            Mistake(
-                lambda t: torch.nn.functional.pad(
-                    (t[:, None] == t[None, 1:]), (0, 1)
-                ).tril(),
-                "shifted the wrong way: j comes after the same token, so pad "
-                "at the left",
-            ),
-        ],
+        mistakes=MISTAKES,
         praise="each row points to what followed the same token",
     )

@@ -1,5 +1,6 @@
 """Answers to lesson 14's exercises: wrong ones with their hint, right ones."""
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -61,6 +62,11 @@ def scatter_permute(weights, noise):
     return torch.zeros_like(weights).scatter(-1, rank, weights)
 
 
+def numpy_permute(weights, noise):
+    order = np.argsort(noise.numpy(), axis=-1)
+    return torch.from_numpy(np.take_along_axis(weights.numpy(), order, -1))
+
+
 def right_targets(tokens):
     return F.pad(tokens[:, None] == tokens[None, :-1], (1, 0)).tril()
 
@@ -89,6 +95,58 @@ def shared_next(weights):
     words = weights[:, 1:-1, 1:-1]
     words = words / words.sum(dim=-1, keepdim=True)
     return words.diagonal(1, -2, -1).mean(dim=-1)
+
+
+def inner(weights):
+    return weights[:, 1:-2, 2:-1].diagonal(0, 1, 2)
+
+
+def pairs(first, behind, step=1):
+    """Average the weights from token i to i + step, by a loop."""
+
+    def score(weights):
+        last = weights.shape[-1] - behind
+        found = [weights[:, i, i + step] for i in range(first, last)]
+        if not found:
+            return torch.full_like(weights[:, 0, 0], torch.nan)
+        return torch.stack(found).mean(dim=0)
+
+    return score
+
+
+def share_of_hits(weights, edge):
+    n = weights.shape[-1]
+    rows = weights[:, 1:-2, edge : n - edge]
+    best = rows.max(dim=-1).indices + edge
+    return sum(best[:, i] == i + 2 for i in range(n - 3)) / (n - 3)
+
+
+def order_of_the_last_row(weights, noise):
+    for row in noise:
+        order = torch.argsort(row)
+    return torch.stack([row[order] for row in weights])
+
+
+def sorted_as_one(weights, noise):
+    order = noise.reshape(-1).sort().indices
+    return weights.reshape(-1)[order].reshape(weights.shape)
+
+
+def marked_where(allowed):
+    def marks(tokens):
+        n = len(tokens)
+        rows = [[allowed(tokens, i, j) for j in range(n)] for i in range(n)]
+        return torch.tensor([[bool(x) for x in row] for row in rows])
+
+    return marks
+
+
+def earliest_targets(tokens):
+    targets = right_targets(tokens)
+    for row in targets:
+        positions = row.nonzero()[:, 0]
+        row[positions[1:]] = False
+    return targets
 
 
 def latest_targets(tokens):
@@ -131,6 +189,20 @@ WRONG = {
             "n - 3",
         ),
         (lambda w: right_next(w)[:1], "expected shape"),
+        (pairs(1, 3), "the last pair is missing"),
+        (pairs(2, 2), "the first pair is missing"),
+        (lambda w: inner(w)[:, 1:-1].mean(dim=1), "leave out one pair in"),
+        (lambda w: inner(w).sum(1) / len(w[0, 1:-1]), "number of words"),
+        (lambda w: inner(w).sum(1) / (len(w[0]) - 1), "whole diagonal"),
+        (lambda w: torch.diagonal(w, 1)[:, 1:-1].mean(1), "heads and queries"),
+        (lambda w: torch.diagonal(w, 1).mean(1), "heads and queries"),
+        (lambda w: inner(w).max(dim=1).values, "largest weight on a next"),
+        (lambda w: share_of_hits(w, 0), "how often"),
+        (lambda w: share_of_hits(w, 1), "how often"),
+        (pairs(1, 3, step=2), "word after the next"),
+        (lambda w: w.diagonal(1, 2, 1).mean(1), "previous word, special"),
+        (lambda w: w.diagonal(1, 1, 2).sum(1), "with the special tokens"),
+        (lambda w: w[:, 1:-1, 1:-1].flatten(1).mean(1), "over all pairs"),
     ],
     "permute": [
         (lambda w, z: w.gather(-1, z.argsort(-1).argsort(-1)), "ranks"),
@@ -146,7 +218,13 @@ WRONG = {
             lambda w, z: torch.zeros_like(w).scatter(-1, z.argsort(-1), w),
             "scatter",
         ),
-        (lambda w, z: z.argsort(-1), "numbers differ"),
+        (lambda w, z: z.sort(dim=1)[1], "gather the weights there"),
+        (lambda w, z: z.sort(-1)[1].sort(-1)[1], "the ranks of the noise"),
+        (lambda w, z: w[z.sort(dim=1).indices], "fetches whole rows"),
+        (lambda w, z: w[:, z.sort(dim=1)[1]], "in the order of every row"),
+        (order_of_the_last_row, "like the last"),
+        (sorted_as_one, "as one"),
+        (lambda w, z: w * z, "numbers differ"),
     ],
     "targets": [
         (lambda t: (t[:, None] == t[None]).tril(), "same token"),
@@ -155,8 +233,11 @@ WRONG = {
             lambda t: F.pad(t[:, None] == t[None, :-1], (1, 0)),
             "after the query",
         ),
-        (rolled, "roll has brought"),
-        (lambda t: t[:, None] == t.roll(1)[None], "rolled round"),
+        (rolled, "roll and the index -1"),
+        (
+            lambda t: t[:, None] == t.roll(1)[None],
+            "after the query are marked, and the first",
+        ),
         (lambda t: right_targets(t).tril(-1), "j = i is allowed"),
         (
             lambda t: F.pad((t[:, None] == t[None]).tril()[:, :-1], (1, 0)),
@@ -183,6 +264,40 @@ WRONG = {
             "wrong way",
         ),
         (lambda t: right_targets(t)[1:], "expected shape"),
+        (
+            marked_where(lambda t, i, j: j < i and t[j - 1] == t[i]),
+            "two slips",
+        ),
+        (
+            marked_where(lambda t, i, j: j > i and t[j - 1] == t[i]),
+            "only keys after",
+        ),
+        (marked_where(lambda t, i, j: t[j] == t[i]), "before and after"),
+        (
+            marked_where(
+                lambda t, i, j: j == 0 or (j <= i and t[j - 1] == t[i])
+            ),
+            "marked for every query",
+        ),
+        (
+            marked_where(lambda t, i, j: j <= i and t[max(j - 1, 0)] == t[i]),
+            "compared with itself",
+        ),
+        (
+            marked_where(lambda t, i, j: 0 < j <= i and t[j - 1] == t[i - 1]),
+            "token before the query",
+        ),
+        (earliest_targets, "only the first position"),
+        (
+            marked_where(lambda t, i, j: j < i and t[j + 1] == t[i]),
+            "token j + 1",
+        ),
+        (
+            marked_where(
+                lambda t, i, j: j <= i and (j == 0 or t[j - 1] != t[i])
+            ),
+            "differ",
+        ),
     ],
 }
 RIGHT = {
@@ -193,6 +308,7 @@ RIGHT = {
     ],
     "next_score": [right_next, loop_next, inner_next, indexed_next, item_next],
     "permute": [
+        numpy_permute,
         gather_permute,
         sort_permute,
         loop_permute,
