@@ -114,6 +114,91 @@ def _wrong(fn):
     return returns
 
 
+def _without_last(rewards):
+    return torch.cat([rewards[:, :-1], 0 * rewards[:, -1:]], dim=-1)
+
+
+def _discounted(rewards, rate):
+    found = 0 * rewards
+    for step in reversed(range(rewards.shape[1])):
+        later = found[:, step + 1] if step + 1 < rewards.shape[1] else 0.0
+        found[:, step] = rewards[:, step] + rate * later
+    return found
+
+
+RETURNS = [
+    Mistake(
+        lambda r, n: _from_right(_clean(r, n))[:, : int(n.max())],
+        "the rows are cut to the longest episode: the result has the shape of "
+        "rewards, with 0 behind each end",
+    ),
+    Mistake(
+        lambda r, n: _from_right(_clean(r, n - 1)),
+        "each episode's last reward is missing: steps are counted from 0, so "
+        "step < lengths is real",
+    ),
+    Mistake(
+        lambda r, n: _without_last(_from_right(_clean(r, n))),
+        "the last column stays 0: the loop ends one step too early",
+    ),
+    Mistake(
+        lambda r, n: _from_right(_without_last(_clean(r, n))),
+        "the last column's reward is never counted: a slice or loop ends one "
+        "step too early",
+    ),
+    Mistake(
+        lambda r, n: _from_right(r - _clean(r, n)),
+        "the mask is the wrong way round: it keeps the nonsense and sets the "
+        "rewards to 0",
+    ),
+    Mistake(
+        lambda r, n: _from_right(r) - _clean(_from_right(r), n),
+        "the mask is the wrong way round, and comes after the sum: set the "
+        "nonsense to 0 first",
+    ),
+    Mistake(
+        lambda r, n: r.cumsum(dim=-1),
+        "it sums from the start, and counts what stands behind the end: set "
+        "that to 0, then sum from the right",
+    ),
+    Mistake(
+        lambda r, n: _clean(r.cumsum(dim=-1), n),
+        "it sums from the start: that is what has come, not what is still to "
+        "come",
+    ),
+    Mistake(
+        lambda r, n: r.flip(-1).cumsum(dim=-1),
+        "it counts what stands behind the end, and the sums are not flipped "
+        "back",
+    ),
+    *(
+        Mistake(
+            lambda r, n, rate=rate: _discounted(_clean(r, n), rate),
+            f"it discounts later rewards by {rate}: here they count in full",
+        )
+        for rate in (0.99, 0.9, 0.95, 0.5)
+    ),
+    Mistake(
+        lambda r, n: _from_right(_clean(r, n)) / n[:, None],
+        "it divides by the length: a return is a sum, no mean",
+    ),
+    Mistake(
+        lambda r, n: _clean(r, n).sum(dim=-1),
+        "that is one return for each episode: one for each step is wanted",
+    ),
+    Mistake(
+        lambda r, n: _clean(r, n).cumsum(dim=-1) - _clean(r, n),
+        "that is what came before each step: add what is still to come, its "
+        "own reward too",
+    ),
+    Mistake(
+        lambda r, n: _clean(r, n) + _clean(r.roll(-1, -1), n - 1),
+        "each step adds only the next reward: add the next step's *return*, "
+        "from the end on",
+    ),
+]
+
+
 def returns(answer):
     """Exercise 3: returns-to-go of padded episodes."""
     small = torch.tensor([[1.0, 0.0, 2.0, 9.0], [3.0, 1.0, 5.0, 2.0]])
@@ -131,6 +216,10 @@ def returns(answer):
                 "as many episodes as steps",
             ),
             Case((normal(1, 1), torch.tensor([1])), "a single step"),
+            Case(
+                (normal(2, 5), torch.tensor([3, 2])),
+                "two episodes of 3 and 2 steps in rows of 5",
+            ),
         ],
         mistakes=[
             Mistake(
@@ -182,6 +271,7 @@ def returns(answer):
                 "that is the whole return at every step: leave out what came "
                 "before",
             ),
+            *RETURNS,
         ],
         praise="from the right, and nothing from behind the end",
     )
@@ -196,6 +286,14 @@ def _oracle_weave(returns, states, actions):
         for kind in (returns, states, actions):
             row.append(kind[:, step])
     return torch.stack(row, dim=1)
+
+
+def _overwritten(returns, states, actions):
+    row = torch.zeros_like(torch.cat([returns, states, actions], dim=1))
+    for step in range(returns.shape[1]):
+        for place, kind in enumerate((returns, states, actions)):
+            row[:, step + place] = kind[:, step]
+    return row
 
 
 def weave(answer):
@@ -274,6 +372,53 @@ def weave(answer):
             Mistake(
                 lambda r, s, a: r + s + a,
                 "the three are added: they should stand side by side",
+            ),
+            Mistake(
+                lambda r, s, a: torch.cat(
+                    [
+                        _oracle_weave(r, s, a)[:, :-3],
+                        0 * _oracle_weave(r, s, a)[:, -3:],
+                    ],
+                    dim=1,
+                ),
+                "the last step is missing: the loop ends one too early",
+            ),
+            Mistake(
+                _overwritten,
+                "the places overlap: step t begins at token 3 t, so write to "
+                "3 t, 3 t + 1 and 3 t + 2",
+            ),
+            Mistake(
+                lambda r, s, a: _oracle_weave(r, s, a).transpose(0, 1),
+                "the batch stands second: stack with dim=1 when the list goes "
+                "over the tokens",
+            ),
+            Mistake(
+                lambda r, s, a: torch.stack([r, s], dim=2).flatten(1, 2),
+                "the actions are missing: each step has three tokens",
+            ),
+            Mistake(
+                lambda r, s, a: torch.stack([s, a], dim=2).flatten(1, 2),
+                "the returns are missing: each step has three tokens",
+            ),
+            Mistake(
+                lambda r, s, a: torch.stack([r, s, a], dim=1),
+                "the kinds are still a dimension of their own, and before "
+                "steps: stack with dim=2, then join the two",
+            ),
+            Mistake(
+                lambda r, s, a: torch.cat([r, s, a], dim=0),
+                "the three stand behind each other as if they were episodes: "
+                "they are tokens of one row",
+            ),
+            Mistake(
+                lambda r, s, a: _oracle_weave(r, s, a).flip(1),
+                "the row runs backwards: R0 comes first",
+            ),
+            Mistake(
+                lambda r, s, a: torch.stack([r, s, a], dim=2).flatten(0, 1),
+                "episodes and steps are joined: join steps and kinds, "
+                "flatten(1, 2)",
             ),
         ],
         praise="R0 s0 a0 R1 s1 a1, in every episode",

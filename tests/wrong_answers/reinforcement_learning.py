@@ -75,6 +75,75 @@ def whole(rewards, lengths):
     return clean.sum(1, keepdim=True) * torch.ones_like(clean)
 
 
+def cut_to_longest(rewards, lengths):
+    longest = max(lengths.tolist())
+    return right_returns(rewards[:, :longest], lengths)
+
+
+def loop_ends_early(rewards, lengths):
+    clean = rewards * real(rewards, lengths)
+    found = torch.zeros_like(rewards)
+    for step in range(rewards.shape[1] - 1):
+        found[:, step] = clean[:, step:].sum(dim=1)
+    return found
+
+
+def slice_ends_early(rewards, lengths):
+    clean = rewards * real(rewards, lengths)
+    steps = range(rewards.shape[1])
+    return torch.stack([clean[:, t:-1].sum(dim=1) for t in steps], dim=1)
+
+
+def inverted(rewards, lengths):
+    return no_mask(rewards.masked_fill(real(rewards, lengths), 0), lengths)
+
+
+def inverted_after(rewards, lengths):
+    return no_mask(rewards, lengths).masked_fill(real(rewards, lengths), 0)
+
+
+def discounted(rate):
+    def returns(rewards, lengths):
+        total, found = 0, []
+        for column in (rewards * real(rewards, lengths)).T.flip(0):
+            total = column + rate * total
+            found.insert(0, total)
+        return torch.stack(found, dim=1)
+
+    return returns
+
+
+def only_the_next(rewards, lengths):
+    clean = rewards * real(rewards, lengths)
+    return clean + F.pad(clean[:, 1:], (0, 1))
+
+
+def last_step_lost(returns, states, actions):
+    row = torch.zeros_like(by_places(returns, states, actions))
+    for t in range(returns.shape[1] - 1):
+        row[:, 3 * t : 3 * t + 3] = torch.stack(
+            [returns[:, t], states[:, t], actions[:, t]], dim=1
+        )
+    return row
+
+
+def overlapping(returns, states, actions):
+    batch, steps, dim = returns.shape
+    row = torch.zeros(batch, 3 * steps, dim)
+    for t in range(steps):
+        row[:, t] = returns[:, t]
+        row[:, t + 1] = states[:, t]
+        row[:, t + 2] = actions[:, t]
+    return row
+
+
+def tokens_first(returns, states, actions):
+    row = []
+    for step in zip(*(x.unbind(1) for x in (returns, states, actions))):
+        row += step
+    return torch.stack(row)
+
+
 def right_tokens(returns, states, actions):
     return torch.stack([returns, states, actions], dim=2).flatten(1, 2)
 
@@ -148,6 +217,22 @@ WRONG = {
         (lambda r, n: whole(r, n) * real(r, n), "leave out what came before"),
         (lambda r, n: right_returns(r, n).sum(1), "expected shape"),
         (lambda r, n: right_returns(r, n[None]), ""),
+        (cut_to_longest, "cut to the longest"),
+        (lambda r, n: right_returns(r, n - 1), "last reward is missing"),
+        (loop_ends_early, "last column stays 0"),
+        (slice_ends_early, "never counted"),
+        (inverted, "the wrong way round: it keeps"),
+        (inverted_after, "comes after the sum"),
+        (lambda r, n: r.cumsum(1), "and counts what stands behind"),
+        (lambda r, n: r.cumsum(1) * real(r, n), "has come"),
+        (lambda r, n: torch.cumsum(r.flip(1), 1), "not flipped back"),
+        (discounted(0.99), "by 0.99"),
+        (discounted(0.9), "by 0.9:"),
+        (discounted(0.5), "by 0.5"),
+        (lambda r, n: right_returns(r, n) / n.unsqueeze(1), "no mean"),
+        (lambda r, n: right_returns(r, n)[:, 0], "for each episode"),
+        (lambda r, n: whole(r, n) - right_returns(r, n), "before each step"),
+        (only_the_next, "only the next reward"),
     ],
     "weave": [
         (kinds_apart, "belong together"),
@@ -163,6 +248,33 @@ WRONG = {
         (stack_first, "belong together"),
         (stack_zero, ""),
         (lambda r, s, a: right_tokens(r, s, a)[0], "expected shape"),
+        (last_step_lost, "last step is missing"),
+        (overlapping, "places overlap"),
+        (tokens_first, "batch stands second"),
+        (
+            lambda r, s, a: right_tokens(r, s, a)[
+                :, torch.arange(3 * r.shape[1]) % 3 < 2
+            ],
+            "actions are missing",
+        ),
+        (
+            lambda r, s, a: right_tokens(r, s, a)[
+                :, torch.arange(3 * r.shape[1]) % 3 > 0
+            ],
+            "returns are missing",
+        ),
+        (lambda r, s, a: torch.stack([r, s, a], 1), "dimension of their own"),
+        (lambda r, s, a: torch.vstack([r, s, a]), "as if they were episodes"),
+        (
+            lambda r, s, a: right_tokens(a.flip(1), s.flip(1), r.flip(1)),
+            "backwards",
+        ),
+        (
+            lambda r, s, a: torch.stack([r, s, a], 2).reshape(
+                -1, 3, r.shape[-1]
+            ),
+            "episodes and steps are joined",
+        ),
     ],
 }
 RIGHT = {
