@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 
 # --- exercise 2 ---------------------------------------------------------------
 
@@ -263,8 +265,385 @@ def cut_off(states, tokens):
     return right_last(states.detach(), tokens)
 
 
+def counted_equal(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores >= own) & ~seen).sum(1)
+    tied = ((scores == own) & ~seen).sum(1)
+    return ((k - above) / tied).clamp(0, 1)
+
+
+def seen_ties(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum(1)
+    tied = (scores == own).sum(1)
+    return ((k - above) / tied).clamp(0, 1)
+
+
+def lower(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum(1)
+    tied = ((scores == own) & ~seen).sum(1)
+    return ((k - above) / tied).clamp(min=0)
+
+
+def upper(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum(1)
+    tied = ((scores == own) & ~seen).sum(1)
+    return ((k - above) / tied).clamp(max=1)
+
+
+def argsort_ranks(scores, target, seen, k):
+    s = scores.masked_fill(seen, -math.inf)
+    r = s.argsort(dim=1, descending=True)
+    return (r[torch.arange(len(s)), target] < k).float()
+
+
+def double_argsort(scores, target, seen, k):
+    s = scores.masked_fill(seen, -math.inf)
+    r = s.argsort(dim=1, descending=True).argsort(dim=1)
+    return (r[torch.arange(len(s)), target] < k).float()
+
+
+def rank_ret(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum(1)
+    tied = ((scores == own) & ~seen).sum(1)
+    return above + (tied + 1) / 2
+
+
+def recip(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum(1)
+    return 1 / (above + 1)
+
+
+def ndcg(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    r = ((scores > own) & ~seen).sum(1) + 1
+    return torch.where(r <= k, 1 / torch.log2(1.0 + r), 0.0)
+
+
+def minus1(scores, target, seen, k):
+    s = scores.masked_fill(seen, -1.0)
+    own = s.gather(1, target[:, None])
+    above = (s > own).sum(1)
+    tied = (s == own).sum(1)
+    return ((k - above) / tied).clamp(0, 1)
+
+
+def perk(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum(1)
+    tied = ((scores == own) & ~seen).sum(1)
+    return ((k - above) / tied).clamp(0, 1) / k
+
+
+def total_k(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum(1)
+    return (k - above).clamp(min=0) / k
+
+
+def strict_k(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum(1)
+    return (above <= k).float()
+
+
+def topk_seen(scores, target, seen, k):
+    return (
+        (scores.topk(min(k, scores.shape[1]), 1).indices == target[:, None])
+        .any(1)
+        .float()
+    )
+
+
+def rounded_share(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum(1)
+    tied = ((scores == own) & ~seen).sum(1)
+    return ((k - above) / tied).clamp(0, 1).round()
+
+
+def allusers(scores, target, seen, k):
+    own = scores.gather(1, target[:, None])
+    above = ((scores > own) & ~seen).sum()
+    tied = ((scores == own) & ~seen).sum()
+    return ((k - above) / tied).clamp(0, 1)
+
+
+def unseen(scores, target, seen, k):
+    scores = scores.masked_fill(~seen, -math.inf)
+    own = scores.gather(1, target[:, None])
+    above = (scores > own).sum(1)
+    tied = (scores == own).sum(1)
+    return ((k - above) / tied).clamp(0, 1)
+
+
+def removed_shift(scores, target, seen, k):
+    out = []
+    for u in range(len(scores)):
+        left = scores[u][~seen[u]]
+        own = left[target[u]] if target[u] < len(left) else left[-1]
+        a = (left > own).sum()
+        t = (left == own).sum()
+        out.append(((k - a) / t).clamp(0, 1))
+    return torch.stack(out)
+
+
+def sym(tokens, items, lag):
+    c = torch.zeros(items + 1, items + 1, dtype=torch.long)
+    for row in tokens.tolist():
+        row = [i for i in row if i]
+        for a, b in zip(row, row[lag:]):
+            c[a, b] += 1
+            c[b, a] += 1
+    return c
+
+
+def lastpair(tokens, items, lag):
+    c = torch.zeros(items + 1, items + 1, dtype=torch.long)
+    for row in tokens.tolist():
+        row = [i for i in row if i]
+        for n in range(len(row) - lag - 1):
+            c[row[n], row[n + lag]] += 1
+    return c
+
+
+def lastcol(tokens, items, lag):
+    c = torch.zeros(items + 1, items + 1, dtype=torch.long)
+    for row in tokens.tolist():
+        for n in range(len(row) - lag - 1):
+            if row[n] and row[n + lag]:
+                c[row[n], row[n + lag]] += 1
+    return c
+
+
+def rolled(tokens, items, lag):
+    then = tokens.roll(-lag, 1)
+    ok = (tokens != 0) & (then != 0)
+    c = torch.zeros(items + 1, items + 1, dtype=torch.long)
+    return c.index_put(
+        (tokens[ok], then[ok]),
+        torch.ones(int(ok.sum()), dtype=torch.long),
+        accumulate=True,
+    )
+
+
+def alllater(tokens, items, lag):
+    c = torch.zeros(items + 1, items + 1, dtype=torch.long)
+    for row in tokens.tolist():
+        row = [i for i in row if i]
+        for n in range(len(row)):
+            for m in range(n + 1, len(row)):
+                c[row[n], row[m]] += 1
+    return c
+
+
+def aliased(tokens, items, lag):
+    c = [[0] * (items + 1)] * (items + 1)
+    for row in tokens.tolist():
+        row = [i for i in row if i]
+        for a, b in zip(row, row[lag:]):
+            c[a][b] += 1
+    return torch.tensor(c)
+
+
+def onceper(tokens, items, lag):
+    c = torch.zeros(items + 1, items + 1, dtype=torch.long)
+    for row in tokens.tolist():
+        row = [i for i in row if i]
+        for a, b in set(zip(row, row[lag:])):
+            c[a, b] += 1
+    return c
+
+
+def lagstep(tokens, items, lag):
+    c = torch.zeros(items + 1, items + 1, dtype=torch.long)
+    for row in tokens.tolist():
+        row = [i for i in row if i]
+        for a, b in zip(row[::lag], row[lag::lag]):
+            c[a, b] += 1
+    return c
+
+
+def notsq(tokens, items, lag):
+    c = torch.zeros(items, items, dtype=torch.long)
+    for row in tokens.tolist():
+        row = [i for i in row if i]
+        for a, b in zip(row, row[lag:]):
+            c[a, b] += 1
+    return c
+
+
+def return_in(tokens, items, lag):
+    for row in tokens.tolist():
+        c = torch.zeros(items + 1, items + 1)
+        row = [x for x in row if x]
+        for a, b in zip(row, row[lag:]):
+            c[a, b] += 1
+    return c
+
+
+def negative(tokens, items, lag):
+    c = torch.zeros(items + 1, items + 1)
+    for row in tokens.tolist():
+        row = [x for x in row if x]
+        for n in range(len(row)):
+            c[row[n - lag], row[n]] += 1
+    return c
+
+
+def histog(tokens, items, lag):
+    first, then = tokens[:, :-lag], tokens[:, lag:]
+    key = (first * items + then)[then != 0]
+    return torch.bincount(key, minlength=(items + 1) ** 2)[
+        : (items + 1) ** 2
+    ].view(items + 1, items + 1)
+
+
+def from_lag(tokens, items, lag):
+    c = torch.zeros(items + 1, items + 1)
+    for row in tokens.tolist():
+        r = [x for x in row if x]
+        for n in range(lag, len(r) - lag):
+            c[r[n], r[n + lag]] += 1
+    return c
+
+
+def once_pad(tokens, items, lag):
+    c = torch.zeros(items + 1, items + 1, dtype=torch.long)
+    c[tokens[:, :-lag], tokens[:, lag:]] += 1
+    return c
+
+
+def index_err(tokens, items, lag):
+    c = torch.zeros(items + 1, items + 1)
+    for row in tokens.tolist():
+        for n in range(len(row)):
+            if row[n] and row[n + lag]:
+                c[row[n], row[n + lag]] += 1
+    return c
+
+
+def colnm1(states, tokens):
+    n = (tokens != 0).sum(1)
+    return states[:, n - 1]
+
+
+def indexerr(states, tokens):
+    n = (tokens != 0).sum(1)
+    return states[torch.arange(len(states)), n]
+
+
+def allpos(states, tokens):
+    return states * (tokens != 0)[..., None]
+
+
+def emptyout(states, tokens):
+    n = (tokens != 0).sum(1)
+    return torch.stack([states[i, k - 1] for i, k in enumerate(n) if k > 0])
+
+
+def early(states, tokens):
+    n = (tokens != 0).sum(1)
+    return (
+        states[torch.arange(len(states)), (n - 2).clamp(min=0)]
+        * (n > 0)[:, None]
+    )
+
+
+def meanpad(states, tokens):
+    return states.mean(1)
+
+
+def meanmask(states, tokens):
+    return (states * (tokens != 0)[..., None]).mean(1)
+
+
+def maxp(states, tokens):
+    return states.masked_fill((tokens == 0)[..., None], -1e9).amax(1)
+
+
+def maxtoken(states, tokens):
+    return (
+        states[torch.arange(len(states)), tokens.argmax(1)]
+        * (tokens != 0).any(1)[:, None]
+    )
+
+
+def onesempty(states, tokens):
+    n = (tokens != 0).sum(1)
+    out = states[torch.arange(len(states)), (n - 1).clamp(min=0)]
+    return out.masked_fill((n == 0)[:, None], -math.inf)
+
+
+def nogather(states, tokens):
+    n = (tokens != 0).sum(1)
+    return states.gather(1, (n - 1).clamp(min=0)[:, None, None])[:, 0]
+
+
+def lastuser(states, tokens):
+    return states[-1]
+
+
+def padpos(states, tokens):
+    real = tokens != 0
+    return (states * real[..., None])[:, -1]
+
+
+def keep(states, tokens):
+    n = (tokens != 0).sum(1)
+    return states[torch.arange(len(states)), (n - 1).clamp(min=0)] * n[:, None]
+
+
+def py(states, tokens):
+    return torch.stack([s[t != 0][-1] for s, t in zip(states, tokens)])
+
+
+def numpy_hit(scores, target, seen, k):
+    s = scores.numpy().astype(float)
+    out = []
+    for u in range(len(s)):
+        t = int(target[u])
+        ok = ~seen[u].numpy()
+        a = (s[u][ok] > s[u, t]).sum()
+        e = (s[u][ok] == s[u, t]).sum()
+        out.append(np.clip((k - a) / e, 0, 1))
+    return torch.from_numpy(np.array(out))
+
+
+def one_hot_pairs(tokens, items, lag):
+    a = F.one_hot(tokens[:, :-lag], items + 1).double()
+    b = F.one_hot(tokens[:, lag:], items + 1).double()
+    c = torch.einsum("uli,ulj->ij", a, b)
+    c[0] = 0
+    c[:, 0] = 0
+    return c
+
+
+def summed_last(states, tokens):
+    p = torch.arange(1, tokens.shape[1] + 1) * (tokens != 0)
+    w = ((p == p.amax(1, keepdim=True)) & (p > 0)).to(states.dtype)
+    return torch.einsum("ul,uld->ud", w, states)
+
+
 WRONG = {
     "metrics": [
+        ([2 / 30, 0.05], "do not divide HR by 10"),
+        ([2, 0.5], "HR is a sum"),
+        ([2 / 3, 1.5], "NDCG is a sum"),
+        ([2 / 3, 0.8155], "divide by all three"),
+        ([1 / 3, 0.5], "not of misses"),
+        ([0.2, 0.15], "divide by the people"),
+        ([2 / 3, 1.0], "divided by it"),
+        ([2 / 3, 1.661], "to base 10"),
+        ([2 / 3, 0.354], "ranks begin with 1"),
+        ([1, 1.5], "NDCG is a sum"),
+        ([3, 1.5], "2 of 3 are hits"),
+        ([2 / 3, 2 / 3], "a hit counts 1 / log2"),
+        ([0.5, 0.5], "is not it"),
         ([0.5, 0.6667], "HR first"),
         ([2.0, 1.5], "divide by the three people"),
         ([1.0, 0.5901], "not among the first 10"),
@@ -284,6 +663,24 @@ WRONG = {
         ("two thirds", "expected numbers"),
     ],
     "hit": [
+        (counted_equal, "(>=)"),
+        (seen_ties, "among the tied"),
+        (lower, "from above too"),
+        (upper, "from below too"),
+        (argsort_ranks, "order[target] is another item's number"),
+        (double_argsort, "an order that means nothing"),
+        (rank_ret, "that is the rank"),
+        (recip, "that is 1 / rank"),
+        (ndcg, "that is the gain of NDCG"),
+        (minus1, "score -1 still stands above"),
+        (perk, "divided by k"),
+        (total_k, "how far up it stands"),
+        (strict_k, "one rank too many"),
+        (topk_seen, "are ranked too"),
+        (rounded_share, "rounded share"),
+        (allusers, "counted together"),
+        (unseen, "wrong way round"),
+        (removed_shift, "numbers differ"),
         (best_case, "put behind it"),
         (worst_case, "all put before it"),
         (middle, "not the mean hit"),
@@ -302,6 +699,21 @@ WRONG = {
         (lambda scores, target, seen, k: scores, "shape"),
     ],
     "count_pairs": [
+        (sym, "both ways"),
+        (lastpair, "last pair of a history"),
+        (lastcol, "last position is forgotten"),
+        (rolled, "roll goes round"),
+        (alllater, "every later item"),
+        (aliased, "all rows are the same one"),
+        (onceper, "once per person"),
+        (lagstep, "steps of lag"),
+        (notsq, "too small"),
+        (return_in, "only the last person"),
+        (negative, "counts from the end"),
+        (histog, "first * (items + 1)"),
+        (from_lag, "begin with position 0"),
+        (once_pad, "counted once"),
+        (index_err, "list index out of range"),
         (written_once, "counted once"),
         (with_padding, "as if it were an item"),
         (across_people, "each other's past"),
@@ -315,6 +727,21 @@ WRONG = {
         (lambda tokens, items, lag: tokens, "shape"),
     ],
     "last_state": [
+        (colnm1, "`:` takes every row"),
+        (indexerr, "one position too far"),
+        (allpos, "all positions are kept"),
+        (emptyout, "keeps its row"),
+        (early, "before the last one"),
+        (meanpad, "with padding"),
+        (meanmask, "whole length"),
+        (maxp, "largest number of each column"),
+        (maxtoken, "largest item number"),
+        (onesempty, "gets -inf"),
+        (nogather, "only the first number"),
+        (lastuser, "all states of one person"),
+        (padpos, "then the last position taken"),
+        (keep, "multiplied by the number"),
+        (py, "IndexError"),
         (at_the_end, "which is padding"),
         (at_the_end_but_empty, "which is padding"),
         (too_far, "one position too far"),
@@ -334,7 +761,13 @@ RIGHT = {
         (0.67, 0.5),
         torch.tensor([2 / 3, (1 + 1 / math.log2(4)) / 3]),
     ],
-    "hit": [right_hit, filled_hit, loop_hit],
-    "count_pairs": [right_pairs, bincount_pairs, loop_pairs],
-    "last_state": [cut_off, right_last, gathered_last, marked_last],
+    "hit": [numpy_hit, right_hit, filled_hit, loop_hit],
+    "count_pairs": [one_hot_pairs, right_pairs, bincount_pairs, loop_pairs],
+    "last_state": [
+        summed_last,
+        cut_off,
+        right_last,
+        gathered_last,
+        marked_last,
+    ],
 }
