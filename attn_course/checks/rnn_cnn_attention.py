@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from attn_course.checks.convolutions import MISTAKES, convolve
 from attn_course.checks.engine import Case, Mistake, check, check_value
 from attn_course.checks.inputs import normal
 
@@ -82,46 +83,13 @@ def crossover_length(answer):
 # Exercise 3: a dilated causal convolution -----------------------------------
 
 
-def _oracle_conv(x, weight, dilation):
-    kernel = weight.shape[0]
-    rows = []
-    for t in range(len(x)):
-        total = 0 * (x[0] @ weight[0])
-        for j in range(kernel):
-            position = t - (kernel - 1 - j) * dilation
-            if position >= 0:
-                total = total + x[position] @ weight[j]
-        rows.append(total)
-    return torch.stack(rows)
-
-
-def _conv(shift):
-    """A convolution in which tap j of k reads ``shift(t, j, k, dilation, n)``.
-
-    A position outside of the sequence counts as zeros.
-    """
-
-    def conv(x, weight, dilation):
-        rows = []
-        for t in range(len(x)):
-            total = 0 * (x[0] @ weight[0])
-            for j in range(len(weight)):
-                position = shift(t, j, len(weight), dilation, len(x))
-                if 0 <= position < len(x):
-                    total = total + x[position] @ weight[j]
-            rows.append(total)
-        return torch.stack(rows)
-
-    return conv
-
-
 def conv(answer):
     """Exercise 3: a dilated causal convolution."""
     x = torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
     swap = torch.tensor([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 2.0]]])
     return check(
         answer,
-        oracle=_oracle_conv,
+        oracle=convolve,
         cases=[
             Case((x, swap, 1), "three positions, kernel 2, dilation 1"),
             Case(
@@ -136,56 +104,7 @@ def conv(answer):
                 (normal(5, 2, seed=5), normal(1, 2, 4, seed=6), 2), "kernel 1"
             ),
         ],
-        mistakes=[
-            Mistake(
-                _conv(lambda t, j, k, s, n: t - j * s),
-                "the kernel is turned round: weight[0] belongs to the oldest "
-                "position, weight[-1] to the position itself",
-            ),
-            Mistake(
-                _conv(lambda t, j, k, s, n: t + j * s),
-                "it looks ahead: no position may hear of a later one",
-            ),
-            Mistake(
-                _conv(lambda t, j, k, s, n: t + (k - 1 - j) * s),
-                "it looks ahead: no position may hear of a later one",
-            ),
-            *(
-                Mistake(
-                    _conv(
-                        lambda t, j, k, s, n, odd=odd: (
-                            t + (j - (k - odd) // 2) * s
-                        )
-                    ),
-                    "the kernel stands in the middle, so half of it looks "
-                    "ahead: put all the zeros in front",
-                )
-                for odd in (0, 1)
-            ),
-            Mistake(
-                _conv(lambda t, j, k, s, n: t - (k - 1 - j)),
-                "the dilation is not used: neighbours are `dilation` apart",
-            ),
-            Mistake(
-                _conv(lambda t, j, k, s, n: t - (k - 1 - j) * s - 1),
-                "it is one position late: weight[-1] belongs to the position "
-                "itself",
-            ),
-            Mistake(
-                _conv(lambda t, j, k, s, n: (t - (k - 1 - j) * s) % n),
-                "before the start it wraps round to the end: zeros stand "
-                "there",
-            ),
-            Mistake(
-                _conv(lambda t, j, k, s, n: max(0, t - (k - 1 - j) * s)),
-                "before the start it repeats the first position: zeros stand "
-                "there",
-            ),
-            Mistake(
-                lambda x, w, s: _oracle_conv(x, w, s) / len(w),
-                "it is a mean: the products are only added up",
-            ),
-        ],
+        mistakes=MISTAKES,
         praise="zeros in front, and the oldest position first",
     )
 
@@ -210,17 +129,104 @@ def _oracle_step(x, h, w, u):
     return torch.stack(new)
 
 
-def _step(mix=None, candidate=None, squash=torch.tanh, order=(0, 1, 2)):
+def _step(
+    mix=None,
+    candidate=None,
+    squash=torch.tanh,
+    order=(0, 1, 2),
+    gate=lambda a, b: torch.sigmoid(a + b),
+    rows=lambda m: m,
+):
     """A step with one part exchanged."""
 
     def step(x, h, w, u):
-        gates = _gates(x, h, w, u)
-        r, z = (torch.sigmoid(sum(gates[i])) for i in order[:2])
+        gates = _gates(x, h, rows(w), rows(u))
+        r, z = (gate(*gates[i]) for i in order[:2])
         a, b = gates[order[2]]
         n = squash(candidate(a, b, r, h, u) if candidate else a + r * b)
         return mix(n, h, z) if mix else (1 - z) * n + z * h
 
     return step
+
+
+STEP = [
+    *(
+        Mistake(
+            _step(order=order),
+            "the rows stand in the order r, z, n: the new part is not the last "
+            "of yours",
+        )
+        for order in ((0, 2, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+    ),
+    Mistake(
+        _step(gate=lambda a, b: torch.tanh(a + b)),
+        "the gates go through sigmoid, not tanh: they are shares from 0 to 1",
+    ),
+    Mistake(
+        _step(gate=lambda a, b: a + b),
+        "the gates r and z need a sigmoid: they are shares from 0 to 1",
+    ),
+    Mistake(
+        _step(gate=lambda a, b: torch.sigmoid(a)),
+        "the gates look at the input alone: add the part that comes from h",
+    ),
+    Mistake(
+        _step(gate=lambda a, b: torch.sigmoid(b)),
+        "the gates look at the state alone: add the part that comes from x",
+    ),
+    Mistake(
+        _step(gate=lambda a, b: torch.sigmoid(a) + torch.sigmoid(b)),
+        "the sigmoid is taken of each part by itself: add the parts first",
+    ),
+    Mistake(
+        _step(candidate=lambda a, b, r, h, u: r * a + b),
+        "r multiplies what comes from the input: it belongs to the part from "
+        "the state",
+    ),
+    Mistake(
+        _step(candidate=lambda a, b, r, h, u: a + r * h),
+        "r multiplies the bare state: its last rows of u come first, r * (U_n "
+        "h)",
+    ),
+    Mistake(
+        _step(candidate=lambda a, b, r, h, u: a + (1 - r) * b),
+        "1 - r stands where r should: a gate of 1 lets the state through",
+    ),
+    Mistake(
+        _step(candidate=lambda a, b, r, h, u: a),
+        "the new part does not look at the state: add r times the part that "
+        "comes from h",
+    ),
+    Mistake(
+        _step(candidate=lambda a, b, r, h, u: b * r),
+        "the new part does not look at the input: add the part that comes "
+        "from x",
+    ),
+    Mistake(
+        _step(squash=torch.relu), "the new part goes through tanh, not relu"
+    ),
+    Mistake(
+        _step(mix=lambda n, h, z: (1 - z) * n),
+        "the old state is lost: add z * h",
+    ),
+    Mistake(
+        _step(mix=lambda n, h, z: h + (1 - z) * n),
+        "the old state is kept whole: its share is z",
+    ),
+    Mistake(
+        _step(mix=lambda n, h, z: torch.tanh((1 - z) * n + z * h)),
+        "the new state goes through another tanh: only n does",
+    ),
+    Mistake(
+        _step(
+            rows=lambda m: (
+                m.view(-1, 3, m.shape[1]).transpose(0, 1).flatten(0, 1)
+            )
+        ),
+        "every third row is taken: the rows of r stand together, then those "
+        "of z, then of n; chunk(3) parts them",
+    ),
+]
 
 
 def step(answer):
@@ -291,6 +297,7 @@ def step(answer):
                 _step(order=(1, 0, 2)),
                 "the gates are exchanged: the rows stand in the order r, z, n",
             ),
+            *STEP,
         ],
         praise="as nn.GRUCell has it",
     )

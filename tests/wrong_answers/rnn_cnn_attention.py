@@ -86,6 +86,13 @@ def first_again(x, weight, dilation):
     return right_conv(longer, weight, dilation)[reach:]
 
 
+def einsum_conv(x, weight, dilation):
+    kernel = len(weight)
+    longer = F.pad(x, (0, 0, (kernel - 1) * dilation, 0))
+    rows = torch.arange(len(x))[:, None] + dilation * torch.arange(kernel)
+    return torch.einsum("tjd,jds->ts", longer[rows], weight)
+
+
 def right_step(x, h, w, u):
     r, z, n = zip((w @ x).chunk(3), (u @ h).chunk(3))
     r, z = torch.sigmoid(r[0] + r[1]), torch.sigmoid(z[0] + z[1])
@@ -157,6 +164,97 @@ def exchanged(x, h, w, u):
     return (1 - z) * torch.tanh(a + r * b) + z * h
 
 
+def some_taps(wanted, begin=None):
+    """Add up some of the taps, from zeros or from nothing."""
+
+    def conv(x, weight, dilation):
+        total = 0 if begin is None else begin * x @ weight[0]
+        kernel = len(weight)
+        longer = F.pad(x, (0, 0, (kernel - 1) * dilation, 0))
+        for j in range(kernel):
+            if wanted(j, kernel):
+                rows = longer[j * dilation :][: len(x)]
+                total = total + rows @ weight[j]
+        return total
+
+    return conv
+
+
+def dilation_late(x, weight, dilation):
+    longer = F.pad(x, (0, 0, len(weight) * dilation, 0))
+    return sum(
+        longer[j * dilation :][: len(x)] @ tap for j, tap in enumerate(weight)
+    )
+
+
+def row_is_not_0(x):
+    return (torch.arange(len(x)) > 0)[:, None]
+
+
+def first_rows_empty(x, weight, dilation):
+    found = torch.zeros(len(x), weight.shape[2])
+    for t in range((len(weight) - 1) * dilation, len(x)):
+        for back, tap in enumerate(weight.flip(0)):
+            found[t] += x[t - back * dilation] @ tap
+    return found
+
+
+def padded_twice(x, weight, dilation):
+    reach = (len(weight) - 1) * dilation
+    weight = weight.permute(2, 1, 0)
+    return F.conv1d(x.T, weight, padding=reach, dilation=dilation).T
+
+
+def not_padded(x, weight, dilation):
+    return F.conv1d(x.T, weight.permute(2, 1, 0), dilation=dilation).T
+
+
+def channels(x, weight, dilation, order):
+    longer = F.pad(x.T[None], ((len(weight) - 1) * dilation, 0))
+    return F.conv1d(longer, weight.permute(*order), dilation=dilation)
+
+
+def reordered(*order):
+    def step(x, h, w, u):
+        w, u = w.chunk(3), u.chunk(3)
+        return right_step(
+            x,
+            h,
+            torch.cat([w[i] for i in order]),
+            torch.cat([u[i] for i in order]),
+        )
+
+    return step
+
+
+def gated(gate):
+    def step(x, h, w, u):
+        (a, b, c), (d, e, f) = (w @ x).chunk(3), (u @ h).chunk(3)
+        z = gate(b, e)
+        return (1 - z) * torch.tanh(c + gate(a, d) * f) + z * h
+
+    return step
+
+
+def renewed(new):
+    def step(x, h, w, u):
+        r, z, a, b = parts(x, h, w, u)
+        return torch.lerp(new(r, a, b, h), h, z)
+
+    return step
+
+
+def kept(x, h, w, u):
+    return parts(x, h, w, u)[1] * h
+
+
+def every_third_row(x, h, w, u):
+    def parted(m):
+        return torch.cat([m[0::3], m[1::3], m[2::3]])
+
+    return right_step(x, h, parted(w), parted(u))
+
+
 WRONG = {
     "layers": [
         ([34, 5, 1], "two positions back"),
@@ -199,6 +297,25 @@ WRONG = {
         (first_again, "repeats the first"),
         (lambda x, w, s: right_conv(x, w, s) / w.shape[0], "mean"),
         (lambda x, w, s: right_conv(x, w, s).T, "transpose the result"),
+        (some_taps(lambda j, k: j < k - 1), "position itself is missing"),
+        (some_taps(lambda j, k: j > 0), "oldest position is missing"),
+        (some_taps(lambda j, k: j < k - 1, 0.0), "position itself is missing"),
+        (some_taps(lambda j, k: j > 0, 0.0), "oldest position is missing"),
+        (lambda x, w, s: right_conv(x, w, s).clamp(min=0), "relu"),
+        (dilation_late, "too late"),
+        (lambda x, w, s: right_conv(x * row_is_not_0(x), w, s), "never read"),
+        (first_rows_empty, "first rows stay 0"),
+        (lambda x, w, s: right_conv(x, w, s + 1), "not the gap"),
+        (padded_twice, "zeros stand behind too"),
+        (not_padded, "shorter than x"),
+        (
+            lambda x, w, s: right_conv(x, w, s)[(w.shape[0] - 1) * s :],
+            "shorter than x",
+        ),
+        (lambda x, w, s: channels(x, w, s, (2, 1, 0)), "take [0].T"),
+        (lambda x, w, s: channels(x, w, s, (0, 1, 2))[0].T, "permute it"),
+        (lambda x, w, s: channels(x, w, s, (1, 2, 0))[0].T, "are exchanged"),
+        (lambda x, w, s: sum(x @ tap for tap in w), "every tap reads"),
     ],
     "step": [
         (swapped_shares, "share of the old state"),
@@ -211,6 +328,26 @@ WRONG = {
         (more_than_one, "sum to 1"),
         (exchanged, "order r, z, n"),
         (lambda x, h, w, u: right_step(x, h, w, u)[None], "expected shape"),
+        (reordered(0, 2, 1), "not the last of yours"),
+        (reordered(2, 0, 1), "not the last of yours"),
+        (gated(lambda a, b: (a + b).tanh()), "sigmoid, not tanh"),
+        (gated(lambda a, b: a + b), "need a sigmoid"),
+        (gated(lambda a, b: a.sigmoid()), "input alone"),
+        (gated(lambda a, b: b.sigmoid()), "state alone"),
+        (gated(lambda a, b: a.sigmoid() + b.sigmoid()), "by itself"),
+        (renewed(lambda r, a, b, h: torch.tanh(a * r + b)), "from the input"),
+        (renewed(lambda r, a, b, h: torch.tanh(a + h * r)), "bare state"),
+        (renewed(lambda r, a, b, h: torch.tanh(a + b - r * b)), "1 - r"),
+        (renewed(lambda r, a, b, h: torch.tanh(a)), "look at the state"),
+        (renewed(lambda r, a, b, h: torch.tanh(r * b)), "look at the input"),
+        (renewed(lambda r, a, b, h: F.relu(a + r * b)), "relu"),
+        (lambda x, h, w, u: right_step(x, h, w, u) - kept(x, h, w, u), "lost"),
+        (
+            lambda x, h, w, u: h + right_step(x, h, w, u) - kept(x, h, w, u),
+            "kept whole",
+        ),
+        (lambda x, h, w, u: right_step(x, h, w, u).tanh(), "another tanh"),
+        (every_third_row, "every third row"),
     ],
 }
 RIGHT = {
@@ -221,6 +358,7 @@ RIGHT = {
         right_conv,
         torch_conv,
         loop_conv,
+        einsum_conv,
     ],
     "step": [right_step, torch_step, linear_step],
 }
