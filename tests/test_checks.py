@@ -163,8 +163,8 @@ CASES = [
 ]
 
 
-def verdict(answer, **options):
-    return engine.check(answer, oracle=double, cases=CASES, **options)
+def verdict(answer, cases=CASES, **options):
+    return engine.check(answer, oracle=double, cases=cases, **options)
 
 
 def test_the_learners_random_numbers_are_left_alone():
@@ -325,6 +325,9 @@ def test_lists_and_numbers_are_shown_as_tensors_are():
     assert "a number, got the text" in message(str, len, *texts)
 
 
+TABLE = torch.tensor([[1.0, 4.0, 3.0], [2.0, -7.0, 6.0]])
+
+
 @pytest.mark.parametrize(
     "answer, words",
     [
@@ -332,13 +335,124 @@ def test_lists_and_numbers_are_shown_as_tensors_are():
         (lambda x: -2 * x, "the sign is turned"),
         (lambda x: 2 * x + 0.5, "every number is 0.5 too large"),
         (lambda x: 2 * x[None], "only the shape is wrong"),
+        (lambda x: 2 * x.mT, "transpose the result"),
         (lambda x: 2 * x.sum(0), "that is the sum"),
+        (lambda x: 2 * x.sum(), "the sum of all its numbers"),
+        (
+            lambda x: 2 * x.amax(1),
+            "the largest of the right result along dim=1",
+        ),
         (lambda x: 2 * x[0], "the first part of the right result along dim=0"),
+        (lambda x: 2 * x[:, -1], "the last part of the right result along"),
+        (lambda x: 2 * x[:, :-1], "the last along dim=1 is missing"),
+        (lambda x: torch.stack([2 * x, x]), "only the first of your result"),
+        (lambda x: torch.stack([x, x]), "still to be summed along dim=0"),
+        (
+            lambda x: torch.cat([2 * x, x[:1]]),
+            "too many along dim=0, the last",
+        ),
+        (lambda x: 1 - 2 * x, "every number is 1 minus"),
+        (lambda x: 4 * x**2, "every number is the square of"),
+        (lambda x: (2 * x).exp(), "the exponential of"),
+        (lambda x: 0.5 / x, "1 divided by"),
+        (lambda x: 2 * x.abs(), "the signs are lost"),
+        (lambda x: 2 * x.relu(), "what should be negative is 0"),
+        (lambda x: 2 * x.flip(1), "the order along dim=1 is reversed"),
+        (lambda x: 2 * x.roll(1, 1), "one place too late, the last first"),
+        (lambda x: (2 * x).softmax(1), "there is one softmax along dim=1"),
+        (lambda x: x / x.sum(1, keepdim=True), "divided by their sum along"),
+        (lambda x: 2 * x.sort(1).values, "are sorted along dim=1"),
+        (lambda x: (2 * x).index_fill(1, torch.tensor(2), 9), "only the last"),
+        (
+            lambda x: 2 * x.flatten()[[1, 0, 2, 3, 5, 4]].view(2, 3),
+            "in another",
+        ),
     ],
 )
 def test_a_plain_relation_to_the_right_numbers_is_said(answer, words):
-    cases = [engine.Case((torch.tensor([[1.0, 4.0, 3.0], [2.0, 7.0, 5.0]]),))]
-    said = engine.check(answer, oracle=double, cases=cases)
+    said = verdict(answer, [engine.Case((TABLE,))])
+    assert words in said.message and said.named
+
+
+@pytest.mark.parametrize(
+    "oracle, answer, words",
+    [
+        (lambda x: x.softmax(1), torch.clone, "the softmax along dim=1 of"),
+        (lambda x: x.cumsum(1), torch.clone, "(torch.cumsum) would be right"),
+        (torch.relu, torch.clone, "your negative numbers should be 0"),
+        (lambda x: x > 2, lambda x: x <= 2, "True and False are exchanged"),
+        (lambda x: x > 2, lambda x: x > 1.5, "True where it should be False"),
+        (lambda x: x > 2, lambda x: x > 3.5, "False where it should be True"),
+        (
+            lambda x: x.T @ x,
+            lambda x: (x.T @ x).fill_diagonal_(0),
+            "only the diagonal is wrong",
+        ),
+        (
+            lambda x: x.T @ x,
+            lambda x: (x.T @ x).tril(),
+            "only what lies above the diagonal is wrong",
+        ),
+        (
+            lambda x: (x, 2 * x),
+            lambda x: (x, 6 * x),
+            "only number 2 is wrong: every number is 3 times",
+        ),
+        (
+            lambda x: x[None] * torch.tensor([1.0, 2, 3, 4]).view(-1, 1, 1),
+            lambda x: x[None].mT * torch.tensor([1.0, 2, 3, 4]).view(-1, 1, 1),
+            "the last two dimensions are exchanged",
+        ),
+        (
+            lambda x: x[None].expand(4, 2, 3),
+            lambda x: x[None].expand(4, 2, 3).permute(1, 2, 0),
+            "yours are (1, 2, 0) of the right result",
+        ),
+    ],
+)
+def test_a_relation_is_said_of_masks_and_several_results(
+    oracle, answer, words
+):
+    said = engine.check(answer, oracle=oracle, cases=[engine.Case((TABLE,))])
+    assert words in said.message and said.named
+
+
+def test_another_factor_in_each_case_is_said():
+    cases = [engine.Case((TABLE[:, :n],)) for n in (2, 3)]
+    said = verdict(lambda x: 2 * x / x.shape[1], cases)
+    assert "another in each (0.5, 0.3333)" in said.message and said.named
+
+
+def test_no_relation_is_said_that_only_some_cases_have():
+    cases = [engine.Case((TABLE,)), engine.Case((TABLE[:1],))]
+
+    def answer(x):
+        return 6 * x if len(x) > 1 else 2 * x + x.square()
+
+    assert "times" not in verdict(answer, cases).message
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (lambda x: (x > 0).mean(), "x.float().mean()"),
+        (lambda x: [1][3], "an index points past the end"),
+        (lambda x: x[7], "an index points past the end"),
+        (lambda x: 1 - (x > 0), "~mask instead of 1 - mask"),
+        (lambda x: -(x > 0), "~mask instead of -mask"),
+        (lambda x: range(x.shape[0] / 2), "// a whole number"),
+        (lambda x: torch.ones(x.shape[0] / 2), "// a whole number"),
+        (lambda x: x[None].expand(2, -1, -1).mT.view(-1), "use reshape"),
+        (lambda x: x - x.max(-1, keepdim=True), "take .values"),
+        (lambda x: torch.cat([x[0], x[0]], dim=1), "torch.stack makes a new"),
+        (lambda x: x[torch.tensor([0.0])], "x.long()"),
+        (lambda x: x.softmax(), "other arguments than it takes"),
+        (lambda: 0, "must take the arguments that the exercise names"),
+        (lambda x: not_there(x), "a name has no value here"),  # noqa: F821
+    ],
+)
+def test_usual_slips_are_explained(answer, words):
+    said = verdict(answer, [engine.Case((TABLE,))])
     assert words in said.message and said.named
 
 

@@ -13,16 +13,18 @@ from dataclasses import dataclass
 import torch
 
 from attn_course.checks.comparing import (
+    DIFFER,
     alike,
     count,
     differs,
     kind,
     numbers,
     only_nan,
-    relation,
     short,
     show_numbers,
 )
+from attn_course.checks.explaining import explain_error
+from attn_course.checks.relations import relation
 from attn_course.checks.running import (
     Attempt,
     Case,
@@ -31,7 +33,6 @@ from attn_course.checks.running import (
     changed_argument,
     describe,
     describe_error,
-    explain_error,
     gradients_of,
     is_stub,
 )
@@ -226,7 +227,10 @@ def _name(
             f"the arguments{shown(least)}"
         )
     plain = relation([(results[n], rights[n]) for n in wrong], tolerance)
-    said = (plain or problems[least]) + shown(least)
+    said = problems[least]
+    if plain:
+        said = plain if said.endswith(DIFFER) else f"{said}: {plain}"
+    said += shown(least)
     if least > 0:
         said = f"right for the first case, but not for {describe(cases[least])}: {said}"
     return Verdict(WRONG, said, named=bool(plain))

@@ -182,6 +182,12 @@ def _own(filename: str) -> bool:
     return not filename.startswith((*_INSTALLED, "<frozen"))
 
 
+def own_lines(error: BaseException) -> list[str]:
+    """Return the learner's lines that an error came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f.line for f in frames if _own(f.filename) and f.line]
+
+
 def describe(case: Case) -> str:
     """Name a case, by the shapes of its arguments if it has no name."""
     if case.name:
@@ -193,60 +199,9 @@ def describe(case: Case) -> str:
     return "arguments " + ", ".join(shapes)
 
 
-_ONE_NUMBER = (
-    "a function for one number got a whole tensor: use torch's (torch.exp "
-    "instead of math.exp)"
-)
-_IN_PLACE = (
-    "it changes its input in place; make a new tensor instead (x = x + 1, not "
-    "x += 1)"
-)
-_TYPES = (
-    "tensors of two types meet: what you make new must have the input's type "
-    "(torch.ones(3, dtype=x.dtype), x.new_ones(3), mask.float())"
-)
-_BOOLEANS = (
-    "&, | and ~ are for booleans, and here are numbers: make it a boolean "
-    "tensor first (x.bool(), or a comparison such as x > 0)"
-)
-# What Python and torch say of the usual slips, and what a learner can do.
-EXPLAINED = {
-    "Can't call numpy()": "stay in torch: numpy cuts a result off from "
-    "training (x.mean() instead of np.mean(x), torch.exp instead of np.exp)",
-    "a leaf Variable that requires grad": _IN_PLACE,
-    "only one element tensors can be converted": _ONE_NUMBER,
-    "only length-1 arrays can be converted": _ONE_NUMBER,
-    "elements cannot be converted to Scalar": _ONE_NUMBER,
-    "expected scalar type": _TYPES,
-    "must have the same dtype": _TYPES,
-    "to have the same dtype": _TYPES,
-    "bitwise_": _BOOLEANS,
-    "Boolean value of Tensor with more than one value": "if, and, or, not, "
-    "max and min of Python want one truth, and here are many: use torch.where, "
-    "&, |, ~, torch.maximum or torch.minimum",
-    "shapes cannot be multiplied": "in a matrix product the last size on the "
-    "left must equal the last but one on the right: is one to be transposed?",
-    "must match the size of tensor b": "two shapes are compared from the right, "
-    "and a size must be equal, or 1: is a dimension missing (unsqueeze, None)?",
-    "positional argument": "the function must take the arguments that the "
-    "exercise names, in that order",
-    "SystemExit": "it ends the program: return the result instead",
-}
-
-
-def explain_error(error: BaseException) -> str:
-    """Say what a learner can do about an error, or nothing."""
-    said = "".join(traceback.format_exception_only(error))
-    for words, help_ in EXPLAINED.items():
-        if words in said:
-            return help_
-    return ""
-
-
 def describe_error(error: BaseException, case: Case) -> str:
     """Name the error, the learner's line, and the case."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f.line for f in frames if _own(f.filename) and f.line]
+    own = own_lines(error)
     line = f" at your line `{own[-1]}`" if own else ""
     said = "".join(traceback.format_exception_only(error)).split("\n")[0]
     kind, _, text = said.partition(": ")
