@@ -11,7 +11,8 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 	test-classroom clean
 
 lab: .venv/.lab
-	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab $(ROOT_FLAG) --LabApp.news_url=None \
+		notebooks/00_start_here.ipynb
 
 # Tests: threads that wait sleep instead of spinning, which on a busy machine is
 # many times as fast, and on a free one up to half as slow again.

@@ -12,7 +12,7 @@ from attn_course.common.arguments import whole_number
 def start(seed: int = 0) -> None:
     """Make this notebook repeatable and readable: seed, print and plot style.
 
-    Prints nothing, so that the cell has no output to compare.
+    Prints "Ready" and the seed, and nothing that differs between machines.
 
     Args:
         seed: any integer from 0 up; the same seed gives the same numbers on
@@ -30,6 +30,7 @@ def start(seed: int = 0) -> None:
     from attn_course import plotting
 
     plotting.set_style()
+    print(f"Ready: seed {seed}")
 
 
 def set_seed(seed: int) -> None:

@@ -131,6 +131,11 @@ def prepare(notebook, name: str) -> None:
     """Fold solutions, and say after the title where to run the lesson."""
     import nbformat
 
+    notebook.cells = [  # the page has links to its neighbours of its own
+        cell
+        for cell in notebook.cells
+        if "navigation" not in cell.metadata.get("tags", [])
+    ]
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         if "solution" in tags:

@@ -72,7 +72,7 @@ def lab(folder: Path, *, theme: str = "JupyterLab Light"):
         json.dumps({"theme": theme})
     )
     (settings / "notification.jupyterlab-settings").write_text(
-        json.dumps({"fetchNews": "false", "checkForUpdates": False})
+        json.dumps({"checkForUpdates": False})
     )
     port = free_port()
     log = (folder / "lab.log").open("w")
@@ -88,6 +88,7 @@ def lab(folder: Path, *, theme: str = "JupyterLab Light"):
             f"--ServerApp.port={port}",
             f"--ServerApp.root_dir={folder / 'root'}",
             "--LabApp.expose_app_in_browser=True",
+            "--LabApp.news_url=None",  # as in `make lab`
         ],
         env={
             **os.environ,

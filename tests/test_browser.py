@@ -542,6 +542,7 @@ def test_the_film_does_not_jump_back_to_what_python_echoes(open_lesson):
 def test_nothing_is_asked_of_the_network(open_lesson):
     lesson, view = open_plane(open_lesson)
     assert lesson.outside == []
+    assert lesson.page.get_by_text("Jupyter news").count() == 0
 
 
 def contrast(view):

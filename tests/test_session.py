@@ -24,6 +24,11 @@ def test_start_makes_everything_repeatable():
     assert draw() == draw()
 
 
+def test_start_says_that_it_has_run(capsys):
+    session.start(7)
+    assert capsys.readouterr().out == "Ready: seed 7\n"
+
+
 @pytest.mark.parametrize("seed", [0, 3, 2**64 - 1])
 @pytest.mark.parametrize("kind", [int, np.uint64, np.int64, np.int32])
 def test_seed_may_be_numpys_integer(seed, kind, own_errors):
@@ -142,7 +147,8 @@ def test_no_lesson_warns_where_home_cannot_be_written(tmp_path):
             "PYTHONPATH": str(SOURCES.parents[1]),
         },
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    said = "Ready: seed 0\n" * len(cells)
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
 
 @pytest.mark.parametrize(

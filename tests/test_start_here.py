@@ -1,5 +1,7 @@
 """Lesson 00's module: environment, shapes, the road, the glossary."""
 
+import re
+
 import pytest
 import torch
 
@@ -37,6 +39,28 @@ def test_named_shape():
 
 def test_the_road_is_what_is_there():
     assert [lesson.name for lesson in ROAD] == notebooks.lessons()
+    texts = [c.source for c in notebooks.read_source("00_start_here").cells]
+    for lesson in ROAD:
+        link = f"]({lesson.name}.ipynb) | {lesson.part} | {lesson.question} |"
+        assert any("## The map" in text and link in text for text in texts)
+
+
+def test_each_lesson_begins_and_ends_with_its_neighbours_and_the_map():
+    names = notebooks.lessons()
+    for number, name in enumerate(names):
+        wanted = [*names[number - 1 : number], names[0]]
+        wanted += names[number + 1 : number + 2]
+        cells = notebooks.read_source(name).cells
+        for cell in (cells[1], cells[-1]):
+            assert "navigation" in cell.metadata["tags"]
+            assert re.findall(r"\]\((\w+)\.ipynb\)", cell.source) == wanted
+
+
+def test_whoever_begins_with_an_exercise_is_told_what_to_run_first():
+    for name in notebooks.lessons():
+        texts = [c.source for c in notebooks.read_source(name).cells]
+        (said,) = [t for t in texts if t.startswith("## Exercises")]
+        assert "Run All Above Selected Cell" in said
 
 
 def test_glossary_is_bilingual_unique_and_points_to_lessons():

@@ -167,7 +167,8 @@ def test_make_says_how_much_it_loads_and_loads_it_once(tmp_path, target):
         (tmp_path / ".venv" / name).touch()
     second = dry(target, folder=tmp_path)
     assert "pip" not in second and "GB" not in second
-    assert {"lab": "jupyter lab", "test": "pytest"}[target] in second
+    wanted = {"lab": "--LabApp.news_url=None", "test": "pytest"}[target]
+    assert wanted in second
 
 
 # What cmd, PowerShell or the file system of Windows would not understand.

@@ -15,6 +15,10 @@
 # arrays (numpy) seen once. What lesson 02 needs beyond that stands below, half a
 # page each.
 
+# %% [markdown] tags=["navigation"]
+# [The map](00_start_here.ipynb) ·
+# [01 dot product →](01_dot_product.ipynb)
+
 # %%
 import torch
 
@@ -31,7 +35,7 @@ session.start(0)
 # %% [markdown]
 # `session.start(0)` heads every lesson. It sets the start of all random numbers
 # (the *seed*, 0), so that you get the lesson's numbers, and how numbers and
-# pictures look. It prints nothing.
+# pictures look. "Ready" says that it has run; the first time takes some seconds.
 #
 # The lessons come with their outputs, and they ask you to **predict** before
 # you look. So start each one with *Edit → Clear Outputs of All Cells*.
@@ -339,13 +343,29 @@ for step in range(4):
 #
 # ## The map
 #
-# Each lesson asks one question and needs those before it.
-
-# %%
-from attn_course.start_here import ROAD
-
-for lesson in ROAD:
-    print(f"{lesson.name:26} {lesson.part:12} {lesson.question}")
+# Each lesson asks one question and needs those before it. Its first line and its
+# last lead to its neighbours and back here. JupyterLab's *Table of Contents*
+# (*View → Table of Contents*) leads to the sections of the lesson that is open.
+#
+# | lesson | part | question |
+# |---|---|---|
+# | [00 start here](00_start_here.ipynb) | start | Is my machine ready? |
+# | [01 dot product](01_dot_product.ipynb) | foundations | How to look up softly? |
+# | [02 scaled dot product](02_scaled_dot_product.ipynb) | foundations | Why divide by sqrt(d)? |
+# | [03 self attention](03_self_attention.ipynb) | foundations | What if every word asks? |
+# | [04 multi head attention](04_multi_head_attention.ipynb) | foundations | Why several heads? |
+# | [05 additive attention](05_additive_attention.ipynb) | language | Where did it come from? |
+# | [06 transformer](06_transformer.ipynb) | language | How is the whole put together? |
+# | [07 translation](07_translation.ipynb) | language | Can it translate? |
+# | [08 text classification](08_text_classification.ipynb) | language | Which words decide? |
+# | [09 image attention](09_image_attention.ipynb) | at work | Can attention see? |
+# | [10 detection segmentation](10_detection_segmentation.ipynb) | at work | Where, and which pixels? |
+# | [11 speech attention](11_speech_attention.ipynb) | at work | Can attention listen? |
+# | [12 rnn cnn attention](12_rnn_cnn_attention.ipynb) | understood | When is it the right tool? |
+# | [13 efficient attention](13_efficient_attention.ipynb) | understood | Why expensive, what helps? |
+# | [14 interpreting attention](14_interpreting_attention.ipynb) | understood | Do weights explain? |
+# | [15 recommendation](15_recommendation.ipynb) | beyond | What will you want next? |
+# | [16 reinforcement learning](16_reinforcement_learning.ipynb) | beyond | Can attention act? |
 
 # %% [markdown]
 # ## The terms
@@ -375,6 +395,8 @@ for term in GLOSSARY:
 
 # %% [markdown]
 # ## Exercises
+#
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 #
 # ### Exercise 1: a shape (2 min, easy)
 #
@@ -531,3 +553,7 @@ for mistake in (
 #
 # [01_dot_product](01_dot_product.ipynb): one query, two keys, two values, and a
 # pocket calculator.
+
+# %% [markdown] tags=["navigation"]
+# [The map](00_start_here.ipynb) ·
+# [01 dot product →](01_dot_product.ipynb)

@@ -15,6 +15,11 @@
 # **Minutes:** 85. **Needs:** lesson 00; Python lists; vectors and matrix
 # products.
 
+# %% [markdown] tags=["navigation"]
+# [← 00 start here](00_start_here.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [02 scaled dot product →](02_scaled_dot_product.ipynb)
+
 # %%
 import math
 
@@ -556,6 +561,7 @@ print("loop = function at all", len(loop), "points")
 #
 # Replace the dots and run the cell again: a check says at once what is wrong.
 # Below each stand a hint and a folded solution.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: find the slip (5 min, easy)
@@ -804,3 +810,8 @@ for name, changed in (("times 10", 10 * K), ("plus [5, 5]", K + 5)):
 # estimating regression"; Watson (1964), "Smooth regression analysis"; Uszkoreit
 # (2017), "Transformer: a novel neural network architecture for language
 # understanding", for the sentence.
+
+# %% [markdown] tags=["navigation"]
+# [← 00 start here](00_start_here.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [02 scaled dot product →](02_scaled_dot_product.ipynb)

@@ -15,6 +15,11 @@
 # what a variance, a gradient and `nn.Linear` are
 # (lesson 00 has half a page on each). Four cells train.
 
+# %% [markdown] tags=["navigation"]
+# [← 01 dot product](01_dot_product.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [03 self attention →](03_self_attention.ipynb)
+
 # %%
 import math
 
@@ -993,6 +998,7 @@ for layer in (mine, theirs):
 #
 # Replace the dots and run the cell again: a check says at once what is wrong.
 # Each has a hint and a folded solution.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: scaled by hand (5 min, easy)
@@ -1260,3 +1266,8 @@ assert session.quick() or small.metrics[-1]["accuracy"] > 0.9
 # and 3.2.3. For those who meet 1/d in the wild: Yang et al. (2022), "Tensor
 # programs V", divide by d on purpose, since in *trained* wide models queries
 # and keys are no longer independent.
+
+# %% [markdown] tags=["navigation"]
+# [← 01 dot product](01_dot_product.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [03 self attention →](03_self_attention.ipynb)

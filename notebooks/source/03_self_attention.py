@@ -13,6 +13,11 @@
 # **Minutes:** 100, of which the exercises take 60. **Needs:** lessons 01 and
 # 02. Two cells train, about 25 seconds in all.
 
+# %% [markdown] tags=["navigation"]
+# [← 02 scaled dot product](02_scaled_dot_product.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [04 multi head attention →](04_multi_head_attention.ipynb)
+
 # %%
 import math
 
@@ -918,6 +923,7 @@ evidence.show("E03.8", "E03.9", "E03.10")
 # ## Exercises
 #
 # Replace the dots and run the cell again.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: the first word (5 min, easy)
@@ -1195,3 +1201,8 @@ assert session.quick() or all(claims.values())
 # To read: Vaswani et al. (2017), section 3; Shaw, Uszkoreit and Vaswani
 # (2018); Su et al. (2021); Press, Smith and Lewis (2022); Kazemnejad et al.
 # (2023), who compare positions beyond the training length.
+
+# %% [markdown] tags=["navigation"]
+# [← 02 scaled dot product](02_scaled_dot_product.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [04 multi head attention →](04_multi_head_attention.ipynb)

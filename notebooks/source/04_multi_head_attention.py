@@ -15,6 +15,11 @@
 # **Minutes:** 115, of which the exercises take 65. **Needs:** lessons 01 to
 # 03. Training takes about 15 seconds in all.
 
+# %% [markdown] tags=["navigation"]
+# [← 03 self attention](03_self_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [05 additive attention →](05_additive_attention.ipynb)
+
 # %%
 import math
 
@@ -1104,6 +1109,7 @@ head_board(look, heads=4)
 #
 # Exercises 1 to 5 have a stub, a check that says at once what is wrong, a hint
 # and a folded solution; exercise 6 is an experiment of your own.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: two heads on paper (5 min, easy)
@@ -1384,3 +1390,8 @@ evidence.show("E04.12", "E04.13")
 # "Analyzing multi-head self-attention"; Uszkoreit (2017), "Transformer: a
 # novel neural network architecture for language understanding", for the
 # sentence.
+
+# %% [markdown] tags=["navigation"]
+# [← 03 self attention](03_self_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [05 additive attention →](05_additive_attention.ipynb)

@@ -15,6 +15,11 @@
 # 02; what a recurrent network does. The training cells take about half a
 # minute in all.
 
+# %% [markdown] tags=["navigation"]
+# [← 04 multi head attention](04_multi_head_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [06 transformer →](06_transformer.ipynb)
+
 # %%
 import math
 import time
@@ -981,6 +986,7 @@ views.date_reader(
 #
 # Exercises 1 to 3 have a stub, a check that says at once what is wrong, a hint
 # and a folded solution; exercise 4 is an experiment of your own.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: the other key wins (5 min, easy)
@@ -1244,3 +1250,8 @@ assert session.quick() or share["hard"] > 0.7
 # section 3; Cho et al. (2014), "Learning phrase representations using RNN
 # encoder-decoder"; Sutskever, Vinyals and Le (2014), "Sequence to sequence
 # learning with neural networks".
+
+# %% [markdown] tags=["navigation"]
+# [← 04 multi head attention](04_multi_head_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [06 transformer →](06_transformer.ipynb)

@@ -14,6 +14,11 @@
 # **Minutes:** 120, of which the exercises take 55. **Needs:** lessons 03 to
 # 05. Training takes one to three minutes.
 
+# %% [markdown] tags=["navigation"]
+# [← 05 additive attention](05_additive_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [07 translation →](07_translation.ipynb)
+
 # %%
 import math
 
@@ -1070,6 +1075,7 @@ views.apart({"whole": model} | {
 #
 # Exercises 1 to 5 have a stub, a check that says at once what is wrong, a hint
 # and a folded solution; exercise 6 is an experiment of your own.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: how large is a layer? (8 min, easy)
@@ -1342,3 +1348,8 @@ evidence.show("E06.21", "E06.22")
 # Loukas (2021), "Attention is not all you need"; Liu et al. (2020),
 # "Understanding the difficulty of training Transformers", on Adam, warm-up and
 # post-norm.
+
+# %% [markdown] tags=["navigation"]
+# [← 05 additive attention](05_additive_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [07 translation →](07_translation.ipynb)

@@ -15,6 +15,11 @@
 # **Minutes:** 120, of which the exercises take 60. **Needs:** lessons 05 and
 # 06. On two free cores it computes for about three minutes.
 
+# %% [markdown] tags=["navigation"]
+# [← 06 transformer](06_transformer.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [08 text classification →](08_text_classification.ipynb)
+
 # %%
 import time
 from collections import Counter
@@ -1002,6 +1007,7 @@ assert len(said.weights) == len(said.target)
 #
 # Exercises 1 to 4 have a stub, a check that says at once what is wrong, a hint
 # and a folded solution; 5 and 6 are open.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: three merges (5 min, easy)
@@ -1307,3 +1313,8 @@ evidence.show(*(f"E07.{number}" for number in range(13, 19)))
 # To read: Bahdanau, Cho and Bengio (2015), section 5; Sennrich, Haddow and
 # Birch (2016), section 3; Post (2018), "A call for clarity in reporting BLEU
 # scores".
+
+# %% [markdown] tags=["navigation"]
+# [← 06 transformer](06_transformer.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [08 text classification →](08_text_classification.ipynb)

@@ -14,6 +14,11 @@
 # **Minutes:** 110, of which the exercises take 60. **Needs:** lessons 01, 02
 # and 06. The training cells take less than a minute in all.
 
+# %% [markdown] tags=["navigation"]
+# [← 07 translation](07_translation.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [09 image attention →](09_image_attention.ipynb)
+
 # %%
 import math
 from functools import partial
@@ -1068,6 +1073,7 @@ views.TextReader(
 #
 # Exercises 1 to 4 have a stub, a check that says at once what is wrong, a hint
 # and a folded solution; exercise 5 is an experiment of your own.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: three words on paper (5 min, easy)
@@ -1331,3 +1337,8 @@ assert session.quick() or means == sorted(means)
 # classification", section 2.2; Jain and Wallace (2019), "Attention is not
 # explanation"; Wiegreffe and Pinter (2019), "Attention is not not
 # explanation".
+
+# %% [markdown] tags=["navigation"]
+# [← 07 translation](07_translation.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [09 image attention →](09_image_attention.ipynb)

@@ -14,6 +14,11 @@
 # 06; what a convolution is. The training cells take three to four minutes on
 # two cores.
 
+# %% [markdown] tags=["navigation"]
+# [← 08 text classification](08_text_classification.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [10 detection segmentation →](10_detection_segmentation.ipynb)
+
 # %%
 import torch
 from torch.nn import functional as F
@@ -903,6 +908,7 @@ evidence.show("E09.12", "E09.13", "E09.14", "E09.15")
 #
 # Exercises 1 to 4 have a stub, a check that says at once what is wrong, a hint
 # and a folded solution; exercise 5 is open: write your own cells.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: count tokens (3 min, easy)
@@ -1171,3 +1177,8 @@ plotting.show(
 # To read: Dosovitskiy et al. (2021), sections 3.1 and 4.5; Abnar and Zuidema
 # (2020), section 3; Raghu et al. (2021), "Do vision transformers see like
 # convolutional neural networks?".
+
+# %% [markdown] tags=["navigation"]
+# [← 08 text classification](08_text_classification.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [10 detection segmentation →](10_detection_segmentation.ipynb)

@@ -14,6 +14,11 @@
 # **Minutes:** 135, of which the exercises take 65. **Needs:** lessons 06 and
 # 09. The training cell takes about three minutes on two quiet cores.
 
+# %% [markdown] tags=["navigation"]
+# [← 09 image attention](09_image_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [11 speech attention →](11_speech_attention.ipynb)
+
 # %%
 import itertools
 
@@ -1051,6 +1056,7 @@ views.detection_explorer(model, images, det.COARSE_CLASSES)
 #
 # Exercises 1 to 3 have a stub, a check that says at once what is wrong, a hint
 # and a folded solution; exercise 4 is open: write your own cells.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: the cheapest matching (5 min, easy)
@@ -1320,3 +1326,8 @@ evidence.show("E10.16", "E10.17")
 # transformers", sections 3 and 4.2; Cheng et al. (2021), "Per-pixel
 # classification is not all you need for semantic segmentation"; Liu et al.
 # (2022), "DAB-DETR".
+
+# %% [markdown] tags=["navigation"]
+# [← 09 image attention](09_image_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [11 speech attention →](11_speech_attention.ipynb)

@@ -15,6 +15,11 @@
 # **Minutes:** 120, of which the exercises take 58. **Needs:** lessons 05 and
 # 06. The training cell takes under four minutes.
 
+# %% [markdown] tags=["navigation"]
+# [← 10 detection segmentation](10_detection_segmentation.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [12 rnn cnn attention →](12_rnn_cnn_attention.ipynb)
+
 # %%
 import random
 
@@ -903,6 +908,7 @@ views.recording_explorer(recogniser)
 #
 # Exercises 1 to 4 have a stub, a check that says at once what is wrong, a hint
 # and a folded solution; exercise 5 is open: write your own cells.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: count encoder frames (3 min, easy)
@@ -1158,3 +1164,8 @@ plotting.show(
 #
 # To read: Graves et al. (2006), sections 3 and 4; Chan et al. (2016), sections
 # 3 and 4; Hannun (2017), "Sequence modeling with CTC" (Distill).
+
+# %% [markdown] tags=["navigation"]
+# [← 10 detection segmentation](10_detection_segmentation.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [12 rnn cnn attention →](12_rnn_cnn_attention.ipynb)

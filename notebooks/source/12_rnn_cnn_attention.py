@@ -15,6 +15,11 @@
 # **Minutes:** 115, of which the exercises take 55. **Needs:** lessons 01 to 03;
 # 05 and 06 help. The cells take about a minute in all.
 
+# %% [markdown] tags=["navigation"]
+# [← 11 speech attention](11_speech_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [13 efficient attention →](13_efficient_attention.ipynb)
+
 # %%
 import math
 from functools import partial
@@ -923,6 +928,7 @@ for label in ("dilated CNN: nearby", "dilated CNN: 20 back",
 #
 # Exercises 1 to 4 have a check, a hint and a folded solution; exercise 5 is an
 # experiment of your own.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: how many layers? (5 min, easy)
@@ -1166,3 +1172,8 @@ for what in ("400 steps", "always new"):
 # sequence models"; Chiang and Cholak (2022), "Overcoming a theoretical limitation
 # of self-attention"; Delétang et al. (2023), "Neural networks and the Chomsky
 # hierarchy".
+
+# %% [markdown] tags=["navigation"]
+# [← 11 speech attention](11_speech_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [13 efficient attention →](13_efficient_attention.ipynb)

@@ -14,6 +14,11 @@
 # **Minutes:** 130, of which the exercises take 50. **Needs:** lessons 02, 03,
 # 04 and 06. The computer needs about a minute in all.
 
+# %% [markdown] tags=["navigation"]
+# [← 12 rnn cnn attention](12_rnn_cnn_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [14 interpreting attention →](14_interpreting_attention.ipynb)
+
 # %%
 import math
 import warnings
@@ -1037,6 +1042,7 @@ for tiled in (True, False):
 #
 # Exercises 1 to 3 have a stub, a check that says at once what is wrong, a hint
 # and a folded solution; exercise 4 is an experiment of your own.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: a cache on paper (5 min, easy)
@@ -1255,3 +1261,8 @@ plotting.show(figure, alt="Share of right answers against pairs, four heads: "
 # attention with IO-awareness"; Shazeer (2019), "Fast Transformer decoding: one
 # write-head is all you need"; Katharopoulos et al. (2020), "Transformers are
 # RNNs"; Beltagy et al. (2020), "Longformer: the long-document Transformer".
+
+# %% [markdown] tags=["navigation"]
+# [← 12 rnn cnn attention](12_rnn_cnn_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [14 interpreting attention →](14_interpreting_attention.ipynb)

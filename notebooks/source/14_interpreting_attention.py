@@ -14,6 +14,11 @@
 # **Minutes:** 120, of which the exercises take 55. **Needs:** lessons 04, 06,
 # 08 and 09. The computer needs one to two minutes.
 
+# %% [markdown] tags=["navigation"]
+# [← 13 efficient attention](13_efficient_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [15 recommendation →](15_recommendation.ipynb)
+
 # %%
 from types import SimpleNamespace
 
@@ -1227,6 +1232,7 @@ induction
 #
 # Exercises 1 to 4 have a stub, a check that says at once what is wrong, a hint
 # and a folded solution; exercise 5 is an experiment of your own.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: a word that holds the answer down (5 min, easy)
@@ -1467,3 +1473,8 @@ evidence.show("E14.8", "E14.9")
 # "Attention is not not explanation"; Serrano and Smith (2019), "Is attention
 # interpretable?"; Olsson et al. (2022), "In-context learning and induction
 # heads".
+
+# %% [markdown] tags=["navigation"]
+# [← 13 efficient attention](13_efficient_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [15 recommendation →](15_recommendation.ipynb)

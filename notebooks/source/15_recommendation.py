@@ -15,6 +15,11 @@
 # **Minutes:** 110, of which the exercises take 60. **Needs:** lessons 03, 06
 # and 08. The training cells take about a minute in all.
 
+# %% [markdown] tags=["navigation"]
+# [← 14 interpreting attention](14_interpreting_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [16 reinforcement learning →](16_reinforcement_learning.ipynb)
+
 # %%
 import math
 
@@ -840,6 +845,7 @@ evidence.show("E15.18")
 #
 # Exercises 1 to 4 have a check that says at once what is wrong, a hint and a
 # folded solution; exercise 5 is an experiment of your own.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: two numbers on paper (5 min, easy)
@@ -1098,3 +1104,8 @@ assert session.quick() or int(mean.argmax()) + 1 == 2
 # progress?";
 # Cremonesi, Koren and Turrin (2010), "Performance of recommender algorithms on
 # top-N recommendation tasks".
+
+# %% [markdown] tags=["navigation"]
+# [← 14 interpreting attention](14_interpreting_attention.ipynb) ·
+# [The map](00_start_here.ipynb) ·
+# [16 reinforcement learning →](16_reinforcement_learning.ipynb)

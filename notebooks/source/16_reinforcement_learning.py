@@ -13,6 +13,10 @@
 # **Minutes:** 95, of which the exercises take 50. **Needs:** lessons 02 and
 # 06. The long cells take about a minute and a half in all on a free core.
 
+# %% [markdown] tags=["navigation"]
+# [← 15 recommendation](15_recommendation.ipynb) ·
+# [The map](00_start_here.ipynb)
+
 # %%
 import torch
 
@@ -740,6 +744,7 @@ evidence.show("E16.24", "E16.25", "E16.26")
 #
 # Exercises 1 to 4 have a stub, a check that says at once what is wrong, a hint
 # and a folded solution; exercise 5 is an experiment of your own.
+# Starting here? First choose *Run → Run All Above Selected Cell*.
 
 # %% [markdown]
 # ### Exercise 1: on paper (5 min, easy)
@@ -976,3 +981,7 @@ evidence.show("E16.13")
 # return-conditioned supervised learning work for offline reinforcement
 # learning?"; Emmons et al. (2022), "RvS: what is essential for offline RL via
 # supervised learning?"
+
+# %% [markdown] tags=["navigation"]
+# [← 15 recommendation](15_recommendation.ipynb) ·
+# [The map](00_start_here.ipynb)

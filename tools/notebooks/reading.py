@@ -73,8 +73,8 @@ def slide_types(cells) -> list[str]:
     """Return each cell's part in a talk, by its text alone.
 
     A section begins a slide. What follows appears under it step by step while
-    there is room, then on slides below it; so does code that draws. Set-up
-    and solutions are left out, hints and answers are the speaker's notes.
+    there is room, then on slides below it; so does code that draws. Set-up,
+    solutions and links to other lessons are left out, hints and answers are the speaker's notes.
     """
     kinds: list[str] = []
     room = 0
@@ -91,6 +91,8 @@ def slide_types(cells) -> list[str]:
             elif draws or lines > room:
                 kind = "subslide"
                 lines = SCREEN if draws else lines
+        elif "navigation" in cell.metadata.get("tags", []):
+            kind = "skip"
         elif re.search(r"^#{1,2} ", text, re.M):
             kind = "slide"
         elif re.search(r"^### ", text, re.M):
