@@ -2,6 +2,35 @@
 
 import torch
 
+from attn_course.checks.box_overlaps import (
+    all_pairs,
+    distance_iou,
+    enclosing_from,
+    from_centers,
+    from_rows,
+    from_sizes,
+    giou_by_sides,
+    giou_of,
+    iou,
+    iou_of,
+    overlap,
+    pixel_more,
+    read_as,
+    row_by_row,
+)
+from attn_course.checks.box_suppression import (
+    common_area,
+    giou_loop,
+    iou_of_centers,
+    iou_of_sizes,
+    last_forgotten,
+    nms_by,
+    nms_loop,
+    over_smaller,
+    pixel_iou,
+    removed_in_the_loop,
+    stops_at_the_first,
+)
 from attn_course.checks.engine import Case, Mistake, check, check_value
 
 
@@ -39,66 +68,6 @@ def cheapest(answer):
     )
 
 
-def _oracle_giou(a, b):
-    ax0, ay0, ax1, ay1 = a.unbind(-1)
-    bx0, by0, bx1, by1 = b.unbind(-1)
-
-    def least(x, y):
-        return torch.where(x < y, x, y)
-
-    def most(x, y):
-        return torch.where(x < y, y, x)
-
-    zero = torch.zeros_like(ax0)
-    common = most(least(ax1, bx1) - most(ax0, bx0), zero) * most(
-        least(ay1, by1) - most(ay0, by0), zero
-    )
-    union = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - common
-    enclosing = (most(ax1, bx1) - least(ax0, bx0)) * (
-        most(ay1, by1) - least(ay0, by0)
-    )
-    return common / union - (enclosing - union) / enclosing
-
-
-def _giou(
-    clamp=True,
-    union="a+b-c",
-    enclosing=True,
-    sign=-1,
-    over="enclosing",
-    of="union",
-):
-    """A generalised IoU with one thing changed."""
-
-    def fn(a, b):
-        low = torch.maximum(a[..., :2], b[..., :2])
-        high = torch.minimum(a[..., 2:], b[..., 2:])
-        sides = high - low
-        if clamp == "area":
-            common = sides.prod(-1).clamp(min=0)
-        else:
-            common = (sides.clamp(min=0) if clamp else sides).prod(-1)
-        one = (a[..., 2:] - a[..., :2]).prod(-1)
-        two = (b[..., 2:] - b[..., :2]).prod(-1)
-        both = {
-            "a+b-c": one + two - common,
-            "a+b": one + two,
-            "a": one,
-            "min": torch.minimum(one, two),
-        }[union]
-        around = (
-            torch.maximum(a[..., 2:], b[..., 2:])
-            - torch.minimum(a[..., :2], b[..., :2])
-        ).prod(-1)
-        if not enclosing:
-            return common / both
-        empty = around - (both if of == "union" else common)
-        below = {"enclosing": around, "union": both, "one": 1}[over]
-        return common / both + sign * empty / below
-
-    return fn
-
-
 def _boxes(seed, *shape):
     generator = torch.Generator().manual_seed(seed)
     start = 4 * torch.rand(*shape, 2, generator=generator)
@@ -115,7 +84,7 @@ def giou(answer):
     return check(
         answer,
         gradients=True,  # of a loss: both boxes learn from it
-        oracle=_oracle_giou,
+        oracle=giou_by_sides,
         cases=[
             Case(
                 (_box(0, 0, 4, 4), _box(2, 0, 6, 4)), "two boxes that overlap"
@@ -132,233 +101,196 @@ def giou(answer):
         ],
         mistakes=[
             Mistake(
-                _giou(enclosing=False),
+                overlap(iou_of),
                 "that is the IoU: take from it the share of the enclosing "
                 "box that neither covers",
             ),
             Mistake(
-                _giou(clamp=False),
+                overlap(giou_of, common=lambda sides: sides.prod(-1)),
                 "for boxes apart, the common width or height is negative: "
                 "clamp each at 0 before you multiply",
             ),
             Mistake(
-                _giou(clamp="area"),
+                overlap(giou_of, lambda sides: sides.prod(-1).clamp(min=0)),
                 "for boxes apart in both directions two negative sides give a "
                 "positive area: clamp the sides, not their product",
             ),
             Mistake(
-                _giou(clamp=False, enclosing=False),
+                overlap(iou_of, common=lambda sides: sides.prod(-1)),
                 "that is the IoU, and without a clamp: take the empty share "
                 "of the enclosing box off, and clamp common sides at 0",
             ),
             Mistake(
-                _giou(union="a+b"),
+                overlap(lambda c, u, e, *_: giou_of(c, u + c, e, 0, 0)),
                 "what both cover is counted twice: the union is a + b - "
                 "common",
             ),
             Mistake(
-                _giou(sign=1),
+                overlap(lambda c, u, e, *_: c / u + (e - u) / e),
                 "the empty share of the enclosing box is added: it is a "
                 "penalty",
             ),
             Mistake(
-                _giou(over="union"),
+                overlap(lambda c, u, e, *_: c / u - (e - u) / u),
                 "the empty part is divided by the union: divide by the "
                 "enclosing box's area",
             ),
             Mistake(
-                _giou(over="one"),
+                overlap(lambda c, u, e, *_: c / u - (e - u)),
                 "the empty part is an area: divide it by the enclosing box's",
             ),
             Mistake(
-                _giou(of="common"),
+                overlap(lambda c, u, e, *_: c / u - (e - c) / e),
                 "empty is what the enclosing box has more than the *union*, "
                 "not more than the common part",
             ),
             Mistake(
-                _giou(union="a"),
+                overlap(lambda c, u, e, *_: c / u - u / e),
+                "what both cover is taken off: take off what neither covers, "
+                "enclosing - union",
+            ),
+            *(
+                Mistake(
+                    overlap(without_brackets),
+                    "brackets are missing: (enclosing - union) / enclosing",
+                )
+                for without_brackets in (
+                    lambda c, u, e, *_: c / u - (e - u / e),
+                    lambda c, u, e, *_: c / u - e - u / e,
+                )
+            ),
+            Mistake(
+                overlap(
+                    lambda c, u, e, one, two: c / one + two - c - (e - u) / e
+                ),
+                "brackets are missing: common / (a + b - common)",
+            ),
+            Mistake(
+                overlap(lambda c, u, e, one, two: giou_of(c, one, e, 0, 0)),
                 "it divides by one box's area: divide by the union",
             ),
             Mistake(
-                _giou(union="min"),
+                overlap(
+                    lambda c, u, e, one, two: giou_of(
+                        c, torch.minimum(one, two), e, 0, 0
+                    )
+                ),
                 "it divides by the smaller box's area: divide by the union",
             ),
             Mistake(
-                lambda a, b: 1 - _giou()(a, b),
+                overlap(lambda c, u, e, *_: giou_of(c, u + 1, e + 1, 0, 0)),
+                "1 is added to the areas that it divides by: no area is 0 "
+                "here",
+            ),
+            Mistake(
+                overlap(
+                    giou_of,
+                    lambda sides: sides.clamp(min=0).sum(-1),
+                    lambda sides: sides.sum(-1),
+                ),
+                "width and height are added: an area is their product, prod",
+            ),
+            Mistake(
+                overlap(
+                    giou_of,
+                    lambda sides: sides.clamp(min=0).prod(),
+                    lambda sides: sides.prod(),
+                ),
+                "prod() multiplies the sides of all boxes: prod(-1) those of "
+                "each",
+            ),
+            Mistake(
+                overlap(
+                    lambda c, u, e, one, two: giou_of(
+                        e, one + two - e, e, 0, 0
+                    )
+                ),
+                "the common part is measured between the outer corners: it "
+                "begins at the larger of the low ones, and ends at the "
+                "smaller of the high ones",
+            ),
+            *(
+                Mistake(
+                    enclosing_from(low, high),
+                    "the enclosing box begins at the smaller of the low "
+                    "corners, and ends at the larger of the high ones",
+                )
+                for low, high in (
+                    (torch.minimum, torch.minimum),
+                    (torch.maximum, torch.maximum),
+                    (torch.maximum, torch.minimum),
+                )
+            ),
+            Mistake(
+                lambda a, b: 1 - overlap(giou_of)(a, b),
                 "that is the loss, 1 - giou: return the giou",
             ),
             Mistake(
-                lambda a, b: _giou()(_from_sizes(a), _from_sizes(b)),
+                lambda a, b: (1 + overlap(giou_of)(a, b)) / 2,
+                "it is moved to 0 to 1: return it as it is, from -1 to 1",
+            ),
+            Mistake(
+                lambda a, b: (iou(a, b), overlap(giou_of)(a, b)),
+                "it returns the IoU as well: return the giou alone",
+            ),
+            Mistake(
+                read_as(from_sizes),
                 "the boxes are corners x0 y0 x1 y1, not corner and size",
             ),
             Mistake(
-                lambda a, b: _giou()(_from_centers(a), _from_centers(b)),
+                read_as(from_centers),
                 "the boxes are corners x0 y0 x1 y1, not centre and size",
             ),
             Mistake(
-                lambda a, b: _giou()(
-                    a[..., [0, 2, 1, 3]], b[..., [0, 2, 1, 3]]
-                ),
+                read_as(lambda x: x[..., [0, 2, 1, 3]]),
                 "the boxes are x0 y0 x1 y1, not x0 x1 y0 y1",
             ),
             Mistake(
-                lambda a, b: _giou()(_pixel_more(a), _pixel_more(b)),
+                read_as(pixel_more),
                 "one pixel is added to each side: corners are points, so a "
                 "side is x1 - x0",
             ),
             Mistake(
-                _over_enclosing,
+                read_as(from_rows),
+                "a[0] is the first box of several, not x0: the corners stand "
+                "in the last dimension, a[..., 0]",
+            ),
+            Mistake(
+                overlap(lambda c, u, e, *_: c / e),
                 "that is the common part's share of the enclosing box: IoU "
                 "minus the empty share is asked",
             ),
             Mistake(
-                _distance_iou,
+                distance_iou,
                 "that is the distance IoU: the penalty here is the empty share "
                 "of the enclosing box",
             ),
             Mistake(
-                lambda a, b: (
-                    _giou()(a[..., None, :], b[..., None, :, :])
-                    if a.dim() > 1
-                    else _giou()(a, b)
-                ),
+                all_pairs,
                 "it makes all pairs of rows itself: row i of a goes with row "
                 "i of b; who wants all pairs gives (n, 1, 4) and (m, 4)",
             ),
             Mistake(
-                lambda a, b: _giou()(a, b).mean(),
+                row_by_row,
+                "it goes through a and b as rows, side by side: leave the "
+                "leading dimensions as they are, with [..., :2] and [..., 2:]",
+            ),
+            Mistake(
+                lambda a, b: overlap(giou_of)(a, b).mean(),
                 "it returns the mean of all pairs: return one number a pair",
             ),
             Mistake(
-                lambda a, b: _giou()(a, b).clamp(min=0),
+                lambda a, b: overlap(giou_of)(a, b).clamp(min=0),
                 "negative values are cut off, and with them the slope for "
                 "boxes apart",
             ),
             Mistake(
-                lambda a, b: _giou()(a, b).abs(),
+                lambda a, b: overlap(giou_of)(a, b).abs(),
                 "the sign is lost: boxes far apart have a negative giou",
             ),
         ],
         praise="from -1 to 1, and not flat where boxes are apart",
     )
-
-
-def _from_centers(x):
-    half = x[..., 2:] / 2
-    return torch.cat([x[..., :2] - half, x[..., :2] + half], dim=-1)
-
-
-def _pixel_more(x):
-    return torch.cat([x[..., :2], x[..., 2:] + 1], dim=-1)
-
-
-def _over_enclosing(a, b):
-    iou, giou = _giou(enclosing=False)(a, b), _giou()(a, b)
-    return iou * (1 - iou + giou)  # 1 - iou + giou is union / enclosing
-
-
-def _distance_iou(a, b):
-    apart = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
-    frame = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(
-        a[..., :2], b[..., :2]
-    )
-    penalty = apart.square().sum(-1) / frame.square().sum(-1)
-    return _giou(enclosing=False)(a, b) - penalty
-
-
-def _from_sizes(x):
-    return torch.cat([x[..., :2], x[..., :2] + x[..., 2:]], dim=-1)
-
-
-def _iou_loop(a, b):
-    wide = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    high = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    areas = [(x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)]
-    return wide * high / (sum(areas) - wide * high)
-
-
-def _oracle_nms(boxes, scores, iou_threshold):
-    rows, numbers = boxes.tolist(), scores.tolist()
-    kept = []
-    for i in sorted(range(len(rows)), key=lambda i: -numbers[i]):
-        if all(_iou_loop(rows[i], rows[j]) <= iou_threshold for j in kept):
-            kept.append(i)
-    return torch.tensor(kept, dtype=torch.long)
-
-
-def _pixel_iou(a, b):
-    return _iou_loop(
-        [*a[:2], a[2] + 1, a[3] + 1], [*b[:2], b[2] + 1, b[3] + 1]
-    )
-
-
-def _over_smaller(a, b):
-    """The common part's share of the smaller box."""
-    sizes = [(x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)]
-    iou = _iou_loop(a, b)
-    return iou * sum(sizes) / (1 + iou) / min(sizes)
-
-
-def _giou_loop(a, b):
-    return _oracle_giou(_box(*a), _box(*b)).item()
-
-
-def _nms(order="best", against="kept", keep="<=", out="index", iou=_iou_loop):
-    """Non-maximum suppression with one thing changed."""
-
-    def fn(boxes, scores, iou_threshold):
-        rows = boxes.tolist()
-        ranks = {
-            "best": scores.argsort(descending=True, stable=True),
-            "worst": scores.argsort(stable=True),
-            "given": torch.arange(len(scores)),
-        }[order].tolist()
-        kept, seen = [], []
-        for i in ranks:
-            others = {
-                "kept": kept,
-                "all": seen,
-                "last": kept[-1:],
-                "first": kept[:1],
-            }[against]
-            overlaps = [iou(rows[i], rows[j]) for j in others]
-            fine = {
-                "<=": all(x <= iou_threshold for x in overlaps),
-                "<": all(x < iou_threshold for x in overlaps),
-                "any": not overlaps
-                or any(x <= iou_threshold for x in overlaps),
-                ">": not overlaps or all(x > iou_threshold for x in overlaps),
-            }[keep]
-            seen.append(i)
-            if fine:
-                kept.append(i)
-        if out == "sorted":
-            kept = sorted(kept)
-        if out == "dropped":
-            kept = [i for i in ranks if i not in kept]
-        if out == "mask":
-            return torch.tensor([i in kept for i in range(len(rows))])
-        if out == "boxes":
-            return boxes[torch.tensor(kept, dtype=torch.long)]
-        if out == "scores":
-            return scores[torch.tensor(kept, dtype=torch.long)]
-        if out == "ranks":
-            kept = [ranks.index(i) for i in kept]
-        return torch.tensor(kept, dtype=torch.long)
-
-    return fn
-
-
-def _last_forgotten(boxes, scores, iou_threshold):
-    rows, kept = boxes.tolist(), []
-    left = scores.argsort(descending=True).tolist()
-    while len(left) > 1:
-        first, *left = left
-        kept.append(first)
-        left = [
-            i for i in left if _iou_loop(rows[first], rows[i]) <= iou_threshold
-        ]
-    return torch.tensor(kept, dtype=torch.long)
 
 
 def nms(answer):
@@ -374,7 +306,7 @@ def nms(answer):
     order = torch.randperm(12, generator=generator) + 50
     return check(
         answer,
-        oracle=_oracle_nms,
+        oracle=nms_loop,
         cases=[
             Case(
                 (pair, whole([60, 90, 70]), 0.5),
@@ -394,93 +326,130 @@ def nms(answer):
         ],
         mistakes=[
             Mistake(
-                _nms(order="given"),
+                nms_by(order="given"),
                 "it goes through the boxes as they come: start with the "
                 "highest score",
             ),
             Mistake(
-                _nms(order="worst"),
+                nms_by(order="worst"),
                 "it starts with the lowest score: sort in falling order",
             ),
             Mistake(
-                _nms(against="all"),
+                nms_by(against="all"),
                 "a box is compared with dropped ones too: only a *kept* box "
                 "may drop another",
             ),
             Mistake(
-                _nms(against="last"),
+                nms_by(against="last"),
                 "a box is compared with the last kept one alone: compare it "
                 "with all kept ones",
             ),
             Mistake(
-                _nms(keep="<"),
+                nms_by(keep="<"),
                 "a box is dropped if its IoU is *above* the threshold; an "
                 "equal one stays",
             ),
             Mistake(
-                _nms(keep="any"),
+                nms_by(keep="any"),
                 "a box must overlap *every* kept one little, not just one of "
                 "them: all, not any",
             ),
             Mistake(
-                _nms(keep=">"),
+                nms_by(keep=">"),
                 "it keeps what overlaps and drops what does not",
             ),
             Mistake(
-                _nms(out="sorted"),
+                nms_by(out="sorted"),
                 "the highest score comes first: do not sort the indices at "
                 "the end",
             ),
             Mistake(
-                _nms(out="dropped"),
+                nms_by(out="dropped"),
                 "those are the dropped ones: return the kept ones",
             ),
             Mistake(
-                _nms(out="mask"),
+                nms_by(out="mask"),
                 "return the indices of the kept boxes, not True and False",
             ),
             Mistake(
-                _nms(out="boxes"),
+                nms_by(out="boxes"),
                 "return the indices of the kept boxes, not the boxes",
             ),
             Mistake(
-                _nms(out="scores"),
+                nms_by(out="scores"),
                 "return the indices of the kept boxes, not their scores",
             ),
             Mistake(
-                _nms(out="ranks"),
+                nms_by(out="ranks"),
                 "those are positions among the sorted boxes: give each one's "
                 "index in boxes, order[i]",
             ),
             Mistake(
-                _nms(against="first"),
+                nms_by(against="first"),
                 "a box is compared with the first kept one alone: compare it "
                 "with all kept ones",
             ),
             Mistake(
-                _nms(iou=_pixel_iou),
+                nms_by(iou=pixel_iou),
                 "one pixel is added to each side: corners are points here, so "
                 "a side is x1 - x0",
             ),
             Mistake(
-                _nms(iou=_over_smaller),
+                nms_by(iou=over_smaller),
                 "the common part is divided by the smaller box: IoU divides "
                 "by the union",
             ),
             Mistake(
-                _nms(iou=_giou_loop),
+                nms_by(iou=giou_loop),
                 "that is the generalised IoU: compare by the plain one",
             ),
             Mistake(
-                lambda b, s, t: _nms()(b, s, 0.5),
+                stops_at_the_first,
+                "it stops at the first box that is dropped: go on with the "
+                "next (continue, not break)",
+            ),
+            Mistake(
+                lambda b, s, t: s.argsort(descending=True),
+                "the boxes are sorted and none is dropped",
+            ),
+            Mistake(
+                nms_by(order="given", against="all"),
+                "it goes through the boxes as they come: start with the "
+                "highest score; and only a *kept* box may drop another",
+            ),
+            Mistake(
+                removed_in_the_loop,
+                "boxes are removed from the list that a loop goes through, so "
+                "some are skipped: make a new list instead",
+            ),
+            Mistake(
+                nms_by(iou=common_area),
+                "the common area is compared with the threshold: divide it by "
+                "the union first",
+            ),
+            Mistake(
+                nms_by(iou=iou_of_sizes),
+                "the boxes are corners x0 y0 x1 y1, not corner and size",
+            ),
+            Mistake(
+                nms_by(iou=iou_of_centers),
+                "the boxes are corners x0 y0 x1 y1, not centre and size",
+            ),
+            Mistake(
+                lambda b, s, t: nms_by()(b, s, 1 - t),
+                "the threshold is turned round, 1 - iou_threshold: compare "
+                "with it as it is",
+            ),
+            Mistake(
+                lambda b, s, t: nms_by()(b, s, 0.5),
                 "the threshold is always 0.5: use iou_threshold",
             ),
             Mistake(
-                lambda b, s, t: _nms()(b, s, t)[1:],
+                lambda b, s, t: nms_by()(b, s, t)[1:],
                 "the box of the highest score is missing: keep it too",
             ),
             Mistake(
-                _last_forgotten,
+                last_forgotten,
                 "the last box that is left is forgotten: go on while there is "
                 "one, not while there are two",
             ),

@@ -1,5 +1,7 @@
 """Checks of lesson 09's exercises."""
 
+from itertools import permutations
+
 import torch
 from torch.nn import functional as F
 
@@ -249,6 +251,14 @@ def patchify(answer):
                 lambda x, s: right(x, s)[0],
                 "only the first image is cut: keep the batch dimension",
             ),
+            *(
+                Mistake(
+                    _order(0, *dims),
+                    f"the numbers stand in the order of permute{(0, *dims)}: "
+                    "batch, down, across, channel, row, column is asked",
+                )
+                for dims in permutations(range(1, 6))
+            ),
         ],
         praise="the numbers of nn.Unfold, in its order",
     )
@@ -422,6 +432,17 @@ def attention_rollout(answer):
             Mistake(
                 lambda w: _rollout(_mix)(_or_nothing(w[:-1], w)),
                 "the last block is forgotten: multiply all of them",
+            ),
+            Mistake(
+                lambda w: _rollout(_mix)(w[[0, *range(len(w))]]),
+                "the first block is multiplied in twice: start with the "
+                "identity, or loop over weights[1:]",
+            ),
+            Mistake(
+                _rollout(
+                    lambda w: w.mean(0) / 2 + torch.eye(w.shape[-1]).to(w)
+                ),
+                "only the weights are halved: the identity too, (A + I) / 2",
             ),
             Mistake(
                 lambda w: torch.stack(

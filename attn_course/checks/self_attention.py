@@ -12,7 +12,6 @@ from attn_course.checks.engine import (
     check_value,
 )
 from attn_course.checks.inputs import normal
-from attn_course.checks.rotations import MISTAKES, rotate
 
 
 def first_word(answer) -> Verdict:
@@ -114,85 +113,9 @@ SENTENCE = (
 )
 
 
-ATTENTION = [
-    Mistake(
-        _mix(lambda q, k: _hide(_score(q, k), _score(q, k).tril() == 0)),
-        "every score of 0 is hidden, a real one too: choose by position, "
-        "triu(1), not by the number",
-    ),
-    Mistake(
-        _mix(lambda q, k: _score(q, k).tril()),
-        "the softmax is missing: the scores are used as weights",
-    ),
-    Mistake(
-        _mix(lambda q, k: _causal(_score(q, k)).T),
-        "the weights are transposed: weights @ V, queries on the rows",
-    ),
-    Mistake(
-        _mix(lambda q, k: _causal(q @ k.T * math.sqrt(k.shape[1]))),
-        "it multiplies by sqrt(size): divide",
-    ),
-    Mistake(
-        _mix(lambda q, k: _causal(q @ k.T) / math.sqrt(k.shape[1])),
-        "it divides after the softmax, so the rows no longer sum to 1: divide "
-        "the scores, before it",
-    ),
-    Mistake(
-        _mix(
-            lambda q, k: _hide(_score(q, k), _allowed(len(q)).T).nan_to_num()
-        ),
-        "no word sees itself, so the first has nothing: keys up to i, itself "
-        "included",
-    ),
-    Mistake(
-        _mix(
-            lambda q, k: _hide(
-                _score(q, k), torch.ones_like(q @ k.T).triu(2) > 0
-            )
-        ),
-        "the next word is still seen: triu(1), not triu(2)",
-    ),
-    *(
-        Mistake(
-            _mix(
-                lambda q, k, fill=fill: _hide(
-                    _score(q, k), ~_allowed(len(q)), fill
-                )
-            ),
-            f"a score of {fill:g} still gets weight: fill with -inf",
-        )
-        for fill in (-1.0, -10.0)
-    ),
-    *(
-        Mistake(
-            _mix(lambda q, k, scale=scale: _softmax(q @ k.T / scale(k))),
-            "the causal mask is missing, and the divisor should be sqrt(size)",
-        )
-        for scale in (lambda k: k.shape[1], lambda k: math.sqrt(len(k)))
-    ),
-    Mistake(
-        _mix(lambda q, k: torch.softmax(_score(q, k), 0)),
-        "the causal mask is missing, and the softmax runs over the queries: "
-        "use dim=-1, the keys",
-    ),
-    *(
-        Mistake(
-            lambda x, q, k, v, one=one: (
-                _causal(_score(x @ one(q, k), x @ one(q, k))) @ (x @ v)
-            ),
-            "queries and keys come from one matrix: W_q makes the queries, W_k "
-            "the keys",
-        )
-        for one in (lambda q, k: q, lambda q, k: k)
-    ),
-]
-
-
 def causal_self_attention(answer) -> Verdict:
     """Exercise 2: causal self-attention from words and three matrices."""
     root = math.sqrt
-    words, *matrices = _words(4, 3, 2)
-    blank = (words * torch.tensor([[1.0], [0.0], [1.0], [1.0]]), *matrices)
     return check(
         answer,
         oracle=_oracle_attention,
@@ -201,7 +124,6 @@ def causal_self_attention(answer) -> Verdict:
             Case(_words(4, 4, 4), "four words, dim 4, size 4"),
             Case(_words(5, 6, 3), "five words, dim 6, size 3"),
             Case(_words(1, 3, 2), "a single word"),
-            Case(blank, "four words, the second a vector of zeros"),
         ],
         mistakes=[
             Mistake(
@@ -287,7 +209,6 @@ def causal_self_attention(answer) -> Verdict:
                 ),
                 "it mixes the words themselves: mix their values, x @ W_v",
             ),
-            *ATTENTION,
         ],
         praise="every word asks itself and the past, at any length and size",
     )
@@ -312,65 +233,6 @@ def _behind(scores):
     return position[:, None] - position[None, :]
 
 
-ALIBI = [
-    Mistake(
-        lambda s, m: _causal(s * -m * _behind(s)),
-        "the scores are multiplied by the cost: subtract slope times distance",
-    ),
-    Mistake(
-        lambda s, m: _causal(s - _behind(s)),
-        "each step costs 1: it costs one slope",
-    ),
-    Mistake(
-        lambda s, m: _causal(s - _behind(s) / m),
-        "it divides by the slope: each step costs one slope, so multiply",
-    ),
-    Mistake(
-        lambda s, m: _causal(s - m ** _behind(s).clamp(min=0)),
-        "the slope is raised to the power of the distance: multiply",
-    ),
-    Mistake(
-        lambda s, m: _causal(s - m * _behind(s) / s.shape[-1]),
-        "the distance is divided by the length: a step costs one whole slope",
-    ),
-    Mistake(
-        lambda s, m: _causal(s / math.sqrt(s.shape[-1]) - m * _behind(s)),
-        "the scores are divided by sqrt(length): they come ready, only "
-        "subtract the cost",
-    ),
-    *(
-        Mistake(
-            lambda s, m, far=far: _softmax(s + m * far(_behind(s))),
-            "two slips: it rewards distance, and the causal mask is missing",
-        )
-        for far in (torch.clone, torch.abs)
-    ),
-    Mistake(
-        lambda s, m: _hide(s - m * _behind(s), _behind(s) < -1),
-        "the next word is still seen: word i may attend to words j <= i",
-    ),
-    Mistake(
-        lambda s, m: torch.exp(s - m * _behind(s)).tril(),
-        "the rows do not sum to 1: divide by their sum",
-    ),
-    Mistake(
-        lambda s, m: _causal(s - m * _behind(s), 1),
-        "softmax over dim=1 is over the keys only of a single matrix: use "
-        "dim=-1",
-    ),
-    Mistake(
-        lambda s, m: (s - m * _behind(s)).tril(),
-        "these are scores, and hidden by 0: fill with -inf and take the "
-        "softmax",
-    ),
-    Mistake(
-        lambda s, m: _softmax(_causal(s) - m * _behind(s)),
-        "softmax is taken twice, and the cost comes between: subtract it from "
-        "the scores, then take softmax once",
-    ),
-]
-
-
 def alibi(answer) -> Verdict:
     """Exercise 3: causal ALiBi weights from scores."""
     return check(
@@ -384,8 +246,7 @@ def alibi(answer) -> Verdict:
         mistakes=[
             Mistake(
                 lambda s, m: _causal(s),
-                "the slope has no effect: distance must cost something, and "
-                "what is the same for a whole row, softmax does not see",
+                "the slope is not used: distance must cost something",
             ),
             Mistake(
                 lambda s, m: _causal(s + m * _behind(s)),
@@ -417,6 +278,11 @@ def alibi(answer) -> Verdict:
             Mistake(
                 lambda s, m: _causal(s * (1 - m * _behind(s))),
                 "it multiplies the scores by the cost: subtract it",
+            ),
+            Mistake(
+                lambda s, m: _causal(s - m),
+                "it subtracts the slope from every score, which softmax does "
+                "not see: multiply it by the distance",
             ),
             Mistake(
                 lambda s, m: _causal(s - m * (_behind(s) > 0)),
@@ -455,17 +321,95 @@ def alibi(answer) -> Verdict:
                 lambda s, m: _hide(s - m * _behind(s), _behind(s) <= 0),
                 "the mask hides the word itself: it may attend to itself",
             ),
-            *ALIBI,
         ],
         praise="the nearest costs least, and nobody looks ahead",
     )
+
+
+def _oracle_rotation(x, base=10000.0):
+    length, dim = x.shape
+    rows = []
+    for i in range(length):
+        row = []
+        for c in range(dim // 2):
+            t = i / base ** (2 * c / dim)
+            a, b = x[i, 2 * c], x[i, 2 * c + 1]
+            row += [
+                a * math.cos(t) - b * math.sin(t),
+                a * math.sin(t) + b * math.cos(t),
+            ]
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+def _angle(x, *, start=0, base=10000.0, power=2.0, sign=-1.0):
+    length, dim = x.shape
+    position = torch.arange(start, start + length).float()
+    pair = torch.arange(dim // 2).float()
+    return position[:, None] * base ** (sign * power * pair / dim)
+
+
+def _parts(x, angle=None):
+    """Return the numbers of each pair, and the cosine and sine of its turn."""
+    angle = _angle(x) if angle is None else angle
+    return x[:, 0::2], x[:, 1::2], angle.cos(), angle.sin()
+
+
+def _join(a, b):
+    """Put the numbers of each pair side by side again."""
+    return torch.stack([a, b], -1).flatten(-2)
+
+
+def _turn(x, angle, *, sign=1.0):
+    a, b, cos, sin = _parts(x, angle)
+    return _join(a * cos - sign * b * sin, sign * a * sin + b * cos)
+
+
+def _halves(x):
+    """Pair number c with number c + dim / 2."""
+    (a, b), (_, _, cos, sin) = x.chunk(2, dim=-1), _parts(x)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+def _unstacked(x):
+    a, b, cos, sin = _parts(x)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+def _sheared(x):
+    a, b, cos, sin = _parts(x)
+    return _join(a * cos, b * sin)
+
+
+def _added(x):
+    _, _, cos, sin = _parts(x)
+    return x + _join(sin, cos)
+
+
+def _signs_lost(x):
+    """Add the sines in both new numbers."""
+    a, b, cos, sin = _parts(x)
+    return _join(a * cos + b * sin, a * sin + b * cos)
+
+
+def _swapped(x):
+    """Put the second number of each pair first."""
+    turned = _turn(x, _angle(x))
+    return _join(turned[:, 1::2], turned[:, 0::2])
+
+
+def _in_turn(x):
+    """Use the turned a for the turned b."""
+    a, b, cos, sin = _parts(x)
+    a = a * cos - b * sin
+    return _join(a, a * sin + b * cos)
 
 
 def rotation(answer) -> Verdict:
     """Exercise 4: RoPE, pair by pair."""
     return check(
         answer,
-        oracle=rotate,
+        oracle=_oracle_rotation,
         cases=[
             Case(
                 (torch.tensor([[1.0, 0.0], [1.0, 0.0]]),),
@@ -475,6 +419,76 @@ def rotation(answer) -> Verdict:
             Case((normal(7, 6),), "seven words of size 6"),
             Case((normal(1, 8),), "a single word of size 8"),
         ],
-        mistakes=MISTAKES,
+        mistakes=[
+            Mistake(
+                lambda x: _turn(x, _angle(x), sign=-1.0),
+                "it turns clockwise: look at the signs of the two sines",
+            ),
+            Mistake(
+                lambda x: _turn(x, _angle(x, start=1)),
+                "it counts positions from 1: the first row is at position 0, and "
+                "is not turned",
+            ),
+            Mistake(
+                _halves,
+                "it pairs number c with number c + dim / 2: here neighbours "
+                "2c and 2c + 1 are a pair",
+            ),
+            Mistake(
+                _unstacked,
+                "the turned numbers are put back in the wrong order: a and b "
+                "of a pair must stand side by side (stack, then flatten)",
+            ),
+            Mistake(
+                lambda x: _turn(x, _angle(x, power=0.0)),
+                "every pair turns at the same speed: divide by "
+                "10000^(2c / dim)",
+            ),
+            Mistake(
+                lambda x: _turn(x, _angle(x, power=1.0)),
+                "the exponent is c / dim: it has to be 2c / dim",
+            ),
+            Mistake(
+                lambda x: _turn(x, _angle(x, power=4.0)),
+                "the exponent is twice too large: pair c has 2c / dim, and "
+                "torch.arange(0, dim, 2) is 2c already",
+            ),
+            Mistake(
+                lambda x: _turn(x, _angle(x, sign=1.0)),
+                "later pairs turn faster: divide by 10000^(2c / dim), do not "
+                "multiply",
+            ),
+            Mistake(
+                lambda x: _turn(x, _angle(x, base=1000.0)),
+                "the base is 1000: here it is 10000",
+            ),
+            Mistake(
+                lambda x: _turn(x, _angle(x) * 180 / math.pi),
+                "the angle is turned to degrees: sin and cos take radians",
+            ),
+            Mistake(
+                _signs_lost,
+                "the first number needs a minus: a cos t - b sin t",
+            ),
+            Mistake(_swapped, "the two numbers of each pair are swapped"),
+            Mistake(
+                _sheared,
+                "a pair has to be turned as a whole: both new numbers use "
+                "both old ones",
+            ),
+            Mistake(
+                _in_turn,
+                "the second line uses the new a: keep the old one until both "
+                "are done",
+            ),
+            Mistake(
+                _added,
+                "it adds sines and cosines: that is door 1; here x is turned",
+            ),
+            Mistake(
+                lambda x: x * 1.0,
+                "nothing is turned: the angle has to grow with the row",
+            ),
+        ],
         praise="lengths are kept, and only distances will count",
     )

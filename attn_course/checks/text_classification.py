@@ -6,6 +6,16 @@ import torch
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
 from attn_course.checks.inputs import normal
+from attn_course.checks.poolings import (
+    NEVER,
+    all_rows,
+    hardest,
+    mean_pool,
+    pool_by,
+    pool_loop,
+    powers_pool,
+    summed,
+)
 from attn_course.checks.word_deletion import (
     above_a_bar,
     across_texts,
@@ -24,8 +34,6 @@ from attn_course.checks.word_deletion import (
     whole_word,
     zero_padding,
 )
-
-NEVER = -math.inf
 
 
 def weights(answer):
@@ -96,62 +104,6 @@ def weights(answer):
 # Exercise 2: pooling --------------------------------------------------------
 
 
-def _oracle_pool(states, mask, query):
-    rows = []
-    for text, real in zip(states, mask):
-        powers = [
-            torch.exp((state * query).sum()) * (1.0 if kept else 0.0)
-            for state, kept in zip(text, real)
-        ]
-        total = sum(powers)
-        if not any(real):
-            rows.append(0 * text.sum(dim=0) + 0 * query)
-            continue
-        rows.append(sum(p / total * state for p, state in zip(powers, text)))
-    return torch.stack(rows)
-
-
-def _pool(after=None, fill=NEVER, scale=1.0, dim=-1):
-    """A pooling that goes wrong at one point."""
-
-    def pool(states, mask, query):
-        scores = scale * (states @ query)  # (batch, length)
-        if fill is not None:
-            scores = scores.masked_fill(~mask, fill)
-        weights = torch.softmax(scores, dim=dim)
-        if after:
-            weights = after(weights, mask)
-        return (weights[..., None] * states).sum(dim=1)
-
-    return pool
-
-
-def _mean(states, mask, query):
-    real = mask.to(states.dtype)
-    weights = real / real.sum(dim=1, keepdim=True)
-    return (weights[..., None] * states).sum(dim=1)
-
-
-def _hardest(states, mask, query):
-    scores = (states @ query).masked_fill(~mask, NEVER)
-    return states[torch.arange(len(states)), scores.argmax(dim=1)]
-
-
-def _summed(states, mask, query):
-    scores = (states @ query) * mask
-    return (scores[..., None] * states).sum(dim=1)
-
-
-def _powers(states, mask, query):
-    powers = (states @ query).masked_fill(~mask, NEVER).exp()
-    return (powers[..., None] * states).sum(dim=1)
-
-
-def _all_rows(states, mask, query):
-    scores = (states @ query).masked_fill(~mask, NEVER)
-    return torch.softmax(scores, dim=-1)[..., None] * states
-
-
 def _mask(*lengths):
     longest = max(lengths)
     return torch.arange(longest) < torch.tensor(lengths)[:, None]
@@ -163,7 +115,7 @@ def pool(answer):
     query = torch.tensor([1.0, 0.0])
     return check(
         answer,
-        oracle=_oracle_pool,
+        oracle=pool_loop,
         cases=[
             Case(
                 (small, torch.tensor([[True, True, False]]), query),
@@ -188,55 +140,55 @@ def pool(answer):
         ],
         mistakes=[
             Mistake(
-                _pool(fill=None),
+                pool_by(fill=None),
                 "padding is mixed in: fill its scores with -inf before the "
                 "softmax",
             ),
             Mistake(
-                _pool(fill=0.0),
+                pool_by(fill=0.0),
                 "padding has got the score 0, and e to the 0 is 1: fill with "
                 "-inf",
             ),
             Mistake(
-                _pool(after=lambda w, mask: w * mask, fill=None),
+                pool_by(after=lambda w, mask: w * mask, fill=None),
                 "the mask comes after the softmax, so the weights of the real "
                 "words no longer sum to 1: fill the scores before it",
             ),
             Mistake(
-                lambda s, m, q: _pool()(s, ~m, q),
+                lambda s, m, q: pool_by()(s, ~m, q),
                 "the mask is the wrong way round: True is a real word",
             ),
             Mistake(
-                _pool(dim=0),
+                pool_by(dim=0),
                 "the softmax runs over the texts of the batch: use dim=-1, "
                 "over the words",
             ),
             Mistake(
-                lambda s, m, q: _pool(fill=None)(s * m[..., None], m, q),
+                lambda s, m, q: pool_by(fill=None)(s * m[..., None], m, q),
                 "vectors of zeros still get the score 0, and e to the 0 is 1: "
                 "fill the scores with -inf",
             ),
             Mistake(
-                _powers,
+                powers_pool,
                 "the exponentials are not divided by their sum: use softmax",
             ),
             Mistake(
-                lambda s, m, q: _all_rows(s, m, q).sum(dim=-1),
+                lambda s, m, q: all_rows(s, m, q).sum(dim=-1),
                 "it adds up the numbers of each word: sum over the words, "
                 "dim=1",
             ),
-            Mistake(_mean, "that is mean pooling: the query has no say"),
+            Mistake(mean_pool, "that is mean pooling: the query has no say"),
             Mistake(
-                _pool(dim=0, fill=-1e9),
+                pool_by(dim=0, fill=-1e9),
                 "the softmax runs over the texts of the batch: use dim=-1, "
                 "over the words",
             ),
             Mistake(
-                lambda s, m, q: _pool(fill=-1e9)(s, ~m, q),
+                lambda s, m, q: pool_by(fill=-1e9)(s, ~m, q),
                 "the mask is the wrong way round: True is a real word",
             ),
             Mistake(
-                lambda s, m, q: _pool()(s, m, q)[:, None],
+                lambda s, m, q: pool_by()(s, m, q)[:, None],
                 "the dimension of the one query is left: squeeze(1) takes it "
                 "out",
             ),
@@ -246,7 +198,7 @@ def pool(answer):
                 "them",
             ),
             Mistake(
-                lambda s, m, q: _all_rows(s, m, q).amax(dim=1),
+                lambda s, m, q: all_rows(s, m, q).amax(dim=1),
                 "it takes the largest of the weighted words: add them up",
             ),
             Mistake(
@@ -258,31 +210,30 @@ def pool(answer):
                 "not",
             ),
             Mistake(
-                _hardest,
+                hardest,
                 "it takes the best word whole: mix all of them by their "
                 "weights",
             ),
             Mistake(
-                _summed,
+                summed,
                 "the scores themselves are taken for weights: softmax first",
             ),
             Mistake(
-                _all_rows,
-                "the weighted words are not added up: sum over dim=1",
+                all_rows, "the weighted words are not added up: sum over dim=1"
             ),
             Mistake(
-                lambda s, m, q: _pool(scale=1 / math.sqrt(s.shape[-1]))(
+                lambda s, m, q: pool_by(scale=1 / math.sqrt(s.shape[-1]))(
                     s, m, q
                 ),
                 "the scores are divided by the root of dim: here they are not",
             ),
             Mistake(
-                lambda s, m, q: _pool()(s, m, q) * s.shape[1],
+                lambda s, m, q: pool_by()(s, m, q) * s.shape[1],
                 "the sum is multiplied by the length: weights that sum to 1 "
                 "need no factor",
             ),
             Mistake(
-                lambda s, m, q: _pool()(s, m, q) / s.shape[1],
+                lambda s, m, q: pool_by()(s, m, q) / s.shape[1],
                 "it is a mean of weighted words: weights that sum to 1 are a "
                 "mean already, so use sum",
             ),
@@ -384,6 +335,14 @@ def delete(answer):
             Mistake(
                 lambda t, s, k: delete_loop(t, s, 1),
                 "it always deletes one word: delete count of them",
+            ),
+            Mistake(
+                lambda t, s, k: delete_loop(t, s, max(k - 1, 0)),
+                "one word too few goes: [:count] are count of them",
+            ),
+            Mistake(
+                lambda t, s, k: delete_loop(t, s, k + 1),
+                "one word too many goes: [:count] are count of them",
             ),
             Mistake(
                 short_ones_stay,

@@ -244,6 +244,11 @@ def shift(answer):
                 "it starts with padding, which counts as "
                 "nothing: start with BOS (1)",
             ),
+            Mistake(
+                lambda t: shifted(BOS)(t)[0],
+                "that is what it reads: return what it should say as well, "
+                "the target",
+            ),
             Mistake(shifted(EOS), "it starts with EOS (2): use BOS (1)"),
         ],
         praise="BOS and all but the last; the tokens themselves",
@@ -287,6 +292,10 @@ def beam_step(answer):
         sums, tokens = (total[:, None] + steps).max(dim=1)
         order = sums.argsort(descending=True)
         return order, tokens[order]
+
+    def each_row_apart(total, steps):
+        tokens = (total[:, None] + steps).topk(len(total), dim=1).indices
+        return torch.arange(len(total))[:, None].expand_as(tokens), tokens
 
     def case(beam_size, size, seed, name=""):
         generator = torch.Generator().manual_seed(seed)
@@ -404,6 +413,16 @@ def beam_step(answer):
             Mistake(
                 lambda t, s: _top(s - t[:, None], len(t), s.shape[1]),
                 "it subtracts total: log probabilities are added",
+            ),
+            Mistake(
+                each_row_apart,
+                "the tokens come from each beginning by itself: flatten the "
+                "sums, so that all beginnings compete",
+            ),
+            Mistake(
+                lambda t, s: _top(t[:, None] + s.exp(), len(t), s.shape[1]),
+                "a log probability and a probability are added: steps are "
+                "logs already, without exp",
             ),
             Mistake(
                 lambda t, s: tuple(x[:1] for x in right(t, s)),

@@ -287,6 +287,113 @@ def sorted_positions(boxes, scores, iou_threshold):
     return nms(boxes[order], scores[order], iou_threshold)
 
 
+def giou_of_parts(combine):
+    """Combine the common part ``i``, the union and the enclosing box."""
+    return lambda a, b: combine(common(a, b), union(a, b), enclosing(a, b))
+
+
+def brackets_of_the_union(a, b):
+    i, u, c = common(a, b), union(a, b), enclosing(a, b)
+    return i / area(a) + area(b) - i - (c - u) / c
+
+
+def added_sides(a, b):
+    i = sides(a, b).clamp(min=0).sum(-1)
+    u = (a[..., 2:] - a[..., :2] + b[..., 2:] - b[..., :2]).sum(-1) - i
+    low = torch.minimum(a[..., :2], b[..., :2])
+    c = (torch.maximum(a[..., 2:], b[..., 2:]) - low).sum(-1)
+    return i / u - (c - u) / c
+
+
+def of_all_boxes(a, b):
+    i = sides(a, b).clamp(0).prod()
+    u = (a[..., 2:] - a[..., :2]).prod() + (b[..., 2:] - b[..., :2]).prod() - i
+    low = torch.minimum(a[..., :2], b[..., :2])
+    c = (torch.maximum(a[..., 2:], b[..., 2:]) - low).prod()
+    return i / u - (c - u) / c
+
+
+def inner_for_outer(a, b):
+    i = enclosing(a, b)
+    u = area(a) + area(b) - i
+    return i / u - (enclosing(a, b) - u) / enclosing(a, b)
+
+
+def frame_too_small(a, b):
+    u = union(a, b)
+    high = torch.minimum(a[..., 2:], b[..., 2:])
+    c = (high - torch.minimum(a[..., :2], b[..., :2])).prod(-1)
+    return common(a, b) / u - (c - u) / c
+
+
+def first_dimension(a, b):
+    ax0, ay0, ax1, ay1 = a[0], a[1], a[2], a[3]
+    bx0, by0, bx1, by1 = b[0], b[1], b[2], b[3]
+    wide = (torch.min(ax1, bx1) - torch.max(ax0, bx0)).clamp(0)
+    high = (torch.min(ay1, by1) - torch.max(ay0, by0)).clamp(0)
+    u = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - wide * high
+    around = torch.max(ax1, bx1) - torch.min(ax0, bx0)
+    around = around * (torch.max(ay1, by1) - torch.min(ay0, by0))
+    return wide * high / u - (around - u) / around
+
+
+def zipped(a, b):
+    pairs = zip(a.reshape(-1, 4), b.reshape(-1, 4))
+    return torch.stack([right_giou(x, y) for x, y in pairs])
+
+
+def matrix_unsorted(boxes, scores, iou_threshold):
+    above = det.box_iou(boxes[:, None], boxes) > iou_threshold
+    return (~above.triu(1).any(0)).nonzero().flatten()
+
+
+def breaks(boxes, scores, iou_threshold):
+    kept = []
+    for i in scores.sort(descending=True).indices.tolist():
+        if kept and (det.box_iou(boxes[i], boxes[kept]) > iou_threshold).any():
+            break
+        kept.append(i)
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+def against_itself(boxes, scores, iou_threshold):
+    kept = []
+    for i in scores.sort(descending=True).indices.tolist():
+        if (det.box_iou(boxes[i], boxes) <= iou_threshold).all():
+            kept.append(i)
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+def changes_its_list(boxes, scores, iou_threshold):
+    order = scores.sort(descending=True).indices.tolist()
+    for i in order:
+        for j in order:
+            near = det.box_iou(boxes[i], boxes[j]) > iou_threshold
+            if j != i and scores[j] < scores[i] and near:
+                order.remove(j)
+    return torch.tensor(order, dtype=torch.int64)
+
+
+def score_above(boxes, scores, iou_threshold):
+    order = scores.sort(descending=True).indices
+    return order[scores[order] > iou_threshold]
+
+
+def matrix_nms(boxes, scores, iou_threshold):
+    order = scores.sort(descending=True).indices
+    above = det.box_iou(boxes[order][:, None], boxes[order]) > iou_threshold
+    alive = torch.ones(len(boxes), dtype=torch.bool)
+    for i in range(len(boxes)):
+        if alive[i]:
+            alive[i + 1 :] &= ~above[i, i + 1 :]
+    return order[alive]
+
+
+def as_corners(change):
+    """Suppress boxes that are read as something else first."""
+    return lambda b, s, t: det.nms(change(b.float()), s, t)
+
+
 WRONG = {
     "cheapest": [
         (8, "cheapest first"),
@@ -329,6 +436,22 @@ WRONG = {
         (distance_iou, "distance IoU"),
         (always_pairs, "pairs of rows itself"),
         (lambda a, b: right_giou(a, b).mean(), "one number a pair"),
+        (giou_of_parts(lambda i, u, c: i / u - u / c), "both cover is taken"),
+        (giou_of_parts(lambda i, u, c: i / u - c - u / c), "brackets"),
+        (giou_of_parts(lambda i, u, c: i / u - (c - u / c)), "brackets"),
+        (
+            giou_of_parts(lambda i, u, c: i / (u + 1) - (c - u) / (c + 1)),
+            "1 is added",
+        ),
+        (giou_of_parts(lambda i, u, c: (i / u, u / c - 1 + i / u)), "as well"),
+        (lambda a, b: right_giou(a, b) * 0.5 + 0.5, "moved to 0 to 1"),
+        (brackets_of_the_union, "common / (a + b - common)"),
+        (added_sides, "width and height are added"),
+        (of_all_boxes, "prod(-1) those of each"),
+        (inner_for_outer, "between the outer corners"),
+        (frame_too_small, "larger of the high ones"),
+        (first_dimension, "a[0] is the first box of several"),
+        (zipped, "side by side"),
     ],
     "nms": [
         (as_they_come, "as they come"),
@@ -352,10 +475,35 @@ WRONG = {
         (lambda b, s, t: s[nms(b, s, t)], "not their scores"),
         (lambda b, s, t: nms(b, s, 0.5), "always 0.5"),
         (lambda b, s, t: nms(b, s, t)[1:], "highest score is missing"),
+        (matrix_unsorted, "start with the highest score; and only"),
+        (breaks, "not break"),
+        (against_itself, "same answer whatever"),
+        (changes_its_list, "some are skipped"),
+        (score_above, "none is dropped"),
+        (nms_by(common), "divide it by the union first"),
+        (as_corners(centre_and_size), "not centre and size"),
+        (
+            as_corners(
+                lambda b: torch.cat([b[:, :2], b[:, :2] + b[:, 2:]], 1)
+            ),
+            "not corner and size",
+        ),
+        (lambda b, s, t: nms(b, s, 1 - t), "turned round"),
     ],
 }
 RIGHT = {
     "cheapest": [7, 7.0, torch.tensor(7)],
-    "giou": [right_giou, by_coordinates],
-    "nms": [nms, shrinking_nms, flag_nms, det.nms, nms_by(plain_overlap)],
+    "giou": [
+        right_giou,
+        by_coordinates,
+        giou_of_parts(lambda i, u, c: i / u + u / c - 1),
+    ],
+    "nms": [
+        nms,
+        shrinking_nms,
+        flag_nms,
+        det.nms,
+        nms_by(plain_overlap),
+        matrix_nms,
+    ],
 }
