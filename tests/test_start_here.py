@@ -70,3 +70,8 @@ def test_glossary_is_bilingual_unique_and_points_to_lessons():
     for term in GLOSSARY:
         assert any("\u4e00" <= letter <= "\u9fff" for letter in term.chinese)
         assert term.lesson in numbers
+
+
+def test_the_first_check_comes_by_the_tenth_cell():
+    cells = notebooks.read_source("00_start_here").cells[:10]
+    assert any("check_value(" in cell.source for cell in cells)

@@ -41,6 +41,32 @@ session.start(0)
 # you look. So start each one with *Edit → Clear Outputs of All Cells*.
 
 # %% [markdown]
+# ## How checks work
+#
+# An exercise has a stub with `...` in it. Run it as it is, and the check says
+# "not attempted". A right answer is told so; a wrong one is told *which*
+# mistake it makes if that is a usual one, or else what was expected. Run this
+# with the dots, then put in 5, then 3, then 6.
+
+# %%
+from attn_course.checks import engine
+
+how_many = ...  # how many numbers has a table of 2 rows and 3 columns?
+
+engine.check_value(
+    how_many,
+    6,
+    mistakes=[
+        (5, "that is 2 + 3: each of the 2 rows has 3 numbers"),
+        (3, "that is one row: there are 2"),
+    ],
+)
+
+# %% [markdown]
+# Checks try your function on inputs that you have not seen, change none of
+# your variables, and stop a loop that never ends after ten seconds.
+
+# %% [markdown]
 # ## Is all installed?
 #
 # The course was tested with exactly the versions under "wanted". Another
@@ -206,32 +232,6 @@ try:
     dot_product_attention(torch.ones(1, 2), torch.ones(3, 2), torch.ones(4, 2))
 except ValueError as error:
     print(error)
-
-# %% [markdown]
-# ## How checks work
-#
-# An exercise has a stub with `...` in it. Run it as it is, and the check says
-# "not attempted". A right answer is told so; a wrong one is told *which*
-# mistake it makes if that is a usual one, or else what was expected. Run this
-# with the dots, then put in 80, then 40, then 8.
-
-# %%
-from attn_course.checks import engine
-
-per_token = ...  # how many numbers has one token of x?
-
-engine.check_value(
-    per_token,
-    8,
-    mistakes=[
-        (80, "that is all of x: 2 examples of 5 tokens"),
-        (40, "that is one example of x: it still has 5 tokens"),
-    ],
-)
-
-# %% [markdown]
-# Checks try your function on inputs that you have not seen, change none of
-# your variables, and stop a loop that never ends after ten seconds.
 
 # %% [markdown]
 # ## Four ideas for lesson 02
