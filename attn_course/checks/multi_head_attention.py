@@ -4,8 +4,57 @@ import math
 
 import torch
 
-from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks import attention_heads, head_layouts
+from attn_course.checks.engine import Case, check, check_value
 from attn_course.checks.inputs import normal
+
+_FIRST = [
+    (1.2384, ""),
+    (1.3912, "head 1's scores were divided by sqrt(2): by sqrt(1)"),
+    (1.5379, "head 1's query is 2, not 1"),
+    (2.7616, "head 1's larger weight belongs to key 1"),
+    (10.389, "head 1 is not divided by the sum of its exponentials"),
+    (2.0, "head 1's is no plain average: its scores are 2 and 0"),
+    (1.0, "head 1 takes a mix, not the best value alone"),
+    (3.0, "head 1's answer is wrong: it mixes 1 and 3, mostly 1"),
+    (8.389, "head 1's number is the sum of the exponentials: divide by it"),
+    (0.8808, "head 1's number is a weight: mix the values with it"),
+]
+_SECOND = [
+    (3.0, ""),
+    (2.2384, "head 2 has its own weights, one half each"),
+    (2.3912, "head 2 has its own weights, one half each"),
+    (2.5379, "head 2 has its own weights, one half each"),
+    (3.7616, "head 2 has its own weights, one half each"),
+    (2.0, "head 2's scores are equal: it takes half of both, 2 and 4"),
+    (4.0, "head 2's scores are equal: it takes half of both, 2 and 4"),
+    (6.0, "head 2's values are added up: multiply each by one half"),
+    (0.0, "head 2's scores are 0, and its weights one half each"),
+    (1.5, "head 2's scores are equal: it takes half of both, 2 and 4"),
+    (0.5, "head 2's number is a weight: mix the values with it"),
+    (1.0, "head 2 is multiplied by its query: the query only makes scores"),
+]
+_TOLD = (  # pairs with words of their own
+    (1.3912, 2.3912),
+    (0.8808, 0.5),
+    (10.389, 6.0),
+    (1.2384, 2.2384),
+    (1.5379, 3.0),
+    (1.3912, 3.0),
+    (2.7616, 3.0),
+    (1.2384, 2.0),
+    (1.2384, 4.0),
+    (1.2384, 6.0),
+    (1.0, 3.0),
+    (2.0, 3.0),
+    (2.0, 0.0),
+)
+_PAIRS = [
+    ([first, second], "; ".join(filter(None, (words, more))))
+    for first, words in _FIRST
+    for second, more in _SECOND
+    if (words or more) and (first, second) not in _TOLD
+]
 
 
 def two_heads(answer):
@@ -13,7 +62,7 @@ def two_heads(answer):
     return check_value(
         answer,
         [1.2384, 3.0],
-        tolerance=0.002,
+        tolerance=0.003,
         praise="each head with its own weights",
         mistakes=[
             (
@@ -73,6 +122,7 @@ def two_heads(answer):
                 "are 2 and 0",
             ),
             ([2.0, 0.0], "these are scores: softmax, then mix the values"),
+            *_PAIRS,
         ],
     )
 
@@ -107,85 +157,9 @@ def split(answer):
             Case((normal(2, 3, 4), 4), "as many heads as numbers"),
             Case((normal(2, 6, 5).transpose(1, 2), 3), "a transposed input"),
         ],
-        mistakes=[
-            Mistake(
-                lambda x, n: x.view(len(x), n, x.shape[1], -1),
-                "right shape, wrong numbers: this view mixes tokens. Cut the "
-                "last dimension first (batch, length, heads, head_dim), then "
-                "transpose",
-            ),
-            Mistake(
-                lambda x, n: x.reshape(len(x), n, x.shape[1], -1),
-                "right shape, wrong numbers: this view mixes tokens. Cut the "
-                "last dimension first (batch, length, heads, head_dim), then "
-                "transpose",
-            ),
-            Mistake(
-                lambda x, n: x.unflatten(-1, (2, -1)).transpose(1, 2),
-                "it makes 2 heads whatever is asked: use the argument heads",
-            ),
-            Mistake(
-                lambda x, n: x.unflatten(-1, (n, -1)),
-                "the transpose is missing: this is (batch, length, heads, "
-                "head_dim), heads must come before length",
-            ),
-            Mistake(
-                lambda x, n: x.unflatten(-1, (-1, n)).permute(0, 3, 1, 2),
-                "head 1 gets every other number: it must get the first "
-                "head_dim numbers; cut into (heads, head_dim), in this order",
-            ),
-            Mistake(
-                lambda x, n: x.unflatten(-1, (n, -1)).permute(2, 0, 1, 3),
-                "the heads come before the batch: put them behind it, "
-                "(batch, heads, length, head_dim)",
-            ),
-            Mistake(
-                lambda x, n: x.unflatten(-1, (n, -1)).permute(0, 2, 3, 1),
-                "length and head_dim are swapped at the end",
-            ),
-            Mistake(
-                lambda x, n: x.unflatten(-1, (n, -1)).transpose(1, 2).flip(1),
-                "the heads are in reversed order",
-            ),
-            Mistake(
-                lambda x, n: x.unsqueeze(1).expand(-1, n, -1, -1),
-                "every head gets the whole vector: share the numbers out",
-            ),
-            Mistake(
-                lambda x, n: x.transpose(1, 2).reshape(
-                    len(x), n, x.shape[1], -1
-                ),
-                "it transposes first and cuts then, which mixes tokens: cut "
-                "the last dimension first, then transpose",
-            ),
-            Mistake(
-                lambda x, n: (
-                    x.unflatten(-1, (n, -1)).transpose(1, 2).flatten(0, 1)
-                ),
-                "batch and heads are flattened into one dimension: keep them "
-                "apart",
-            ),
-        ],
+        mistakes=head_layouts.SPLIT_MISTAKES,
         praise="every head has all tokens, and its own numbers of each",
     )
-
-
-def _attend(q, k, v, mask, scale=None):
-    scores = q @ k.transpose(-2, -1)
-    scores = scores * (q.shape[-1] ** -0.5 if scale is None else scale)
-    return torch.softmax(scores.masked_fill(~mask, -math.inf), -1) @ v
-
-
-def _split(x, heads):
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def _merge(x):
-    return x.transpose(1, 2).flatten(2)
-
-
-def _view(x, heads):
-    return x.reshape(len(x), heads, x.shape[1], -1)
 
 
 def _oracle_multi_head(query, key, value, heads, mask):
@@ -225,49 +199,6 @@ def _case(batch, q, k, dim, heads, name):
 
 def multi_head(answer):
     """Exercise 3: multi-head attention with a mask, without projections."""
-
-    def heads_of(split, *inputs):
-        *tensors, heads, mask = inputs
-        return (*(split(x, heads) for x in tensors), mask[:, None])
-
-    def whole(merge, scale=None, split=_split):
-        def fn(query, key, value, heads, mask):
-            parts = heads_of(split, query, key, value, heads, mask)
-            dim = query.shape[-1]
-            factor = None if scale is None else scale(dim, heads)
-            return merge(_attend(*parts, factor))
-
-        return fn
-
-    def over(dim):
-        def fn(query, key, value, heads, mask):
-            q, k, v, mask = heads_of(_split, query, key, value, heads, mask)
-            scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-            scores = scores.masked_fill(~mask, -math.inf)
-            return _merge(torch.softmax(scores, dim) @ v)
-
-        return fn
-
-    def masked_after(query, key, value, heads, mask):
-        q, k, v, mask = heads_of(_split, query, key, value, heads, mask)
-        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-        return _merge(torch.softmax(scores, -1) * mask @ v)
-
-    def filled_with_zero(query, key, value, heads, mask):
-        q, k, v, mask = heads_of(_split, query, key, value, heads, mask)
-        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-        return _merge(torch.softmax(scores.masked_fill(~mask, 0.0), -1) @ v)
-
-    def mask_misplaced(query, key, value, heads, mask):
-        q, k, v, _ = heads_of(_split, query, key, value, heads, mask)
-        return _merge(_attend(q, k, v, mask[:, :, None]))
-
-    def mask_without_heads(query, key, value, heads, mask):
-        q, k, v, _ = heads_of(_split, query, key, value, heads, mask)
-        return _merge(_attend(q, k, v, mask))
-
-    right = whole(_merge)
-    careless = whole(lambda x: x.reshape(len(x), x.shape[2], -1))
     return check(
         answer,
         oracle=_oracle_multi_head,
@@ -278,110 +209,7 @@ def multi_head(answer):
             _case(2, 4, 5, 8, 4, "batch 2, 4 queries, 5 keys, 4 heads"),
             _case(3, 2, 4, 4, 1, "a single head"),
         ],
-        mistakes=[
-            Mistake(
-                lambda q, k, v, n, m: right(q, k, v, n, ~m),
-                "the mask is the wrong way round: True = may attend, so fill "
-                "where it is False",
-            ),
-            Mistake(
-                lambda q, k, v, n, m: right(q, k, v, n, torch.ones_like(m)),
-                "the mask is not used",
-            ),
-            Mistake(
-                whole(_merge, lambda dim, n: dim**-0.5),
-                "it divides by sqrt(dim): divide by the square root of the "
-                "size of a head, dim / heads",
-            ),
-            Mistake(
-                whole(_merge, lambda dim, n: 1.0),
-                "the scores are not divided: divide by the square root of "
-                "the size of a head",
-            ),
-            Mistake(
-                whole(_merge, lambda dim, n: n / dim),
-                "it divides by head_dim: take the square root of it",
-            ),
-            Mistake(
-                whole(_merge, lambda dim, n: n**-0.5),
-                "it divides by the square root of the number of heads: take "
-                "the size of a head, dim / heads",
-            ),
-            Mistake(
-                careless,
-                "merged without transpose: right shape, wrong numbers; "
-                "transpose(1, 2) first, then flatten",
-            ),
-            Mistake(
-                whole(lambda x: x),
-                "the heads are not merged: the result must be (batch, q, dim)",
-            ),
-            Mistake(
-                whole(lambda x: x.transpose(1, 2)),
-                "the heads are not merged yet: flatten the last two "
-                "dimensions, (batch, q, dim)",
-            ),
-            Mistake(
-                whole(
-                    lambda x: x.reshape(len(x), x.shape[2], -1), split=_view
-                ),
-                "the heads are split by a plain view, which mixes tokens: "
-                "cut the last dimension, then transpose",
-            ),
-            Mistake(
-                whole(_merge, split=_view),
-                "the heads are split by a plain view, which mixes tokens: "
-                "cut the last dimension, then transpose",
-            ),
-            Mistake(
-                whole(lambda x: x.mean(1)),
-                "it averages the heads: put them side by side",
-            ),
-            Mistake(
-                whole(lambda x: x.sum(1)),
-                "it adds the heads up: put them side by side",
-            ),
-            Mistake(
-                whole(lambda x: _merge(x.flip(1))),
-                "the heads are put together in reversed order",
-            ),
-            Mistake(
-                lambda q, k, v, n, m: _attend(q, k, v, m),
-                "that is one head: split query, key and value first",
-            ),
-            Mistake(
-                over(-2),
-                "the softmax runs over the queries: use dim=-1, the keys",
-            ),
-            Mistake(
-                over(1),
-                "the softmax runs over the heads: use dim=-1, the keys",
-            ),
-            Mistake(
-                masked_after,
-                "the mask comes after the softmax, so the weights no longer "
-                "sum to 1: fill the scores, before it",
-            ),
-            Mistake(
-                filled_with_zero,
-                "blocked scores are set to 0, which still gets weight: set "
-                "them to -inf",
-            ),
-            Mistake(
-                mask_without_heads,
-                "the mask has no dimension for the heads, so it falls on the "
-                "wrong ones: use mask[:, None]",
-            ),
-            Mistake(
-                mask_misplaced,
-                "the mask's new dimension is in the wrong place, so each head "
-                "has another mask: use mask[:, None]",
-            ),
-            Mistake(
-                lambda q, k, v, n, m: right(q, k, k, n, m),
-                "it mixes the keys: mix the values",
-            ),
-        ],
+        mistakes=attention_heads.MISTAKES,
         praise="it agrees with a loop over batch, query, head and key",
     )
 
@@ -411,64 +239,7 @@ def torch_mask(answer):
             Case((mask(2, 3, 3), 3), "batch 2, length 3, 3 heads"),
             Case((mask(2, 2, 2), 1), "a single head"),
         ],
-        mistakes=[
-            Mistake(
-                lambda m, n: m.repeat_interleave(n, 0),
-                "not turned round: torch's True means blocked, so use ~mask",
-            ),
-            Mistake(
-                lambda m, n: ~m.repeat(n, 1, 1),
-                "the order is wrong: sequence 1 for all its heads, then "
-                "sequence 2; `repeat` goes round and round, use "
-                "repeat_interleave",
-            ),
-            Mistake(
-                lambda m, n: m.repeat(n, 1, 1),
-                "not turned round (use ~mask), and the order is wrong (use "
-                "repeat_interleave)",
-            ),
-            Mistake(
-                lambda m, n: ~m,
-                "turned round, but one mask per sequence: torch wants one "
-                "per sequence and head",
-            ),
-            Mistake(
-                lambda m, n: m,
-                "nothing has changed: turn it round, and repeat it for the "
-                "heads",
-            ),
-            Mistake(
-                lambda m, n: ~m[:, None].expand(-1, n, -1, -1),
-                "right, but in four dimensions: torch wants batch and heads "
-                "in one, so flatten the first two",
-            ),
-            Mistake(
-                lambda m, n: m[:, None].expand(-1, n, -1, -1).flatten(0, 1),
-                "not turned round: torch's True means blocked, so use ~mask",
-            ),
-            Mistake(
-                lambda m, n: ~m.repeat_interleave(n, 0).transpose(1, 2),
-                "queries and keys are swapped: keep (q, k)",
-            ),
-            Mistake(
-                lambda m, n: ~m.repeat_interleave(n, 1),
-                "it repeats the queries: repeat the sequences, dim=0",
-            ),
-            Mistake(
-                lambda m, n: (
-                    torch.zeros(m.shape)
-                    .masked_fill(~m, -math.inf)
-                    .repeat_interleave(n, 0)
-                ),
-                "a mask of numbers to add would work too, but a boolean one "
-                "is asked for",
-            ),
-            Mistake(
-                lambda m, n: (~m).repeat_interleave(n, 0).int(),
-                "right, but as numbers: torch refuses whole ones and would "
-                "add others to the scores; keep it boolean",
-            ),
-        ],
+        mistakes=head_layouts.MASK_MISTAKES,
         praise="blocked where we may not attend, once per sequence and head",
     )
 
@@ -484,6 +255,11 @@ def ceiling(answer):
             (0.125, "that is pure guessing: one head still finds one number"),
             (0.25, "that is one lamp read and two guessed; what is the most?"),
             (0.375, "three thresholds make one piece more than three"),
+            (0.625, "three cuts make four pieces of the line, not five"),
+            (0.6, "three cuts make four pieces, and there are 8 answers"),
+            (0.8, "three cuts make four pieces, and there are 8 answers"),
+            (3.0, "how many pieces are there, and of how many answers?"),
+            (8.0, "that many answers there are: how many can it give?"),
             (0.875, "that is for two heads: count the pieces of a line"),
             (1.0, "one number, three thresholds: are there 8 pieces?"),
             (4.0, "that many answers are within reach: of how many?"),

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -152,8 +153,274 @@ def in_place_mask(mask, heads):
     return mask.repeat_interleave(heads, 0)
 
 
+def sp(x, h):
+    b, length, d = x.shape
+    return x.reshape(b, length, h, d // h).transpose(1, 2)
+
+
+def mh(
+    q,
+    k,
+    v,
+    h,
+    m,
+    scale=None,
+    split=sp,
+    merge=lambda o: o.transpose(1, 2).flatten(2),
+    mask="ok",
+    dim=-1,
+    fill=-math.inf,
+):
+    d = q.shape[-1]
+    Q, K, V = (split(t, h) for t in (q, k, v))
+    s = (
+        Q
+        @ K.transpose(-2, -1)
+        / (math.sqrt(Q.shape[-1]) if scale is None else scale(d, h))
+    )
+    if mask == "ok":
+        s = s.masked_fill(~m[:, None], fill)
+    elif mask == "inv":
+        s = s.masked_fill(m[:, None], fill)
+    w = torch.softmax(s, dim)
+    if mask == "after":
+        w = w * m[:, None]
+    if mask == "after_renorm":
+        pass
+    return merge(w @ V)
+
+
+def swap_hd2(x, h):
+    b, length, d = x.shape
+    return x.reshape(b, length, d // h, h).transpose(1, 2)
+
+
+def t_view2(x, h):
+    b, length, d = x.shape
+    return x.transpose(1, 2).reshape(b, h, length, d // h)
+
+
+def tr13(x, h):
+    b, length, d = x.shape
+    return x.reshape(b, length, h, d // h).transpose(1, 3)
+
+
+def headsdim(x, h):
+    b, length, d = x.shape
+    return x.reshape(b, length, d // h, h).permute(0, 2, 1, 3)
+
+
+def colmod(x, h):
+    return torch.stack([x[..., i::h] for i in range(h)], 1)
+
+
+def catdim(x, h):
+    return torch.cat(x.chunk(h, -1), dim=1)
+
+
+def catbatch(x, h):
+    return torch.cat(x.chunk(h, -1), dim=0)
+
+
+def stackm1(x, h):
+    return torch.stack(x.chunk(h, -1), -1)
+
+
+def chunks_size(x, h):
+    return torch.stack(x.split(h, -1), 1)
+
+
+def overlap(x, h):
+    s = x.shape[-1] // h
+    return torch.stack([x[..., i : i + s] for i in range(h)], 1)
+
+
+def nobatch(x, h):
+    b, length, d = x.shape
+    return x.reshape(h, length, d // h)
+
+
+def d_wrong(x, h):
+    b, length, d = x.shape
+    return x.reshape(b, length, h, d).transpose(1, 2)
+
+
+def loop_off(x, h):
+    s = x.shape[-1] // h
+    return torch.stack(
+        [x[..., i * s : (i + 1) * s] for i in range(h - 1)]
+        + [x[..., -s:] * 0],
+        1,
+    )
+
+
+def every_other(x, h):
+    return x.reshape(*x.shape[:2], -1, h).permute(0, 3, 1, 2)
+
+
+def inter(q, k, v, h, m):
+    return mh(q, k, v, h, m, split=every_other)
+
+
+def number_by_number(x):
+    return x.permute(0, 2, 3, 1).flatten(2)
+
+
+def inter_both(q, k, v, h, m):
+    return mh(q, k, v, h, m, split=every_other, merge=number_by_number)
+
+
+def onehead_hs(q, k, v, h, m):
+    s = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1] // h)
+    return s.masked_fill(~m, -math.inf).softmax(-1) @ v
+
+
+def small_fill(q, k, v, h, m):
+    return mh(q, k, v, h, m, fill=-1.0)
+
+
+def keyvalue(q, k, v, h, m):
+    return mh(q, v, k, h, m)
+
+
+def addmask(q, k, v, h, m):
+    Q, K, V = (sp(t, h) for t in (q, k, v))
+    s = Q @ K.transpose(-2, -1) / math.sqrt(Q.shape[-1]) + m[:, None]
+    return (s.softmax(-1) @ V).transpose(1, 2).flatten(2)
+
+
+def sc_late(q, k, v, h, m):
+    Q, K, V = (sp(t, h) for t in (q, k, v))
+    s = (Q @ K.transpose(-2, -1)).masked_fill(~m[:, None], -math.inf).softmax(
+        -1
+    ) / math.sqrt(Q.shape[-1])
+    return (s @ V).transpose(1, 2).flatten(2)
+
+
+def full_after(q, k, v, h, m):
+    return mh(q, k, v, h, m, scale=lambda d, h: math.sqrt(d), mask="inv")
+
+
+def nomerge_scale(q, k, v, h, m):
+    return mh(
+        q,
+        k,
+        v,
+        h,
+        m,
+        scale=lambda d, h: math.sqrt(d),
+        merge=lambda o: o.reshape(o.shape[0], o.shape[2], -1),
+    )
+
+
+def nosplitv(q, k, v, h, m):
+    Q, K = (sp(t, h) for t in (q, k))
+    s = (
+        (Q @ K.transpose(-2, -1) / math.sqrt(Q.shape[-1]))
+        .masked_fill(~m[:, None], -math.inf)
+        .softmax(-1)
+    )
+    return s.mean(1) @ v
+
+
+def causal(q, k, v, h, m):
+    return (
+        F.scaled_dot_product_attention(
+            sp(q, h), sp(k, h), sp(v, h), is_causal=True
+        )
+        .transpose(1, 2)
+        .flatten(2)
+    )
+
+
+def renorm(q, k, v, h, m):
+    Q, K, V = (sp(t, h) for t in (q, k, v))
+    s = (Q @ K.transpose(-2, -1) / math.sqrt(Q.shape[-1])).softmax(-1) * m[
+        :, None
+    ]
+    s = s / s.sum(-1).mean()
+    return (s @ V).transpose(1, 2).flatten(2)
+
+
+def nodim(mask, h):
+    return ~mask.repeat_interleave(h)
+
+
+def firstonly(mask, h):
+    return ~mask[0].expand(h, -1, -1)
+
+
+def dim2(mask, h):
+    return ~mask.repeat_interleave(h, -1)
+
+
+def npb(mask, h):
+    return np.repeat(~mask.numpy(), h, axis=0)
+
+
+def firstall(mask, h):
+    return (~mask[:1]).repeat_interleave(h * len(mask), 0)
+
+
+def no_h(mask, h):
+    return (~mask).unsqueeze(1)
+
+
+def loop1(mask, h):
+    return (
+        torch.stack([~m for m in mask for _ in range(h - 1)])
+        if h > 1
+        else ~mask
+    )
+
+
+def heads_first(mask, h):
+    return ~mask.unsqueeze(0).expand(h, -1, -1, -1).reshape(
+        -1, *mask.shape[1:]
+    )
+
+
+def minus(mask, h):
+    return -mask.repeat_interleave(h, 0)
+
+
+def stacked_chunks(x, h):
+    return torch.stack(x.chunk(h, -1), 1)
+
+
+def transposed_first(x, h):
+    b, length, d = x.shape
+    return x.transpose(1, 2).reshape(b, h, d // h, length).transpose(2, 3)
+
+
+def by_torch(q, k, v, h, m):
+    return (
+        F.scaled_dot_product_attention(
+            sp(q, h), sp(k, h), sp(v, h), attn_mask=m[:, None]
+        )
+        .transpose(1, 2)
+        .flatten(2)
+    )
+
+
+def head_by_head(q, k, v, h, m):
+    d = q.shape[-1] // h
+    out = []
+    for i in range(h):
+        s = slice(i * d, (i + 1) * d)
+        a = torch.einsum("bqd,bkd->bqk", q[..., s], k[..., s]) / d**0.5
+        out.append(a.masked_fill(~m, -1e30).softmax(-1) @ v[..., s])
+    return torch.cat(out, -1)
+
+
 WRONG = {
     "two_heads": [
+        ([1.24, 4.0], "takes half of both"),
+        ([1.0, 2.24], "head 2 has its own weights"),
+        ([1.54, 3.0], "query is 2"),
+        ([8.389, 3], "the sum of the exponentials"),
+        ([2, 4], "takes half of both"),
+        ([1.24, 3.0, 1.0], "expected 2 numbers"),
         ([1.3912, 2.3912], "divided by sqrt(2)"),
         ([0.8808, 0.5], "these are weights"),
         ([10.389, 6], "not normalised"),
@@ -173,6 +440,19 @@ WRONG = {
         ([0, 0], "not it"),
     ],
     "split": [
+        (swap_hd2, "(batch, head_dim, length, heads)"),
+        (t_view2, "mixes tokens"),
+        (tr13, "(batch, head_dim, heads, length)"),
+        (headsdim, "every other number"),
+        (colmod, "every other number"),
+        (catdim, "joined into one"),
+        (catbatch, "joined into one"),
+        (stackm1, "(batch, length, head_dim, heads)"),
+        (chunks_size, "every other number"),
+        (overlap, "overlap"),
+        (nobatch, "invalid for input"),
+        (d_wrong, "invalid for input"),
+        (loop_off, "the numbers differ"),
         (lambda x, n: x.view(len(x), n, x.shape[1], -1), "mixes tokens"),
         (plain, "mixes tokens"),
         (lambda x, n: x.unflatten(-1, (n, -1)), "transpose is missing"),
@@ -201,6 +481,18 @@ WRONG = {
         (lambda x, n: cut(TOKENS, 2) + 0 * x.sum(), "whatever the input"),
     ],
     "multi_head": [
+        (inter, "every other number"),
+        (inter_both, "number by number"),
+        (onehead_hs, "one head, though"),
+        (small_fill, "-1.0"),
+        (keyvalue, "roles are exchanged"),
+        (addmask, "added as 1 and 0"),
+        (sc_late, "after the softmax"),
+        (full_after, "; and the mask is the wrong way"),
+        (nomerge_scale, "; and merged without"),
+        (nosplitv, "weights are averaged"),
+        (causal, "causal mask in place"),
+        (renorm, "numbers differ"),
         (
             with_heads(lambda q, k, v, m: attend(q, k, v, ~m)),
             "wrong way round",
@@ -243,12 +535,24 @@ WRONG = {
         (no_mask_axis, "no dimension for the heads"),
     ],
     "torch_mask": [
+        (nodim, "without dim"),
+        (firstonly, "only the first sequence"),
+        (dim2, "repeats the keys"),
+        (npb, "no boolean torch tensor"),
+        (firstall, "only the first sequence"),
+        (no_h, "no copy for each head"),
+        (loop1, "one head is missing"),
+        (heads_first, "the order is wrong"),
+        (minus, "not supported"),
         (lambda m, n: m.repeat_interleave(n, 0), "not turned round"),
         (lambda m, n: ~m.repeat(n, 1, 1), "order is wrong"),
-        (lambda m, n: m.repeat(n, 1, 1), "not turned round (use ~mask), and"),
+        (lambda m, n: m.repeat(n, 1, 1), "and the order is wrong"),
         (lambda m, n: ~m, "one mask per sequence"),
-        (lambda m, n: m, "nothing has changed"),
-        (lambda m, n: ~torch.stack([m] * n, 1), "four dimensions"),
+        (lambda m, n: m, "one mask per sequence"),
+        (
+            lambda m, n: ~torch.stack([m] * n, 1),
+            "flatten the first two of the four",
+        ),
         (
             lambda m, n: torch.stack([m] * n, 1).flatten(0, 1),
             "not turned round",
@@ -261,12 +565,21 @@ WRONG = {
             ),
             "boolean one",
         ),
-        (lambda m, n: (~m).repeat_interleave(n, 0).long(), "keep it boolean"),
-        (lambda m, n: (~m).repeat_interleave(n, 0).float(), "keep it boolean"),
+        (
+            lambda m, n: (~m).repeat_interleave(n, 0).long(),
+            "no boolean torch tensor",
+        ),
+        (
+            lambda m, n: (~m).repeat_interleave(n, 0).float(),
+            "no boolean torch tensor",
+        ),
         (in_place_mask, "in place"),
         (lambda m, n: -m, "raises RuntimeError"),
     ],
     "ceiling": [
+        (5 / 8, "not five"),
+        (3, "of how many answers"),
+        (0.7, "is not it"),
         (0.75, "two lamps"),
         (0.125, "guessing"),
         (0.25, "two guessed"),
@@ -277,7 +590,7 @@ WRONG = {
         (50, "percent"),
         (0.6667, "count answers"),
         (1 / 3, "count answers"),
-        (0.6, "not it"),
+        (0.6, "there are 8 answers"),
         ("half", "expected numbers"),
     ],
 }
@@ -289,6 +602,8 @@ TOKENS = torch.tensor(
 RIGHT = {
     "two_heads": [[1.2384, 3.0], (1.24, 3), torch.tensor([1.2384058, 3.0])],
     "split": [
+        stacked_chunks,
+        transposed_first,
         detached_split,
         cut,
         loop_split,
@@ -297,12 +612,19 @@ RIGHT = {
         view_split,
     ],
     "multi_head": [
+        by_torch,
+        head_by_head,
         lambda *a: sdpa_multi_head(*a).detach(),
         sdpa_multi_head,
         loop_multi_head,
         einsum_multi_head,
         flat_multi_head,
     ],
-    "torch_mask": [expanded_mask, listed_mask, compared_mask, logical_mask],
+    "torch_mask": [
+        expanded_mask,
+        listed_mask,
+        compared_mask,
+        logical_mask,
+    ],
     "ceiling": [0.5, 1 / 2, torch.tensor(0.5)],
 }
