@@ -72,6 +72,15 @@ def _late_rows(x, weight, dilation):
     return torch.cat([0 * found[:reach], found[reach:]])
 
 
+def _farthest(x, weight, dilation):
+    """Keep the last product of a loop that goes back, and forget the others."""
+    rows = []
+    for t in range(len(x)):
+        back = min(t // dilation, len(weight) - 1)
+        rows.append(x[t - back * dilation] @ weight[-1 - back])
+    return torch.stack(rows)
+
+
 def _not_first(t, j, k, s, n):
     position = t - (k - 1 - j) * s
     return position if position > 0 else -1
@@ -194,5 +203,27 @@ MISTAKES = [
         lambda x, w, s: x @ w.sum(0),
         "every tap reads the position itself: tap j reads (kernel - 1 - j) * "
         "dilation before it",
+    ),
+    Mistake(
+        _conv(lambda t, j, k, s, n: t - (k - 1) * s + j),
+        "there are zeros enough in front, but the taps stand one apart: tap j "
+        "reads from row j * dilation on",
+    ),
+    Mistake(
+        _conv(lambda t, j, k, s, n: t - (0 if j == k - 1 else (j + 1) * s)),
+        "only the position itself has its own tap, the others are turned "
+        "round: weight[-1 - j] belongs to j * dilation before",
+    ),
+    Mistake(
+        _farthest, "each tap overwrites the one before it: add them up, +="
+    ),
+    Mistake(
+        lambda x, w, s: (
+            torch.nn.functional.conv1d(
+                _padded(x, w, s).T[None], w.permute(2, 1, 0), stride=s
+            )[0].T
+        ),
+        "stride leaves positions out of the result: the distance between taps "
+        "is conv1d's dilation",
     ),
 ]

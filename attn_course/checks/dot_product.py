@@ -36,6 +36,14 @@ def slip(answer):
             (1.0756, "that is only the second value's share: add the first's"),
             (6.0, "every value is taken whole: multiply by the weights"),
             (3.0, "that is the plain average: use the weights"),
+            *(
+                (
+                    0.7311 * first + 0.2689 * second,
+                    "numbers of different columns are mixed: both come from "
+                    "the values' second places",
+                )
+                for first, second in ((1, 4), (2, 3))
+            ),
             (
                 2.6605,
                 "these weights come from scores divided by sqrt(2); the "
@@ -75,6 +83,97 @@ def _oracle_softmax(scores, temperature):
         total = sum(powers)
         rows.append(torch.stack([p / total for p in powers]))
     return torch.stack(rows).reshape(scores.shape)
+
+
+def _share(powers, dim=-1):
+    return powers / powers.sum(dim, keepdim=True)
+
+
+def _standard(scores):
+    mean, spread = scores.mean(-1, keepdim=True), scores.std(-1, keepdim=True)
+    return (scores - mean) / spread
+
+
+SOFTMAX = [
+    Mistake(
+        lambda s, t: (s == s.amax(-1, keepdim=True)).float(),
+        "only the highest score gets weight: every one gets some, by exp",
+    ),
+    Mistake(
+        lambda s, t: torch.softmax(s // t, -1), "// rounds down: divide with /"
+    ),
+    Mistake(
+        lambda s, t: torch.softmax(_standard(s) / t, -1),
+        "it divides the scores by how far they spread: only by the temperature",
+    ),
+    Mistake(
+        lambda s, t: _share(torch.exp(s / t), 1),
+        "dim=1 is the last dimension only of a matrix: dim=-1 always is",
+    ),
+    Mistake(
+        lambda s, t: torch.exp(s / t - (s / t).amax(-1, keepdim=True)),
+        "the largest weight becomes 1: divide by the sum of the row, not by "
+        "its largest",
+    ),
+    Mistake(
+        lambda s, t: (
+            torch.exp(s / t) / torch.exp(s / t).mean(-1, keepdim=True)
+        ),
+        "it divides by the mean, so each row sums to its length: divide by the "
+        "sum",
+    ),
+    Mistake(
+        lambda s, t: (
+            torch.exp(s / t) / (1 + torch.exp(s / t).sum(-1, keepdim=True))
+        ),
+        "it adds 1 to the sum, so each row sums to less than 1: divide by the "
+        "sum alone",
+    ),
+    *(
+        Mistake(
+            lambda s, t, power=power: torch.softmax(s, -1) ** power(t),
+            "the weights are raised to a power, and no longer sum to 1: divide "
+            "the scores by the temperature, before the softmax",
+        )
+        for power in (lambda t: t, lambda t: 1 / t)
+    ),
+    Mistake(
+        lambda s, t: torch.softmax(s / math.sqrt(t), -1),
+        "it divides by the square root of the temperature: divide by the "
+        "temperature itself",
+    ),
+    Mistake(
+        lambda s, t: torch.softmax(s / t**2, -1),
+        "it divides by the temperature twice: once",
+    ),
+    Mistake(
+        lambda s, t: torch.exp(s / t) / torch.exp(s).sum(-1, keepdim=True),
+        "the sum is of powers without the temperature: sum the same powers as "
+        "stand above",
+    ),
+    Mistake(
+        lambda s, t: torch.exp(s) / torch.exp(s / t).sum(-1, keepdim=True),
+        "the powers above have no temperature, those in the sum have one: the "
+        "same in both",
+    ),
+    Mistake(
+        lambda s, t: torch.exp(s / t) / (s / t).sum(-1, keepdim=True),
+        "the sum is of the scores: sum their powers",
+    ),
+    Mistake(
+        lambda s, t: torch.softmax(s / t * math.log(10), -1),
+        "it takes powers of 10: take powers of e (torch.exp)",
+    ),
+    Mistake(
+        lambda s, t: _share((s / t).abs()),
+        "the exponential is missing: it shares out the sizes of the scores",
+    ),
+    Mistake(
+        lambda s, t: torch.softmax(torch.softmax(s, -1) / t, -1),
+        "softmax is taken twice: divide the scores by the temperature, then "
+        "once",
+    ),
+]
 
 
 def softmax(answer):
@@ -152,6 +251,7 @@ def softmax(answer):
                 "it is a sigmoid, one score at a time: the weights of a row "
                 "must share 1 between them",
             ),
+            *SOFTMAX,
         ],
         praise="every row sums to 1, and T sharpens or evens it",
     )
@@ -176,6 +276,85 @@ def _random(q, k, d, v):
     generator = torch.Generator().manual_seed(q + 10 * k + 100 * d)
     sizes = ((q, d), (k, d), (k, v))
     return tuple(torch.randn(*size, generator=generator) for size in sizes)
+
+
+def _weights(query, key):
+    return torch.softmax(query @ key.T, dim=-1)
+
+
+def _cosine(query, key):
+    return (
+        query
+        / query.norm(dim=-1, keepdim=True)
+        @ (key / key.norm(dim=-1, keepdim=True)).T
+    )
+
+
+LOOKUP = [
+    Mistake(
+        lambda q, k, v: _weights(q, k).argmax(-1),
+        "that is the number of the best key: mix the values by the weights",
+    ),
+    Mistake(
+        lambda q, k, v: torch.softmax(q @ k.T * math.sqrt(k.shape[1]), -1) @ v,
+        "it multiplies the scores by sqrt(d): use the plain dot product",
+    ),
+    Mistake(
+        lambda q, k, v: torch.softmax(torch.cdist(q, k), -1) @ v,
+        "it compares by distance, and the farthest key gets most: use the dot "
+        "product",
+    ),
+    Mistake(
+        lambda q, k, v: torch.softmax(_cosine(q, k), -1) @ v,
+        "it compares by cosine, so lengths do not count: use the plain dot "
+        "product",
+    ),
+    Mistake(
+        lambda q, k, v: _weights(q, k)[:, :-1] @ v[:-1],
+        "the last value is never added: the loop ends one too early",
+    ),
+    Mistake(
+        lambda q, k, v: (_weights(q, k)[:, :, None] * v).sum(-1),
+        "it sums over the numbers of each value: sum over the keys, dim=1",
+    ),
+    Mistake(
+        lambda q, k, v: (_weights(q, k)[:, :, None] * v).mean(1),
+        "it takes the mean of the weighted values: the weights sum to 1, so "
+        "add",
+    ),
+    Mistake(
+        lambda q, k, v: torch.softmax(q @ k.T @ v, -1),
+        "the softmax comes after the values: it makes weights of the scores, "
+        "before",
+    ),
+    Mistake(
+        lambda q, k, v: torch.softmax(-q @ k.T, -1) @ v,
+        "the sign is turned: a higher score must give a higher weight",
+    ),
+    Mistake(
+        lambda q, k, v: torch.sigmoid(q @ k.T) @ v,
+        "it is a sigmoid, one score at a time: each query's weights must share "
+        "1 between them, softmax",
+    ),
+    Mistake(
+        lambda q, k, v: torch.softmax(_weights(q, k), -1) @ v,
+        "softmax is taken twice: once",
+    ),
+    Mistake(
+        lambda q, k, v: _weights(q, k)[:, :, None] * v,
+        "the weighted values still stand apart: add them up over the keys, "
+        "dim=1",
+    ),
+    Mistake(
+        lambda q, k, v: torch.softmax(q @ k.T / math.sqrt(len(k)), -1) @ v,
+        "it divides the scores by the square root of the number of keys: use "
+        "the plain dot product",
+    ),
+    Mistake(
+        lambda q, k, v: torch.log_softmax(q @ k.T, -1) @ v,
+        "these are logarithms of the weights (log_softmax): softmax",
+    ),
+]
 
 
 def lookup(answer):
@@ -270,6 +449,7 @@ def lookup(answer):
                 lambda q, k, v: soft(-torch.cdist(q, k)) @ v,
                 "it compares by distance: use the dot product",
             ),
+            *LOOKUP,
         ],
         praise="the hand example gives [1.5379, 2.5379], and any sizes work",
     )

@@ -33,10 +33,15 @@ def _latest(tokens):
     return targets & (later == 1)
 
 
-def _first_column(tokens, mark):
-    targets = induction_targets(tokens)
-    targets[:, 0] = mark(tokens)
+def _first_column(targets, mark):
+    targets[:, 0] = mark
     return targets
+
+
+def _later_by(tokens, step):
+    """Shift the columns by another number than one."""
+    same = tokens[:, None] == tokens[None, :-step]
+    return torch.nn.functional.pad(same, (step, 0)).tril()
 
 
 MISTAKES = [
@@ -69,8 +74,7 @@ MISTAKES = [
     ),
     Mistake(
         lambda t: _shift((t[:, None] == t[None, :]).tril()),
-        "j = i + 1 is marked: a token looked at itself, and then "
-        "at what comes next. Shift first, then tril()",
+        "j = i + 1 is marked too: shift first, and then tril(), not tril(1)",
     ),
     Mistake(
         lambda t: _shift(t[:, None] == t[None, :]).triu(),
@@ -121,11 +125,11 @@ MISTAKES = [
         "followed it, then tril()",
     ),
     Mistake(
-        lambda t: _first_column(t, lambda t: True),
+        lambda t: _first_column(induction_targets(t), True),
         "the first key is marked for every query: it has nothing before it",
     ),
     Mistake(
-        lambda t: _first_column(t, lambda t: t == t[0]),
+        lambda t: _first_column(induction_targets(t), t == t[0]),
         "the first key is compared with itself: it has nothing before it, so "
         "its column is False",
     ),
@@ -147,6 +151,20 @@ MISTAKES = [
         ).tril(-1),
         "it compares token j + 1 with token i: token j - 1 is the one before "
         "the key",
+    ),
+    Mistake(
+        lambda t: (t[:, None] == t[None, :-1]).tril(),
+        "a column is missing: after the last is dropped, pad one of False in "
+        "front",
+    ),
+    Mistake(
+        lambda t: _first_column((t[:, None] == t[None, :]).tril(), False),
+        "it marks the same token, the first key left out: shift by one, to "
+        "what followed it",
+    ),
+    Mistake(
+        lambda t: _later_by(t, 2),
+        "token j - 2 is compared: it has to be the one just before j, j - 1",
     ),
     Mistake(
         lambda t: (~_targets(t)).tril(),

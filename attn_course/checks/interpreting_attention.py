@@ -97,6 +97,23 @@ def _hits(weights, keys):
 
 NEXT = [
     Mistake(
+        lambda w: (_off(w, 1, 1, 1) + _off(w, -1, 1, 1)) / 2,
+        "it averages the next and the previous word: the next only",
+    ),
+    Mistake(
+        lambda w: w.diagonal(1, -2, -1)[:, 1:-1].median(dim=-1).values,
+        "that is the median: take the mean",
+    ),
+    Mistake(
+        lambda w: w.diagonal(1, -2, -1)[:, 1:-1].mean(dim=0),
+        "it averages over the heads: one number for each head, so average over "
+        "the pairs, dim=-1",
+    ),
+    Mistake(
+        lambda w: w.diagonal(1, -2, -1)[1:-1].mean(dim=-1),
+        "it cuts heads off, not pairs: [:, 1:-1]",
+    ),
+    Mistake(
         lambda w: _off(w, 1, 1, 2),
         "the last pair is missing: the last query is token n - 3, the last "
         "word but one",
@@ -206,7 +223,8 @@ def next_score(answer):
             ),
             Mistake(
                 lambda w: _off(w, 0, 1, 1),
-                "that is the word itself: use the diagonal with offset 1",
+                "that is the word itself: query i, key i + 1 are asked for "
+                "(offset 1 of the whole; a row cut off shifts it)",
             ),
             Mistake(
                 _shared_out,
@@ -313,6 +331,16 @@ def permute(answer):
                 lambda w, z: z.argsort(-1).argsort(-1),
                 "it returns the ranks of the noise: gather the weights at the "
                 "positions in order, one argsort",
+            ),
+            Mistake(
+                lambda w, z: tuple(z.sort(-1)),
+                "sort returns two things, the sorted noise and the positions: "
+                "gather the weights at the positions",
+            ),
+            Mistake(
+                lambda w, z: w.gather(-1, z.argsort(0)),
+                "the noise is sorted across the rows: argsort(dim=-1) sorts "
+                "within each",
             ),
             Mistake(
                 lambda w, z: w[z.argsort(-1)],

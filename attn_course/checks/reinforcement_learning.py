@@ -128,6 +128,21 @@ def _discounted(rewards, rate):
 
 RETURNS = [
     Mistake(
+        lambda r, n: _clean(_clean(r, n).flip(-1).cumsum(dim=-1), n),
+        "the sums stand in reverse order: flip them back, then set what stands "
+        "behind the end to 0",
+    ),
+    Mistake(
+        lambda r, n: _from_right(_clean(r, n)) + r - _clean(r, n),
+        "the nonsense behind the end is still there: the returns-to-go there "
+        "are 0",
+    ),
+    Mistake(
+        lambda r, n: _clean(r, n).sum(-1, keepdim=True) - _clean(r, n),
+        "it takes only each step's own reward off the whole return: what came "
+        "before goes, the own stays",
+    ),
+    Mistake(
         lambda r, n: _from_right(_clean(r, n))[:, : int(n.max())],
         "the rows are cut to the longest episode: the result has the shape of "
         "rewards, with 0 behind each end",
@@ -382,6 +397,14 @@ def weave(answer):
                     dim=1,
                 ),
                 "the last step is missing: the loop ends one too early",
+            ),
+            Mistake(
+                lambda r, s, a: _oracle_weave(r, s, 0 * a),
+                "the actions' places stay 0: token 3 t + 2 is the action",
+            ),
+            Mistake(
+                lambda r, s, a: (r + s + a) / 3,
+                "the three are averaged: they should stand side by side",
             ),
             Mistake(
                 _overwritten,

@@ -150,6 +150,39 @@ def _step(
 
 
 STEP = [
+    Mistake(
+        _step(order=(1, 1, 2)),
+        "z stands where r should: r multiplies the part that comes from h",
+    ),
+    Mistake(
+        _step(order=(0, 0, 2)),
+        "r stands where z should: z is the share of the old state",
+    ),
+    Mistake(
+        _step(
+            candidate=lambda a, b, r, h, u: a.tanh() + r * b.tanh(),
+            squash=lambda n: n,
+        ),
+        "the tanh is taken of each part by itself: add the parts first",
+    ),
+    Mistake(
+        _step(gate=lambda a, b: torch.softmax(a + b, dim=0)),
+        "the gates go through sigmoid, not softmax: each number is a share of "
+        "its own",
+    ),
+    Mistake(
+        _step(mix=lambda n, h, z: (1 - z) * n - z * h),
+        "the old state is subtracted: add z * h",
+    ),
+    Mistake(
+        lambda x, h, w, u: torch.tanh(w @ x + u @ h),
+        "the three parts are not taken apart, as in a plain RNN: chunk(3), and "
+        "two of them are gates",
+    ),
+    Mistake(
+        _step(candidate=lambda a, b, r, h, u: a + h),
+        "the state is added bare: its last rows of u come first, r * (U_n h)",
+    ),
     *(
         Mistake(
             _step(order=order),

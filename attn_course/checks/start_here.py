@@ -98,6 +98,88 @@ def mean_over_length(answer):
             Mistake(
                 lambda x: x[:, 0], "that is the first token: average them all"
             ),
+            Mistake(
+                lambda x: x[:, -1], "that is the last token: average them all"
+            ),
+            Mistake(
+                lambda x: x[:, 1:].mean(dim=1),
+                "the first token is left out: average them all",
+            ),
+            Mistake(
+                lambda x: x[:, :-1].mean(dim=1),
+                "the last token is left out: average them all",
+            ),
+            Mistake(
+                lambda x: x.sum(dim=1) / (x.shape[1] - 1),
+                "it divides by one less than the length: divide by x.shape[1]",
+            ),
+            Mistake(
+                lambda x: x[:, 1:].sum(dim=1) / x.shape[1],
+                "the first token is not added: sum them all",
+            ),
+            Mistake(
+                lambda x: x[:, :-1].sum(dim=1) / x.shape[1],
+                "the last token is not added: sum them all",
+            ),
+            Mistake(
+                lambda x: x.median(dim=1).values,
+                "that is the median: take the mean",
+            ),
+            Mistake(
+                lambda x: (x[:, 0] + x[:, -1]) / 2,
+                "only the first and the last token are averaged: average them "
+                "all",
+            ),
+            Mistake(
+                lambda x: x[:, x.shape[1] // 2],
+                "that is the middle token: average them all",
+            ),
+            Mistake(
+                lambda x: (x.amax(dim=1) + x.amin(dim=1)) / 2,
+                "only the largest and the smallest are averaged: average all "
+                "tokens",
+            ),
+            Mistake(
+                lambda x: x.abs().mean(dim=1),
+                "the signs are lost: average the numbers as they are",
+            ),
+            Mistake(
+                lambda x: x.std(dim=1),
+                "that is the standard deviation: take the mean",
+            ),
+            Mistake(
+                lambda x: torch.nn.functional.normalize(x.mean(dim=1), dim=-1),
+                "each mean is brought to length 1: leave it as it is",
+            ),
+            Mistake(
+                lambda x: x.amin(dim=1), "that is the smallest: take the mean"
+            ),
+            Mistake(
+                lambda x: x.max(dim=1),
+                "max returns two things, the largest and where it stands: here "
+                "the mean is asked for",
+            ),
+            *(
+                Mistake(
+                    lambda x, whole=whole: whole(x.mean(dim=1)),
+                    "the means are rounded to whole numbers: leave them as they "
+                    "are (/, not //)",
+                )
+                for whole in (torch.floor, torch.round, torch.trunc)
+            ),
+            Mistake(
+                lambda x: torch.softmax(x, 1).mean(dim=1),
+                "softmax makes every mean the same: take the mean of x itself",
+            ),
+            Mistake(
+                lambda x: x.mean(dim=1).mean(dim=0).expand(len(x), -1),
+                "all sentences get the same mean: each has its own",
+            ),
+            Mistake(
+                lambda x: x.mean(dim=1)[0],
+                "that is the first sentence alone: one vector for each is "
+                "wanted",
+            ),
         ],
         praise="(batch, length, dim) became (batch, dim)",
     )

@@ -59,6 +59,35 @@ def in_place_lookup(query, key, value):
     return torch.softmax(query @ key.T, -1) @ value
 
 
+def over_dim_1(scores, temperature):
+    powers = torch.exp(scores / temperature)
+    return powers / powers.sum(dim=1, keepdim=True)
+
+
+def shared(powers):
+    return powers.sum(dim=-1, keepdim=True)
+
+
+def shares(scores, by, more=0.0):
+    powers = scores.exp()
+    return powers / (getattr(powers, by)(dim=-1, keepdim=True) + more)
+
+
+def weighed(query, key):
+    powers = (query @ key.T).exp()
+    return powers / shared(powers)
+
+
+def loop_that_ends_early(query, key, value):
+    rows = []
+    for weights in weighed(query, key):
+        total = torch.zeros(value.shape[1])
+        for i in range(len(value) - 1):
+            total = total + weights[i] * value[i]
+        rows.append(total)
+    return torch.stack(rows)
+
+
 WRONG = {
     "slip": [
         (2.08, "do the sum again"),
@@ -69,6 +98,8 @@ WRONG = {
         (6, "taken whole"),
         (3.0, "plain average"),
         (2.6605, "sqrt(2)"),
+        (1.8068, "different columns"),
+        (2.2689, "different columns"),
         (0.0, "not it"),
         ([1.5379, 2.5379], "one number"),
         ([1.0, 2.0, 3.0], "expected one number, got 3"),
@@ -109,6 +140,32 @@ WRONG = {
         (in_place_softmax, "in place"),
         (lambda s: torch.softmax(s, -1), "TypeError"),
         (forever, "never ends"),
+        (over_dim_1, "dim=-1 always is"),
+        (lambda s, t: F.softmax(torch.floor(s / t), -1), "rounds down"),
+        (
+            lambda s, t: F.softmax(s / s.std(-1, keepdim=True) / t, -1),
+            "how far they spread",
+        ),
+        (
+            lambda s, t: F.one_hot(s.argmax(-1), s.shape[-1]).float(),
+            "only the highest",
+        ),
+        (lambda s, t: shares(s / t, "amax"), "largest weight becomes 1"),
+        (lambda s, t: shares(s / t, "mean"), "divides by the mean"),
+        (lambda s, t: shares(s / t, "sum", 1.0), "adds 1 to the sum"),
+        (lambda s, t: s.softmax(-1).pow(t), "raised to a power"),
+        (lambda s, t: s.softmax(-1).pow(1 / t), "raised to a power"),
+        (lambda s, t: F.softmax(s * t**-0.5, dim=-1), "square root"),
+        (lambda s, t: F.softmax(s / t / t, dim=-1), "twice: once"),
+        (lambda s, t: (s / t - s.logsumexp(-1, True)).exp(), "sum is of"),
+        (lambda s, t: (s - (s / t).logsumexp(-1, True)).exp(), "above have"),
+        (
+            lambda s, t: torch.exp(s / t) * t / s.sum(-1, keepdim=True),
+            "sum their powers",
+        ),
+        (lambda s, t: 10 ** (s / t) / shared(10 ** (s / t)), "powers of 10"),
+        (lambda s, t: abs(s) / shared(abs(s)), "sizes of the scores"),
+        (lambda s, t: (s.softmax(-1) / t).softmax(-1), "taken twice"),
     ],
     "lookup": [
         (lambda q, k, v: F.scaled_dot_product_attention(q, k, v), "sqrt(d)"),
@@ -146,6 +203,34 @@ WRONG = {
             lambda q, k, v: (q @ k.T).exp() / (q @ k.T).exp().sum(-1) @ v,
             "keepdim",
         ),
+        (
+            lambda q, k, v: (q[:, None] - k).norm(dim=-1).softmax(-1) @ v,
+            "farthest",
+        ),
+        (
+            lambda q, k, v: (
+                F.cosine_similarity(q[:, None], k, dim=-1).softmax(-1) @ v
+            ),
+            "cosine",
+        ),
+        (loop_that_ends_early, "last value is never added"),
+        (lambda q, k, v: (q @ k.T).argmax(1), "number of the best"),
+        (lambda q, k, v: weighed(q, k * k.shape[1] ** 0.5) @ v, "multiplies"),
+        (
+            lambda q, k, v: torch.einsum("qk,kv->qk", weighed(q, k), v),
+            "numbers of each value",
+        ),
+        (lambda q, k, v: weighed(q, k) @ v / len(k), "mean of the weighted"),
+        (lambda q, k, v: F.softmax(q @ (k.T @ v), dim=1), "after the values"),
+        (lambda q, k, v: weighed(-q, k) @ v, "sign is turned"),
+        (lambda q, k, v: (q @ k.T).sigmoid() @ v, "is a sigmoid"),
+        (lambda q, k, v: weighed(q, k).softmax(-1) @ v, "taken twice"),
+        (
+            lambda q, k, v: torch.einsum("qk,kv->qkv", weighed(q, k), v),
+            "stand apart",
+        ),
+        (lambda q, k, v: weighed(q, k / len(k) ** 0.5) @ v, "number of keys"),
+        (lambda q, k, v: weighed(q, k).log() @ v, "logarithms"),
     ],
     "aim": [
         ([1.0986, 0.0], "turn the query's first number around"),

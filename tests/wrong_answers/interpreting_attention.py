@@ -189,6 +189,14 @@ WRONG = {
             "n - 3",
         ),
         (lambda w: right_next(w)[:1], "expected shape"),
+        (lambda w: (inner(w) + inner(w.mT)).mean(1) / 2, "and the previous"),
+        (
+            lambda w: torch.quantile(inner(w), 0.5, 1, interpolation="lower"),
+            "median",
+        ),
+        (lambda w: inner(w).mean(0), "over the heads"),
+        (lambda w: torch.diagonal(w, 1, -2, -1)[1:-1].mean(1), "heads off"),
+        (lambda w: w[:, 1:-1].diagonal(1, 1, 2).mean(1), "word itself"),
         (pairs(1, 3), "the last pair is missing"),
         (pairs(2, 2), "the first pair is missing"),
         (lambda w: inner(w)[:, 1:-1].mean(dim=1), "leave out one pair in"),
@@ -223,6 +231,8 @@ WRONG = {
         (lambda w, z: w[z.sort(dim=1).indices], "fetches whole rows"),
         (lambda w, z: w[:, z.sort(dim=1)[1]], "in the order of every row"),
         (order_of_the_last_row, "like the last"),
+        (lambda w, z: torch.sort(z, dim=1), "two things"),
+        (lambda w, z: w.take_along_dim(z.argsort(0), 1), "across the rows"),
         (sorted_as_one, "as one"),
         (lambda w, z: w * z, "numbers differ"),
     ],
@@ -241,7 +251,7 @@ WRONG = {
         (lambda t: right_targets(t).tril(-1), "j = i is allowed"),
         (
             lambda t: F.pad((t[:, None] == t[None]).tril()[:, :-1], (1, 0)),
-            "Shift first",
+            "shift first",
         ),
         (
             lambda t: F.pad(t[:, None] == t[None, :-1], (1, 0)).triu(),
@@ -288,6 +298,15 @@ WRONG = {
             "token before the query",
         ),
         (earliest_targets, "only the first position"),
+        (lambda t: torch.eq(t[:, None], t[:-1]).tril(), "column is missing"),
+        (
+            marked_where(lambda t, i, j: 0 < j <= i and t[j] == t[i]),
+            "left out",
+        ),
+        (
+            marked_where(lambda t, i, j: 1 < j <= i and t[j - 2] == t[i]),
+            "j - 2",
+        ),
         (
             marked_where(lambda t, i, j: j < i and t[j + 1] == t[i]),
             "token j + 1",

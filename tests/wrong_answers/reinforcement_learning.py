@@ -218,6 +218,15 @@ WRONG = {
         (lambda r, n: right_returns(r, n).sum(1), "expected shape"),
         (lambda r, n: right_returns(r, n[None]), ""),
         (cut_to_longest, "cut to the longest"),
+        (
+            lambda r, n: not_flipped_back(r, n) * real(r, n),
+            "flip them back, then",
+        ),
+        (
+            lambda r, n: torch.where(real(r, n), right_returns(r, n), r),
+            "still there",
+        ),
+        (lambda r, n: whole(r, n) - r * real(r, n), "off the whole return"),
         (lambda r, n: right_returns(r, n - 1), "last reward is missing"),
         (loop_ends_early, "last column stays 0"),
         (slice_ends_early, "never counted"),
@@ -250,6 +259,8 @@ WRONG = {
         (lambda r, s, a: right_tokens(r, s, a)[0], "expected shape"),
         (last_step_lost, "last step is missing"),
         (overlapping, "places overlap"),
+        (lambda r, s, a: by_places(r, s, 0.0), "places stay 0"),
+        (lambda r, s, a: torch.stack([r, s, a]).mean(0), "are averaged"),
         (tokens_first, "batch stands second"),
         (
             lambda r, s, a: right_tokens(r, s, a)[

@@ -214,6 +214,44 @@ def channels(x, weight, dilation, order):
     return F.conv1d(longer, weight.permute(*order), dilation=dilation)
 
 
+def taps_one_apart(x, weight, dilation):
+    kernel = len(weight)
+    longer = F.pad(x, (0, 0, (kernel - 1) * dilation, 0))
+    return sum(longer[j:][: len(x)] @ weight[j] for j in range(kernel))
+
+
+def own_tap_right(x, weight, dilation):
+    """Index weight[j - 1], which is the last one for j = 0 alone."""
+    found = torch.zeros(len(x), weight.shape[2])
+    for t in range(len(x)):
+        for j in range(len(weight)):
+            if t >= j * dilation:
+                found[t] += x[t - j * dilation] @ weight[j - 1]
+    return found
+
+
+def overwriting(x, weight, dilation):
+    found = torch.zeros(len(x), weight.shape[2])
+    for back, tap in enumerate(weight.flip(0)):
+        for t in range(back * dilation, len(x)):
+            found[t] = x[t - back * dilation] @ tap
+    return found
+
+
+def same_gate(number):
+    def step(x, h, w, u):
+        *gates, a, b = parts(x, h, w, u)
+        gate = gates[number]
+        return torch.lerp(torch.tanh(a + gate * b), h, gate)
+
+    return step
+
+
+def apart(x, h, w, u):
+    r, _, a, b = parts(x, h, w, u)
+    return a.tanh() + r * b.tanh()
+
+
 def reordered(*order):
     def step(x, h, w, u):
         w, u = w.chunk(3), u.chunk(3)
@@ -303,6 +341,19 @@ WRONG = {
         (some_taps(lambda j, k: j > 0, 0.0), "oldest position is missing"),
         (lambda x, w, s: right_conv(x, w, s).clamp(min=0), "relu"),
         (dilation_late, "too late"),
+        (taps_one_apart, "stand one apart"),
+        (own_tap_right, "has its own tap"),
+        (overwriting, "overwrites"),
+        (
+            lambda x, w, s: (
+                F.conv1d(
+                    F.pad(x.T, ((len(w) - 1) * s, 0)),
+                    w.permute(2, 1, 0),
+                    stride=s,
+                ).T
+            ),
+            "stride leaves",
+        ),
         (lambda x, w, s: right_conv(x * row_is_not_0(x), w, s), "never read"),
         (first_rows_empty, "first rows stay 0"),
         (lambda x, w, s: right_conv(x, w, s + 1), "not the gap"),
@@ -348,6 +399,21 @@ WRONG = {
         ),
         (lambda x, h, w, u: right_step(x, h, w, u).tanh(), "another tanh"),
         (every_third_row, "every third row"),
+        (same_gate(1), "z stands where r"),
+        (same_gate(0), "r stands where z"),
+        (
+            lambda x, h, w, u: torch.lerp(
+                apart(x, h, w, u), h, parts(x, h, w, u)[1]
+            ),
+            "tanh is taken of each",
+        ),
+        (gated(lambda a, b: F.softmax(a + b, 0)), "not softmax"),
+        (
+            lambda x, h, w, u: right_step(x, h, w, u) - 2 * kept(x, h, w, u),
+            "subtracted",
+        ),
+        (lambda x, h, w, u: torch.tanh(F.linear(x, w) + u @ h), "plain RNN"),
+        (renewed(lambda r, a, b, h: torch.tanh(a + h)), "added bare"),
     ],
 }
 RIGHT = {

@@ -160,6 +160,102 @@ def in_place_rotation(x):
     return turned(x, angles(x))
 
 
+def zeros_hidden(x, q, k, v):
+    scores = scored(x, q, k) * (1 - later(scored(x, q, k)).float())
+    scores[scores == 0] = float("-inf")
+    return scores.softmax(-1) @ (x @ v)
+
+
+def weighted(scores, diagonal=1, fill=-math.inf):
+    hidden = later(scores, diagonal)
+    return torch.softmax(torch.where(hidden, fill, scores), dim=-1)
+
+
+def only_before(x, W_q, W_k, W_v):
+    rows = []
+    for i in range(len(x)):
+        scores = (x[:i] @ W_k) @ (x[i] @ W_q) / math.sqrt(W_k.shape[1])
+        rows.append(scores.softmax(0) @ (x[:i] @ W_v))
+    return torch.stack(rows)
+
+
+def waves_exchanged(x):
+    a, b, t = x[:, ::2], x[:, 1::2], angles(x)
+    a, b = a * t.sin() - b * t.cos(), a * t.cos() + b * t.sin()
+    return torch.stack([a, b], -1).flatten(1)
+
+
+def pairs_turned(wanted, rest=0):
+    """Turn some pairs, in a loop; the others are 0, or as they were."""
+
+    def rotation(x):
+        found = rest * x
+        last = x.shape[1] // 2 - 1
+        for i, row in enumerate(x.tolist()):
+            for c in range(last + 1):
+                if wanted(c, last):
+                    t = i / 10000 ** (2 * c / len(row))
+                    a, b = row[2 * c : 2 * c + 2]
+                    found[i, 2 * c] = a * math.cos(t) - b * math.sin(t)
+                    found[i, 2 * c + 1] = a * math.sin(t) + b * math.cos(t)
+        return found
+
+    return rotation
+
+
+def running_mean(x, W_q, W_k, W_v):
+    counts = torch.arange(len(x)) + 1
+    return (x @ W_v).cumsum(0) / counts[:, None]
+
+
+def between_numbers(x, W_q, W_k, W_v):
+    scores = (x @ W_q).T @ (x @ W_k) / W_k.shape[1] ** 0.5
+    return (x @ W_v) @ scores.softmax(-1)
+
+
+def numbered_tables(x):
+    n, d = x.shape
+    t = torch.arange(n)[:, None] * 10000 ** (-torch.arange(d) / d)
+    swapped = x.unflatten(1, (-1, 2)).flip(-1) * torch.tensor([-1.0, 1.0])
+    return x * t.cos() + swapped.flatten(1) * t.sin()
+
+
+def seconds_left(x):
+    found = torch.zeros_like(x)
+    found[:, ::2] = turned(x, angles(x))[:, ::2]
+    return found
+
+
+def woven_halves(x):
+    a, b = halves_rotation(x).chunk(2, dim=1)
+    found = torch.empty_like(x)
+    found[:, ::2], found[:, 1::2] = a, b
+    return found
+
+
+def block_tables(x):
+    t = torch.cat([angles(x), angles(x)], dim=1)
+    swapped = x.unflatten(1, (-1, 2)).flip(-1) * torch.tensor([-1.0, 1.0])
+    return x * t.cos() + swapped.flatten(1) * t.sin()
+
+
+def forgetful_of_b(x):
+    a, b, t = x[:, ::2], x[:, 1::2], angles(x)
+    b = a * t.sin() + b * t.cos()
+    a = a * t.cos() - b * t.sin()
+    return torch.stack([a, b], -1).flatten(1)
+
+
+def signed(p, q, r, s):
+    def rotation(x):
+        a, b, t = x[:, ::2], x[:, 1::2], angles(x)
+        first = p * a * t.cos() + q * b * t.sin()
+        second = r * a * t.sin() + s * b * t.cos()
+        return torch.stack([first, second], -1).flatten(1)
+
+    return rotation
+
+
 WRONG = {
     "first_word": [
         ([2.5, 4], 'looks ahead at "bites"'),
@@ -253,9 +349,78 @@ WRONG = {
             "both missing",
         ),
         (lambda x, q, k, v: x @ q @ x @ k, "raises RuntimeError"),
+        (zeros_hidden, "every score of 0 is hidden"),
+        (
+            lambda x, q, k, v: torch.tril(scored(x, q, k)) @ (x @ v),
+            "softmax is missing",
+        ),
+        (
+            lambda x, q, k, v: weighted(scored(x, q, k)).T @ (x @ v),
+            "transposed",
+        ),
+        (
+            lambda x, q, k, v: attend(x, q, k, v, scale=k.shape[1] ** 0.5),
+            "multiplies by",
+        ),
+        (
+            lambda x, q, k, v: (
+                attend(x, q, k, v, scale=1) / math.sqrt(q.shape[1])
+            ),
+            "divides after the softmax",
+        ),
+        (only_before, "no word sees itself"),
+        (
+            lambda x, q, k, v: weighted(scored(x, q, k), 2) @ (x @ v),
+            "next word",
+        ),
+        (
+            lambda x, q, k, v: weighted(scored(x, q, k), 1, -1.0) @ (x @ v),
+            "a score of -1 still",
+        ),
+        (
+            lambda x, q, k, v: weighted(scored(x, q, k), 1, -10.0) @ (x @ v),
+            "a score of -10 still",
+        ),
+        (
+            lambda x, q, k, v: attend(
+                x, q, k, v, is_causal=False, scale=1 / q.shape[1]
+            ),
+            "divisor should be",
+        ),
+        (
+            lambda x, q, k, v: attend(
+                x, q, k, v, is_causal=False, scale=len(x) ** -0.5
+            ),
+            "divisor should be",
+        ),
+        (
+            lambda x, q, k, v: F.softmax(scored(x, q, k), dim=0) @ (x @ v),
+            "and the softmax runs over the queries",
+        ),
+        (
+            lambda x, q, k, v: scored(x, q, k).exp().tril() @ (x @ v),
+            "of a row do not sum",
+        ),
+        (
+            lambda x, q, k, v: scored(x, q, k).sigmoid().tril() @ (x @ v),
+            "is a sigmoid",
+        ),
+        (running_mean, "weigh the same"),
+        (between_numbers, "the numbers of the vectors"),
+        (lambda x, q, k, v: x @ v + attend(x, q, k, v), "once more"),
+        (lambda x, q, k, v: attend(x, q, k, v) * q.shape[1] ** 0.5, "output"),
+        (
+            lambda x, q, k, v: (
+                attend(x, q, k, v, scale=1.0) * q.shape[1] ** 0.5
+            ),
+            "output is multiplied",
+        ),
+        (lambda x, q, k, v: attend(x, q, q, v), "one matrix"),
+        (lambda x, q, k, v: attend(x, k, k, v), "one matrix"),
     ],
     "alibi": [
-        (lambda s, m: s.masked_fill(later(s), -1e30).softmax(-1), "not used"),
+        (lambda s, m: s.masked_fill(later(s), -1e30).softmax(-1), "no effect"),
+        (lambda s, m: loop_alibi(s - m, 0), "no effect"),
         (lambda s, m: loop_alibi(s, -m), "rewards distance"),
         (lambda s, m: (s - m * back(s).abs()).softmax(-1), "later words get"),
         (lambda s, m: (s - m * back(s)).softmax(-1), "even a bonus"),
@@ -311,6 +476,60 @@ WRONG = {
             "hides the word itself",
         ),
         (in_place_alibi, "in place"),
+        (lambda s, m: weighted(-s * m * back(s)), "by the cost"),
+        (lambda s, m: loop_alibi(s, 1), "each step costs 1"),
+        (lambda s, m: loop_alibi(s, 1 / m), "divides by the slope"),
+        (
+            lambda s, m: weighted(
+                s - torch.tensor(m) ** back(s).tril().float()
+            ),
+            "to the power",
+        ),
+        (lambda s, m: loop_alibi(s, m / s.shape[-1]), "by the length"),
+        (lambda s, m: loop_alibi(s / s.shape[-1] ** 0.5, m), "come ready"),
+        (lambda s, m: (m * back(s) + s).softmax(-1), "two slips"),
+        (lambda s, m: loop_alibi(s, m).log(), "logarithms"),
+        (
+            lambda s, m: (s - m * back(s)).sigmoid() * (back(s) >= 0),
+            "is a sigmoid",
+        ),
+        (lambda s, m: loop_alibi(s * m, m), "multiplies the scores too"),
+        (lambda s, m: loop_alibi(s, 0.5**m), "minus the slope"),
+        (
+            lambda s, m: weighted(s - m * F.relu(back(s) - 1.0)),
+            "first step back",
+        ),
+        (lambda s, m: weighted(s - m * back(s).tril() ** 0.5), "square root"),
+        (
+            lambda s, m: weighted(s - m * (1 + back(s).tril()).log()),
+            "the logarithm",
+        ),
+        (lambda s, m: weighted(s - m * back(s), 1, -1.0), "score of -1 still"),
+        (
+            lambda s, m: weighted(s - m * back(s), 1, -10.0),
+            "score of -10 still",
+        ),
+        (
+            lambda s, m: weighted(s * math.exp(-m) ** back(s).tril()),
+            "power of the distance",
+        ),
+        (lambda s, m: (m * back(s).abs() + s).softmax(-1), "two slips"),
+        (lambda s, m: weighted(s - m * back(s), 2), "next word"),
+        (
+            lambda s, m: (s - m * back(s)).exp() * (back(s) >= 0),
+            "divide by their sum",
+        ),
+        (
+            lambda s, m: torch.where(
+                back(s) < 0, -math.inf, s - m * back(s)
+            ).softmax(1),
+            "dim=1",
+        ),
+        (lambda s, m: (s - m * back(s)) * (back(s) >= 0), "hidden by 0"),
+        (
+            lambda s, m: (loop_alibi(s, 0) - m * back(s)).softmax(-1),
+            "taken twice",
+        ),
     ],
     "rotation": [
         (lambda x: turned(x, -angles(x)), "clockwise"),
@@ -336,6 +555,57 @@ WRONG = {
         (waves, "door 1"),
         (lambda x: x.clone(), "nothing is turned"),
         (in_place_rotation, "in place"),
+        (lambda x: turned(x, torch.deg2rad(angles(x))), "radians already"),
+        (waves_exchanged, "exchanged"),
+        (pairs_turned(lambda c, last: c < last), "last pair"),
+        (pairs_turned(lambda c, last: c < last, 1), "last pair"),
+        (pairs_turned(lambda c, last: c == 0), "only the first pair"),
+        (pairs_turned(lambda c, last: c == 0, 1), "only the first pair"),
+        (
+            lambda x: turned(x, angles(x, exponent=2 * x.shape[1])),
+            "divided by dim",
+        ),
+        (lambda x: turned(x, angles(x, base=100)), "or the base 100"),
+        (lambda x: turned(x, angles(x, base=1e5)), "base is 100000"),
+        (lambda x: turned(x, angles(x, base=5e5)), "base is 500000"),
+        (lambda x: turned(x, angles(x[:1], start=1)), "turned alike"),
+        (lambda x: turned(x.flip(0), angles(x)).flip(0), "from the end"),
+        (woven_halves, "side by side: neighbours"),
+        (numbered_tables, "angle of its own"),
+        (lambda x: turned(x, angles(x).flip(1)), "speeds stand in reverse"),
+        (
+            lambda x: turned(x, angles(x) / 10000 ** (2 / x.shape[1])),
+            "counted from 1: the first, c",
+        ),
+        (lambda x: turned(x, angles(x) * math.tau), "2 pi"),
+        (
+            lambda x: turned(
+                x.unflatten(1, (-1, 2)).flip(2).flatten(1), angles(x)
+            ),
+            "a and b are",
+        ),
+        (lambda x: turned(x, angles(x)) + x, "added to x"),
+        (lambda x: turned(x, angles(x))[:, ::2], "one number of each"),
+        (lambda x: turned(x, angles(x))[:, 1::2], "one number of each"),
+        (seconds_left, "stay 0"),
+        (
+            lambda x: torch.stack(
+                [turned(x, angles(x))[:, n::2] for n in (0, 1)]
+            ),
+            "all a's stand first",
+        ),
+        (block_tables, "as a block"),
+        (forgetful_of_b, "the new b"),
+        (signed(1, -1, 1, -1), "sign"),
+        (signed(1, -1, -1, 1), "sign"),
+        (signed(1, 1, 1, -1), "sign"),
+        (lambda x: turned(x, angles(x)).reshape(len(x), -1, 2), "row of its"),
+        (
+            lambda x: (
+                x.unflatten(1, (-1, 2)).mul(angles(x)[..., None]).flatten(1)
+            ),
+            "multiplies by the angle",
+        ),
     ],
 }
 
@@ -354,5 +624,10 @@ RIGHT = {
         short_alibi,
         power_alibi,
     ],
-    "rotation": [complex_rotation, matrix_rotation, repeated_rotation],
+    "rotation": [
+        complex_rotation,
+        matrix_rotation,
+        repeated_rotation,
+        pairs_turned(lambda c, last: True),
+    ],
 }

@@ -1,5 +1,6 @@
 """Answers to lesson 00's exercises."""
 
+import numpy as np
 import torch
 
 
@@ -45,6 +46,30 @@ WRONG = {
         (lambda x: x.numpy().mean(1), "a numpy array"),
         (in_place, "in place"),
         (lambda x: x.mean(7), "IndexError"),
+        (lambda x: x.unbind(1)[-1], "last token: average"),
+        (lambda x: x[:, 1:].mean(1), "first token is left out"),
+        (lambda x: x[:, : x.shape[1] - 1].mean(1), "last token is left out"),
+        (lambda x: x.sum(1) / (len(x[0]) - 1), "one less"),
+        (lambda x: (x.sum(1) - x[:, 0]) / len(x[0]), "first token is not"),
+        (lambda x: (x.sum(1) - x[:, -1]) / len(x[0]), "last token is not"),
+        (lambda x: torch.quantile(x, 0.5, 1, interpolation="lower"), "median"),
+        (lambda x: x[:, [0, -1]].mean(1), "first and the last"),
+        (lambda x: x.select(1, x.shape[1] // 2), "middle token"),
+        (lambda x: sum(x.aminmax(dim=1)) / 2, "largest and the smallest"),
+        (lambda x: abs(x).sum(1) / x.shape[1], "signs are lost"),
+        (lambda x: x.var(1) ** 0.5, "standard deviation"),
+        (
+            lambda x: x.mean(1) / x.mean(1).norm(dim=1, keepdim=True),
+            "length 1",
+        ),
+        (lambda x: x.sort(1).values[:, 0], "smallest"),
+        (lambda x: torch.max(x, 1), "two things"),
+        (lambda x: x.sum(1) // x.shape[1], "whole numbers"),
+        (lambda x: x.mean(1).int() + 0.0, "whole numbers"),
+        (lambda x: x.mean(1).round(), "whole numbers"),
+        (lambda x: x.softmax(1).mean(1), "softmax makes"),
+        (lambda x: x.mean((0, 1)).repeat(len(x), 1), "same mean"),
+        (lambda x: x[0].mean(0), "first sentence alone"),
     ],
 }
 
@@ -54,6 +79,8 @@ RIGHT = {
     "mean_over_length": [
         lambda x: x.mean(dim=1),
         lambda x: x.mean(-2),
+        lambda x: torch.from_numpy(np.mean(x.numpy(), axis=1)),
+        lambda x: (torch.ones(1, x.shape[1]) / x.shape[1] @ x).squeeze(1),
         lambda x: x.sum(1) / x.shape[1],
         lambda x: torch.einsum("bld->bd", x) / x.shape[1],
         lambda x: torch.stack([s.mean(0) for s in x]),
