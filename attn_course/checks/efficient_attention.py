@@ -2,8 +2,8 @@
 
 import torch
 
-from attn_course.checks import grouped_heads
-from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks import grouped_heads, joined_halves
+from attn_course.checks.engine import Case, check, check_value
 from attn_course.checks.inputs import normal
 
 HEADS = (40, 8, 1)
@@ -19,7 +19,7 @@ def caches(answer):
     return check_value(
         answer,
         right,
-        tolerance=0.5,
+        tolerance=0.05,
         praise="1,600, 320 and 40 MiB: it shrinks with the key heads",
         mistakes=[
             (
@@ -55,6 +55,54 @@ def caches(answer):
             ),
             (times(2048), "the cache grows with the tokens, not their square"),
             (times(1 / 128), "each head keeps 128 numbers"),
+            (
+                times(1 / 80),
+                "one layer, and keys or values alone: all layers, both",
+            ),
+            (times(4), "that is four times as much: 16 bits are 2 bytes"),
+            (times(16), "those are bits, and twice as many: 2 bytes a number"),
+            (times(1.024), "a MiB is 1,024 times 1,024 bytes"),
+            (
+                times(1 / 5),
+                "with 40 key heads, 8 and 1: each number is a fifth",
+            ),
+            (
+                [right[2]] * 3,
+                "that is one key head each time: with 40 of them it is 40 "
+                "times as much",
+            ),
+            (
+                [right[0], right[1], right[1]],
+                "one key head: an eighth of what 8 key heads need",
+            ),
+            (
+                [right[0], right[1], right[0] / 8],
+                "one key head: a fortieth of the first, not an eighth",
+            ),
+            (
+                [right[0], 8.0, 1.0],
+                "8 and 1 are the numbers of key heads: of 40 it is 8 / 40 and "
+                "1 / 40 of the first",
+            ),
+            (
+                [right[0] / 2, right[1], right[2]],
+                "the first is half: keys and values of all 40 heads",
+            ),
+            (times(2**19), "those are numbers: 2 bytes each, in MiB of 2**20"),
+            (
+                times(2**20 / 40),
+                "those are the bytes of one layer: 40 layers, in MiB of 2**20",
+            ),
+            (
+                times(2**20 / 80),
+                "those are the numbers of one layer: 40 layers, 2 bytes each, "
+                "in MiB of 2**20",
+            ),
+            (times(2000 / 2048), "2,048 tokens, not 2,000"),
+            (
+                [right[0], right[1], 1.0],
+                "the third is one layer's: there are 40",
+            ),
             (right[::-1], "the order: first 40 key heads, then 8, then 1"),
             (
                 [right[0]] * 3,
@@ -69,81 +117,6 @@ def caches(answer):
 
 
 # Exercise 2: join -------------------------------------------------------------
-
-
-def _oracle_join(m1, l1, o1, m2, l2, o2):
-    # All relative to 0: right as long as nothing overflows.
-    rows = []
-    for i in range(len(m1)):
-        a = l1[i] * torch.exp(m1[i])
-        b = l2[i] * torch.exp(m2[i])
-        rows.append(o1[i] * (a / (a + b)) + o2[i] * (b / (a + b)))
-    return torch.stack(rows)
-
-
-def _join(shares):
-    """A join that weighs the two outputs by ``shares``."""
-
-    def join(m1, l1, o1, m2, l2, o2):
-        a, b = shares(m1, l1, m2, l2)
-        total = a + b
-        return (a / total)[:, None] * o1 + (b / total)[:, None] * o2
-
-    return join
-
-
-def _not_divided(m1, l1, o1, m2, l2, o2):
-    m = torch.maximum(m1, m2)
-    a, b = l1 * torch.exp(m1 - m), l2 * torch.exp(m2 - m)
-    return a[:, None] * o1 + b[:, None] * o2
-
-
-def _as_unfinished(m1, l1, o1, m2, l2, o2):
-    m = torch.maximum(m1, m2)
-    a, b = torch.exp(m1 - m), torch.exp(m2 - m)
-    mixed = a[:, None] * o1 + b[:, None] * o2
-    return mixed / (a * l1 + b * l2)[:, None]
-
-
-def _gap(m, other):
-    """The factor that makes a total relative to the common maximum."""
-    return torch.exp(m - torch.maximum(m, other))
-
-
-def _no_totals_below(m1, l1, o1, m2, l2, o2):
-    total = _gap(m1, m2) + _gap(m2, m1)
-    return _not_divided(m1, l1, o1, m2, l2, o2) / total[:, None]
-
-
-def _old_totals_below(m1, l1, o1, m2, l2, o2):
-    return _not_divided(m1, l1, o1, m2, l2, o2) / (l1 + l2)[:, None]
-
-
-def _two_passes(sign):
-    def join(m1, l1, o1, m2, l2, o2):
-        m = torch.maximum(m1, m2)
-        a = l1 * torch.exp(sign * (m1 - m))
-        b = l2 * torch.exp(sign * (m2 - m))
-        return (a[:, None] * o1 + b[:, None] * o2) / (a + b)[:, None]
-
-    return join
-
-
-def _relative_to(common):
-    """A join in which all is relative to ``common(m1, m2)``."""
-
-    def join(m1, l1, o1, m2, l2, o2):
-        m = common(m1, m2)
-        a, b = l1 * torch.exp(m1 - m), l2 * torch.exp(m2 - m)
-        return (a[:, None] * o1 + b[:, None] * o2) / (a + b)[:, None]
-
-    return join
-
-
-def _large(m1, l1, o1, m2, l2, o2):
-    """The oracle, made safe by a shift."""
-    shift = torch.maximum(m1, m2).detach()
-    return _oracle_join(m1 - shift, l1, o1, m2 - shift, l2, o2)
 
 
 def _halves(q, v, seed, offset=0.0):
@@ -174,7 +147,7 @@ def join(answer):
     )
     return check(
         answer,
-        oracle=_large,
+        oracle=joined_halves.oracle,
         cases=[
             Case(small, "the lesson's four scores, two and two"),
             Case(_halves(5, 3, 0), "five queries"),
@@ -182,110 +155,7 @@ def join(answer):
             Case(_halves(3, 2, 5, offset=200.0), "scores about 200"),
             Case(_apart(), "one worker's scores about 0, the other's 200"),
         ],
-        mistakes=[
-            Mistake(
-                _join(lambda m1, l1, m2, l2: (l1, l2)),
-                "the totals are relative to different maxima: multiply each "
-                "by exp(m - common maximum) first",
-            ),
-            Mistake(
-                _join(lambda m1, l1, m2, l2: (torch.ones_like(l1),) * 2),
-                "that is the mean of both: each counts with its share of the "
-                "total",
-            ),
-            Mistake(
-                _join(
-                    lambda m1, l1, m2, l2: (
-                        torch.exp(m1 - torch.maximum(m1, m2)),
-                        torch.exp(m2 - torch.maximum(m1, m2)),
-                    )
-                ),
-                "the totals l1 and l2 have no say: a worker that saw more "
-                "keys counts more",
-            ),
-            Mistake(_not_divided, "it is not divided by the common total"),
-            Mistake(
-                lambda m1, l1, o1, m2, l2, o2: o1 + o2,
-                "that is the sum: each counts with its share of the total",
-            ),
-            Mistake(
-                lambda m1, l1, o1, m2, l2, o2: _large(m1, l1, o2, m2, l2, o1),
-                "the shares are exchanged: each output counts with its own",
-            ),
-            Mistake(
-                _no_totals_below,
-                "below the line the totals are missing: l1 and l2 belong to "
-                "the common total, too",
-            ),
-            *(
-                Mistake(
-                    _join(shares),
-                    "only one of the two is made relative to the common "
-                    "maximum: the other needs its exp(m - maximum), too",
-                )
-                for shares in (
-                    lambda m1, l1, m2, l2: (l1 * _gap(m1, m2), l2),
-                    lambda m1, l1, m2, l2: (l1, l2 * _gap(m2, m1)),
-                )
-            ),
-            Mistake(
-                _join(
-                    lambda m1, l1, m2, l2: (
-                        torch.sigmoid(m1 + l1 - m2 - l2),
-                        torch.sigmoid(m2 + l2 - m1 - l1),
-                    )
-                ),
-                "m and l are added as if l were a logarithm: m + log(l)",
-            ),
-            Mistake(
-                _join(
-                    lambda m1, l1, m2, l2: (
-                        _gap(m1, m2) / l1,
-                        _gap(m2, m1) / l2,
-                    )
-                ),
-                "it divides by l once more: o is finished, multiply it by l",
-            ),
-            Mistake(
-                _as_unfinished,
-                "the outputs are finished, divided by l already: multiply "
-                "each by its l again",
-            ),
-            Mistake(
-                _old_totals_below,
-                "below the line, too, both totals must be relative to the "
-                "common maximum",
-            ),
-            Mistake(
-                _two_passes(-1),
-                "the factor is upside down: exp(m1 - m), which is at most 1",
-            ),
-            *(
-                Mistake(
-                    _relative_to(common),
-                    "all is relative to one worker's maximum, or to the "
-                    "smaller: exp overflows where the other's is larger; take "
-                    "torch.maximum",
-                )
-                for common in (lambda a, b: a, lambda a, b: b, torch.minimum)
-            ),
-            Mistake(
-                _relative_to(lambda a, b: torch.maximum(a, b).max()),
-                "one maximum for all queries: where a query's own lies far "
-                "below, 0 / 0 is left; take each query's, torch.maximum",
-            ),
-            Mistake(
-                _relative_to(lambda a, b: torch.zeros_like(a)),
-                "exp overflows for large scores: subtract the larger maximum "
-                "first",
-            ),
-            Mistake(
-                lambda m1, l1, o1, m2, l2, o2: torch.where(
-                    (m1 > m2)[:, None], o1, o2
-                ),
-                "it takes one of the two whole: mix them",
-            ),
-        ],
+        mistakes=joined_halves.MISTAKES,
         praise="whoever saw which keys, and however large the scores",
     )
 

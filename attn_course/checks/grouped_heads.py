@@ -39,6 +39,10 @@ def _in_a_row(x, times):
     return x.repeat_interleave(times, dim=1)
 
 
+def _given(x, times):
+    return x
+
+
 def _first_only(x, times):
     return x[:, :1].expand(-1, times * x.shape[1], -1, -1)
 
@@ -220,5 +224,138 @@ MISTAKES = [
             oracle(q, k, v).unflatten(1, (k.shape[1], -1)).mean(dim=2)
         ),
         "the heads of a group are averaged: keep each",
+    ),
+    Mistake(
+        lambda q, k, v: (
+            _with(lambda x: (x * q.shape[-1] ** 0.5).softmax(-1))(q, k, v)
+            / q.shape[-1] ** 0.5
+        ),
+        "divided after the softmax: divide the scores, before it",
+    ),
+    *(
+        Mistake(
+            lambda q, k, v, one=one, other=other: _grouped(_given)(
+                q, one(k, q), other(v, q)
+            ),
+            words,
+        )
+        for one, other, words in (
+            (
+                lambda x, q: _in_a_row(x, q.shape[1] // x.shape[1]),
+                lambda x, q: x[:, :1].expand(-1, q.shape[1], -1, -1),
+                "all heads mix the first value head: each group has its own",
+            ),
+            (
+                lambda x, q: x[:, :1].expand(-1, q.shape[1], -1, -1),
+                lambda x, q: _in_a_row(x, q.shape[1] // x.shape[1]),
+                "all heads ask the first key head: each group has its own",
+            ),
+        )
+    ),
+    Mistake(
+        lambda q, k, v: _grouped(_in_a_row)(q, v, k),
+        "keys and values are exchanged",
+    ),
+    Mistake(
+        lambda q, k, v: _grouped(_in_a_row)(q, v, v),
+        "the scores are those of query and value: of query and key",
+    ),
+    Mistake(
+        _grouped(lambda x, times: _in_a_row(x.flip(1), times)),
+        "the key heads are taken from the last one on: head h asks h // group",
+    ),
+    Mistake(
+        lambda q, k, v: (
+            oracle(q, k, v).unflatten(1, (k.shape[1], -1)).sum(dim=2)
+        ),
+        "the heads of a group are added up: keep each",
+    ),
+    Mistake(
+        lambda q, k, v: oracle(q, k, v).flatten(1, 2),
+        "heads and queries are joined: (batch, heads, q, d) is asked for",
+    ),
+    Mistake(
+        lambda q, k, v: oracle(
+            q.unflatten(1, (k.shape[1], -1)).mean(dim=2), k, v
+        ),
+        "the queries of a group are averaged: each asks for itself",
+    ),
+    Mistake(
+        _with(lambda x: x.exp()),
+        "the exponentials are not divided by their sum over the keys",
+    ),
+    Mistake(
+        _with(lambda x: x / x.sum(dim=-1, keepdim=True)),
+        "the scores are divided by their sum, without exp: softmax, dim=-1",
+    ),
+    Mistake(
+        _with(lambda x: x.sigmoid()),
+        "a sigmoid: softmax over the keys, dim=-1",
+    ),
+    *(
+        Mistake(
+            lambda q, k, v, size=size: _grouped(_in_a_row)(
+                q * (q.shape[-1] / size(q, k)) ** 0.5, k, v
+            ),
+            f"divided by the root of {words}: it is that of d, the last size",
+        )
+        for size, words in (
+            (lambda q, k: k.shape[2], "the number of keys"),
+            (lambda q, k: k.shape[1], "the number of key heads"),
+            (lambda q, k: q.shape[1] * q.shape[3], "heads times d"),
+            (lambda q, k: q.shape[3] * k.shape[1] / q.shape[1], "d / group"),
+            (lambda q, k: q.shape[1] / k.shape[1], "the group"),
+            (lambda q, k: q.shape[3] / q.shape[1], "d / heads"),
+        )
+    ),
+    *(
+        Mistake(_grouped(spread, power), f"{words}; and {more}")
+        for spread, words in (
+            (
+                _as_a_whole,
+                "head h asks key head h % kv_heads: repeat_interleave, not "
+                "repeat",
+            ),
+            (_first_only, "all heads ask the first key head"),
+            (_mean, "the key heads are averaged"),
+        )
+        for power, more in (
+            (0.0, "the scores are not divided by the root of d"),
+            (1.0, "divided by d: it is the root of d"),
+        )
+    ),
+    *(
+        Mistake(
+            _grouped(spread, power, dim=-2),
+            f"the softmax runs over the queries: use dim=-1; and {words}",
+        )
+        for spread, power, words in (
+            (_as_a_whole, 0.5, "repeat_interleave, not repeat"),
+            (_in_a_row, 0.0, "the scores are not divided by the root of d"),
+        )
+    ),
+    Mistake(
+        _grouped(
+            lambda x, times: x[:, -1:].expand(-1, times * x.shape[1], -1, -1)
+        ),
+        "all heads ask the last key head: each group has its own",
+    ),
+    Mistake(
+        lambda q, k, v: oracle(-q, k, v),
+        "the scores have the wrong sign: low ones get the weight",
+    ),
+    Mistake(
+        lambda q, k, v: oracle(q, k, v).reshape(
+            len(q), k.shape[1], -1, q.shape[-1]
+        ),
+        "a group's heads and its queries are still one dimension: view it as "
+        "(batch, heads, q, d) again",
+    ),
+    *(
+        Mistake(
+            lambda q, k, v, keep=keep: oracle(q, k, v).mean(2, keepdim=keep),
+            "the queries are averaged: each has its own result",
+        )
+        for keep in (True, False)
     ),
 ]

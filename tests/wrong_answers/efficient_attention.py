@@ -269,8 +269,239 @@ def averaged_heads(query, key, value):
 
 
 CACHES = [1600, 320, 40]
+
+
+def ab(m1, l1, m2, l2):
+    m = torch.maximum(m1, m2)
+    return (l1 * torch.exp(m1 - m))[:, None], (l2 * torch.exp(m2 - m))[:, None]
+
+
+def at(q, k, v, scale=None, dim=-1, mask=None):
+    return (
+        q
+        @ k.transpose(-2, -1)
+        / (math.sqrt(q.shape[-1]) if scale is None else scale)
+    ).softmax(dim) @ v
+
+
+def spread(x, t):
+    return x.repeat_interleave(t, 1)
+
+
+def group(q, k):
+    return q.shape[1] // k.shape[1]
+
+
+def exp2(m1, l1, o1, m2, l2, o2):
+    m = torch.maximum(m1, m2)
+    a = (l1 * torch.exp2(m1 - m))[:, None]
+    b = (l2 * torch.exp2(m2 - m))[:, None]
+    return (a * o1 + b * o2) / (a + b)
+
+
+def addl(m1, l1, o1, m2, l2, o2):
+    m = torch.maximum(m1, m2)
+    a = (l1 + torch.exp(m1 - m))[:, None]
+    b = (l2 + torch.exp(m2 - m))[:, None]
+    return (a * o1 + b * o2) / (a + b)
+
+
+def half(m1, l1, o1, m2, l2, o2):
+    a, b = ab(m1, l1, m2, l2)
+    return (a * o1 + b * o2) / 2
+
+
+def nofirst(m1, l1, o1, m2, l2, o2):
+    a, b = ab(m1, l1, m2, l2)
+    return (o1 + b * o2) / (a + b)
+
+
+def nom_weighted(m1, l1, o1, m2, l2, o2):
+    m = torch.maximum(m1, m2)
+    a = (l1 * (m1 - m))[:, None]
+    b = (l2 * (m2 - m))[:, None]
+    return (a * o1 + b * o2) / (a + b)
+
+
+def m_weight(m1, l1, o1, m2, l2, o2):
+    a = (m1 * l1)[:, None]
+    b = (m2 * l2)[:, None]
+    return (a * o1 + b * o2) / (a + b)
+
+
+def lonly(m1, l1, o1, m2, l2, o2):
+    a, b = ab(m1, l1, m2, l2)
+    return a + b
+
+
+def first(m1, l1, o1, m2, l2, o2):
+    return o1
+
+
+def mx(m1, l1, o1, m2, l2, o2):
+    return torch.maximum(o1, o2)
+
+
+def sq(m1, l1, o1, m2, l2, o2):
+    a, b = ab(m1, l1, m2, l2)
+    return (a * a * o1 + b * b * o2) / (a * a + b * b)
+
+
+def cat(m1, l1, o1, m2, l2, o2):
+    return torch.cat([o1, o2])
+
+
+def mmean(m1, l1, o1, m2, l2, o2):
+    m = (m1 + m2) / 2
+    a = (l1 * torch.exp(m1 - m))[:, None]
+    b = (l2 * torch.exp(m2 - m))[:, None]
+    return (a * o1 + b * o2) / (a + b)
+
+
+def sm_l(m1, l1, o1, m2, l2, o2):
+    w = torch.stack([l1, l2]).softmax(0)[..., None]
+    return w[0] * o1 + w[1] * o2
+
+
+def sump(m1, l1, o1, m2, l2, o2):
+    a, b = ab(m1, l1, m2, l2)
+    return (a * o1 + b * o2) / (a + b).sum()
+
+
+def lens(q, k, v):
+    t = q.shape[1] // k.shape[1]
+    return at(
+        q,
+        k.repeat_interleave(t, 1),
+        v.repeat_interleave(t, 1),
+        math.sqrt(k.shape[-2]),
+    )
+
+
+def meanq(q, k, v):
+    t = q.shape[1] // k.shape[1]
+    return at(q.unflatten(1, (k.shape[1], t)).mean(2), k, v)
+
+
+def revert(q, k, v):
+    return torch.stack(
+        [
+            at(
+                q[:, h],
+                k[:, -1 - h // (q.shape[1] // k.shape[1])],
+                v[:, -1 - h // (q.shape[1] // k.shape[1])],
+            )
+            for h in range(q.shape[1])
+        ],
+        1,
+    )
+
+
+def after(q, k, v):
+    t = group(q, k)
+    return (
+        (q @ spread(k, t).transpose(-2, -1)).softmax(-1)
+        / math.sqrt(q.shape[-1])
+    ) @ spread(v, t)
+
+
+def valuefirst(q, k, v):
+    t = group(q, k)
+    return at(q, spread(k, t), v[:, :1])
+
+
+def rep_ns(q, k, v):
+    t = group(q, k)
+    return at(q, k.repeat(1, t, 1, 1), v.repeat(1, t, 1, 1), 1.0)
+
+
+def vk(q, k, v):
+    t = group(q, k)
+    return at(q, spread(v, t), spread(k, t))
+
+
+def sumg(q, k, v):
+    t = group(q, k)
+    return (
+        at(q, spread(k, t), spread(v, t)).unflatten(1, (k.shape[1], t)).sum(2)
+    )
+
+
+def hscale(q, k, v):
+    t = group(q, k)
+    return at(
+        q, spread(k, t), spread(v, t), math.sqrt(q.shape[1] * q.shape[-1])
+    )
+
+
+def kvscale(q, k, v):
+    t = group(q, k)
+    return at(q, spread(k, t), spread(v, t), math.sqrt(q.shape[-1] / t))
+
+
+def nosm(q, k, v):
+    t = group(q, k)
+    s = q @ spread(k, t).transpose(-2, -1) / math.sqrt(q.shape[-1])
+    return s / s.sum(-1, keepdim=True) @ spread(v, t)
+
+
+def joined(q, k, v):
+    t = group(q, k)
+    return at(q, spread(k, t), spread(v, t)).flatten(1, 2)
+
+
+def lasth(q, k, v):
+    return at(q, k[:, -1:], v[:, -1:])
+
+
+def neg(q, k, v):
+    t = group(q, k)
+    return at(-q, spread(k, t), spread(v, t))
+
+
+def view(q, k, v):
+    Q = q.reshape(q.shape[0], k.shape[1], -1, q.shape[-1])
+    return at(Q, k, v)
+
+
+def maskh(q, k, v):
+    t = group(q, k)
+    return at(q, spread(k, t), spread(v, t)).mean(2, keepdim=True)
+
+
+def by_log_totals(m1, l1, o1, m2, l2, o2):
+    w = torch.stack([m1 + l1.log(), m2 + l2.log()]).softmax(0)[..., None]
+    return w[0] * o1 + w[1] * o2
+
+
+def by_sigmoid(m1, l1, o1, m2, l2, o2):
+    g = torch.sigmoid(m1 - m2 + l1.log() - l2.log())[:, None]
+    return g * o1 + (1 - g) * o2
+
+
+def by_torch_gqa(q, k, v):
+    return F.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+
+
+def by_einsum_index(q, k, v):
+    t = q.shape[1] // k.shape[1]
+    i = torch.arange(q.shape[1]) // t
+    a = torch.einsum("bhqd,bhkd->bhqk", q, k[:, i]) * q.shape[-1] ** -0.5
+    return torch.einsum("bhqk,bhkd->bhqd", a.softmax(-1), v[:, i])
+
+
 WRONG = {
     "caches": [
+        ([1600, 320, 200], "not an eighth"),
+        ([20, 4, 0.5], "keys or values alone"),
+        ([1638.4, 327.68, 40.96], "1,024 times"),
+        ([1600, 8, 1], "numbers of key heads"),
+        ([800, 320, 40], "the first is half"),
+        ([20971520, 4194304, 524288], "numbers of one layer"),
+        ([1562.5, 312.5, 39.06], "not 2,000"),
+        ([1600, 320, 1], "one layer's"),
+        ([320, 64, 8], "a fifth"),
+        ([1600, 320, 40.5], "is not it"),
         ([800, 160, 20], "half"),
         ([400, 80, 10], "quarter"),
         ([3200, 640, 80], "twice"),
@@ -291,8 +522,22 @@ WRONG = {
         ("1600", "numbers"),
     ],
     "join": [
+        (exp2, "power of 2"),
+        (addl, "are added"),
+        (half, "divided by 2"),
+        (nofirst, "only one of the outputs"),
+        (nom_weighted, "exp is missing"),
+        (m_weight, "not exponentiated"),
+        (lonly, "common total"),
+        (first, "second worker is left out"),
+        (mx, "larger or smaller number"),
+        (sq, "squared"),
+        (cat, "side by side"),
+        (mmean, "mean of both"),
+        (sm_l, "softmax of the totals"),
+        (sump, "all queries"),
         (totals_only, "different maxima"),
-        (lambda m1, l1, o1, m2, l2, o2: (o1 + o2) / 2, "mean of both"),
+        (lambda m1, l1, o1, m2, l2, o2: (o1 + o2) / 2, "count alike"),
         (maxima_only, "no say"),
         (not_divided, "not divided"),
         (forgets_it_is_finished, "finished"),
@@ -313,7 +558,10 @@ WRONG = {
             "whole",
         ),
         (swapped, "shares are exchanged"),
-        (lambda m1, l1, o1, m2, l2, o2: o2 + o1, "that is the sum"),
+        (
+            lambda m1, l1, o1, m2, l2, o2: o2 + o1,
+            "not divided by the common total",
+        ),
         (softmax_times_totals, "below the line the totals are missing"),
         (first_rescaled, "only one of the two"),
         (second_rescaled, "only one of the two"),
@@ -329,6 +577,22 @@ WRONG = {
         (lambda *x: right_join(*x)[:, 0], "expected shape"),
     ],
     "grouped": [
+        (lens, "number of keys"),
+        (meanq, "averaged"),
+        (revert, "from the last one on"),
+        (after, "after the softmax"),
+        (valuefirst, "first value head"),
+        (rep_ns, "; and the scores are not divided"),
+        (vk, "exchanged"),
+        (sumg, "added up"),
+        (hscale, "heads times d"),
+        (kvscale, "d / group"),
+        (nosm, "without exp"),
+        (joined, "are joined"),
+        (lasth, "the last key head"),
+        (neg, "wrong sign"),
+        (view, "still one dimension"),
+        (maskh, "the queries are averaged"),
         (wrong_order, "repeat_interleave"),
         (unscaled, "root of d"),
         (
@@ -375,6 +639,8 @@ WRONG = {
 RIGHT = {
     "caches": [CACHES, tuple(CACHES), torch.tensor([1600.0, 320.0, 40.0])],
     "join": [
+        by_log_totals,
+        by_sigmoid,
         lambda *x: right_join(*(y.detach() for y in x)),
         right_join,
         sigmoid_join,
@@ -384,6 +650,8 @@ RIGHT = {
         double_join,
     ],
     "grouped": [
+        by_torch_gqa,
+        by_einsum_index,
         right_grouped,
         torch_grouped,
         rows_grouped,

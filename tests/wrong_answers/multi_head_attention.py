@@ -620,11 +620,6 @@ RIGHT = {
         einsum_multi_head,
         flat_multi_head,
     ],
-    "torch_mask": [
-        expanded_mask,
-        listed_mask,
-        compared_mask,
-        logical_mask,
-    ],
+    "torch_mask": [expanded_mask, listed_mask, compared_mask, logical_mask],
     "ceiling": [0.5, 1 / 2, torch.tensor(0.5)],
 }
