@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from attn_course.checks.engine import Case, Mistake, check, check_value
 from attn_course.checks.inputs import normal
+from attn_course.checks.rollouts import WRONG_ROLLOUTS, rollout_by_hand
 
 
 def tokens(answer):
@@ -115,6 +116,12 @@ def _strided(images, size):
     b, c, h, w = images.shape
     x = images.reshape(b, c, size, h // size, size, w // size)
     return x.permute(0, 3, 5, 1, 2, 4).reshape(b, -1, c * size**2)
+
+
+def _sides_exchanged(images, size):
+    b, c, w, h = images.shape
+    x = images.reshape(b, c, h // size, size, w // size, size)
+    return x.permute(0, 2, 4, 1, 3, 5).reshape(b, -1, c * size**2)
 
 
 def _cut(images, size, height, width):
@@ -251,6 +258,51 @@ def patchify(answer):
                 lambda x, s: right(x, s)[0],
                 "only the first image is cut: keep the batch dimension",
             ),
+            Mistake(
+                _sides_exchanged,
+                "height and width are exchanged: images.shape ends with "
+                "height, width",
+            ),
+            Mistake(
+                lambda x, s: right(x, s).transpose(0, 1).flatten(0, 1),
+                "cat puts the patches behind each other along the batch: "
+                "torch.stack(..., dim=1)",
+            ),
+            Mistake(
+                lambda x, s: right(x, s).transpose(0, 1).flatten(1),
+                "all images of the batch are put into one patch: flatten(1) "
+                "keeps the batch",
+            ),
+            Mistake(
+                lambda x, s: torch.stack(
+                    [
+                        part.flatten(1)
+                        for row in x.chunk(s, 2)
+                        for part in row.chunk(s, 3)
+                    ],
+                    dim=1,
+                ),
+                "size is the side of a patch, not how many there are: split, "
+                "not chunk",
+            ),
+            *(
+                Mistake(of_two, "the patches are always 2 x 2: use size")
+                for of_two in (
+                    lambda x, s: right(x, 2),
+                    lambda x, s: F.unfold(x, 2, stride=2).mT,
+                )
+            ),
+            Mistake(
+                lambda x, s: x[:, :, ::s, ::s].flatten(2).mT,
+                "one pixel of each patch is kept: keep all",
+            ),
+            Mistake(
+                lambda x, s: F.unfold(x, s, stride=s).reshape(
+                    len(x), -1, x.shape[1] * s * s
+                ),
+                "reshape does not exchange dimensions: transpose(1, 2) makes "
+                "F.unfold's columns rows",
+            ),
             *(
                 Mistake(
                     _order(0, *dims),
@@ -264,68 +316,15 @@ def patchify(answer):
     )
 
 
-def _oracle_rollout(weights):
-    depth, heads, n, _ = weights.shape
-    joint = [[1.0 * (i == j) for j in range(n)] for i in range(n)]
-    for layer in weights:
-        mixed = [
-            [
-                (sum(w[i, j] for w in layer) / heads + (i == j)) / 2
-                for j in range(n)
-            ]
-            for i in range(n)
-        ]
-        joint = [
-            [
-                sum(mixed[i][m] * joint[m][j] for m in range(n))
-                for j in range(n)
-            ]
-            for i in range(n)
-        ]
-    return torch.stack([torch.stack([*row]) for row in joint])
-
-
 def _weights(depth, heads, n):
     return normal(depth, heads, n, n).double().mul(2).softmax(-1)
-
-
-def _rollout(mix, start="first", join=torch.matmul):
-    """A wrong rollout: another mix per block, or another way to join them."""
-
-    def fn(weights):
-        layers = [mix(w) for w in weights]
-        joint = layers[0]
-        for layer in layers[1:]:
-            pair = (layer, joint) if start == "first" else (joint, layer)
-            joint = join(*pair)
-        return joint
-
-    return fn
-
-
-def _half(mean):
-    return (mean + torch.eye(mean.shape[-1]).to(mean)) / 2
-
-
-def _or_nothing(some, weights):
-    """Some blocks; if there are none, one that leaves all as it is."""
-    identity = torch.eye(weights.shape[-1]).to(weights)
-    return some if len(some) else identity.expand(1, 1, -1, -1)
-
-
-def _shares(matrix, dim):
-    return matrix / matrix.sum(dim, keepdim=True)
-
-
-def _mix(layer):
-    return _half(layer.mean(0))
 
 
 def attention_rollout(answer):
     """Exercise 4: attention rollout."""
     return check(
         answer,
-        oracle=_oracle_rollout,
+        oracle=rollout_by_hand,
         cases=[
             Case((_weights(2, 1, 2),), "two blocks, one head, two tokens"),
             Case(
@@ -333,136 +332,6 @@ def attention_rollout(answer):
             ),
             Case((_weights(1, 3, 4),), "one block, three heads, four tokens"),
         ],
-        mistakes=[
-            Mistake(
-                lambda w: _rollout(lambda x: _half(x.mean(1)))(w),
-                "there is no batch here: the heads are the first dimension "
-                "of a block (dim=0)",
-            ),
-            Mistake(
-                lambda w: _rollout(_half)(w.mean(0)),
-                "dimension 0 of weights is the blocks: average over the heads",
-            ),
-            Mistake(
-                _rollout(lambda w: w.mean(0)),
-                "the residual is missing: mix each block's weights half and "
-                "half with the identity",
-            ),
-            Mistake(
-                _rollout(lambda w: w.mean(0) + torch.eye(w.shape[-1]).to(w)),
-                "rows no longer sum to 1: divide by 2 after adding the "
-                "identity",
-            ),
-            Mistake(
-                _rollout(_mix, "last"),
-                "the product is the wrong way round: a later block stands to "
-                "the left of an earlier one",
-            ),
-            Mistake(
-                _rollout(lambda w: _half(w.sum(0))),
-                "the heads are added up: take their mean",
-            ),
-            Mistake(
-                _rollout(lambda w: _half(w.amax(0))),
-                "it takes the largest head: take their mean",
-            ),
-            Mistake(
-                _rollout(lambda w: _half(w[0])),
-                "it takes the first head only: take the mean of all",
-            ),
-            Mistake(
-                _rollout(_mix, join=torch.mul),
-                "it multiplies entry by entry: use the matrix product @",
-            ),
-            Mistake(
-                _rollout(_mix, join=torch.add),
-                "it adds the blocks: multiply them",
-            ),
-            Mistake(
-                lambda w: _half(w.mean((0, 1))),
-                "it averages the blocks: multiply them",
-            ),
-            Mistake(
-                lambda w: _mix(w[-1]),
-                "that is the last block alone: multiply all of them",
-            ),
-            Mistake(
-                lambda w: _mix(w[0]),
-                "that is the first block alone: multiply all of them",
-            ),
-            Mistake(
-                _rollout(lambda w: (w.mean(0) + 1) / 2),
-                "it adds 1 everywhere: add the identity (torch.eye)",
-            ),
-            Mistake(
-                lambda w: _rollout(_mix)(w).T,
-                "rows and columns are exchanged: row i is the output token",
-            ),
-            Mistake(
-                lambda w: _rollout(_mix)(w)[0],
-                "that is the class token's row: return the whole matrix",
-            ),
-            Mistake(
-                lambda w: _rollout(_mix)(w)[0, 1:],
-                "that is the class token's row without itself: return the "
-                "whole matrix",
-            ),
-            Mistake(
-                _rollout(lambda w: _half(w.amin(0))),
-                "it takes the smallest head: take their mean",
-            ),
-            Mistake(
-                _rollout(lambda w: _shares(_half(w.amax(0)), -1)),
-                "it takes the largest head, and divides by the sum: take the "
-                "heads' mean",
-            ),
-            Mistake(
-                _rollout(lambda w: _shares(_mix(w), 0)),
-                "the columns are made to sum to 1: a row is one output token, "
-                "and rows sum to 1 already",
-            ),
-            Mistake(
-                lambda w: _rollout(_mix)(w.softmax(-1)),
-                "the softmax is taken twice: weights are shares already",
-            ),
-            Mistake(
-                lambda w: _rollout(_mix)(_or_nothing(w[1:], w)),
-                "the first block is forgotten: multiply all of them",
-            ),
-            Mistake(
-                lambda w: _rollout(_mix)(_or_nothing(w[:-1], w)),
-                "the last block is forgotten: multiply all of them",
-            ),
-            Mistake(
-                lambda w: _rollout(_mix)(w[[0, *range(len(w))]]),
-                "the first block is multiplied in twice: start with the "
-                "identity, or loop over weights[1:]",
-            ),
-            Mistake(
-                _rollout(
-                    lambda w: w.mean(0) / 2 + torch.eye(w.shape[-1]).to(w)
-                ),
-                "only the weights are halved: the identity too, (A + I) / 2",
-            ),
-            Mistake(
-                lambda w: torch.stack(
-                    [_rollout(_mix)(w[: n + 1]) for n in range(len(w))]
-                ),
-                "it returns the product after every block: only the last is "
-                "asked",
-            ),
-            Mistake(
-                lambda w: torch.stack(
-                    [_rollout(_half)(head) for head in w.unbind(1)]
-                ).mean(0),
-                "each head is multiplied through by itself: take the mean over "
-                "heads in each block first",
-            ),
-            Mistake(
-                lambda w: _half(_rollout(lambda x: x.mean(0))(w)),
-                "the identity comes in once, at the end: every block has its "
-                "own residual",
-            ),
-        ],
+        mistakes=WRONG_ROLLOUTS,
         praise="every row sums to 1, through any number of blocks",
     )

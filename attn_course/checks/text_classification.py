@@ -4,36 +4,10 @@ import math
 
 import torch
 
-from attn_course.checks.engine import Case, Mistake, check, check_value
+from attn_course.checks.engine import Case, check, check_value
 from attn_course.checks.inputs import normal
-from attn_course.checks.poolings import (
-    NEVER,
-    all_rows,
-    hardest,
-    mean_pool,
-    pool_by,
-    pool_loop,
-    powers_pool,
-    summed,
-)
-from attn_course.checks.word_deletion import (
-    above_a_bar,
-    across_texts,
-    by_number,
-    by_score,
-    delete_by,
-    delete_loop,
-    holes,
-    keep_only,
-    last_ones,
-    padding_in_front,
-    padding_too,
-    same_positions,
-    short_ones_stay,
-    unknown,
-    whole_word,
-    zero_padding,
-)
+from attn_course.checks.poolings import WRONG_POOLINGS, pool_loop
+from attn_course.checks.word_deletion import WRONG_DELETIONS, delete_loop
 
 
 def weights(answer):
@@ -138,106 +112,7 @@ def pool(answer):
                 "as many texts as words as numbers",
             ),
         ],
-        mistakes=[
-            Mistake(
-                pool_by(fill=None),
-                "padding is mixed in: fill its scores with -inf before the "
-                "softmax",
-            ),
-            Mistake(
-                pool_by(fill=0.0),
-                "padding has got the score 0, and e to the 0 is 1: fill with "
-                "-inf",
-            ),
-            Mistake(
-                pool_by(after=lambda w, mask: w * mask, fill=None),
-                "the mask comes after the softmax, so the weights of the real "
-                "words no longer sum to 1: fill the scores before it",
-            ),
-            Mistake(
-                lambda s, m, q: pool_by()(s, ~m, q),
-                "the mask is the wrong way round: True is a real word",
-            ),
-            Mistake(
-                pool_by(dim=0),
-                "the softmax runs over the texts of the batch: use dim=-1, "
-                "over the words",
-            ),
-            Mistake(
-                lambda s, m, q: pool_by(fill=None)(s * m[..., None], m, q),
-                "vectors of zeros still get the score 0, and e to the 0 is 1: "
-                "fill the scores with -inf",
-            ),
-            Mistake(
-                powers_pool,
-                "the exponentials are not divided by their sum: use softmax",
-            ),
-            Mistake(
-                lambda s, m, q: all_rows(s, m, q).sum(dim=-1),
-                "it adds up the numbers of each word: sum over the words, "
-                "dim=1",
-            ),
-            Mistake(mean_pool, "that is mean pooling: the query has no say"),
-            Mistake(
-                pool_by(dim=0, fill=-1e9),
-                "the softmax runs over the texts of the batch: use dim=-1, "
-                "over the words",
-            ),
-            Mistake(
-                lambda s, m, q: pool_by(fill=-1e9)(s, ~m, q),
-                "the mask is the wrong way round: True is a real word",
-            ),
-            Mistake(
-                lambda s, m, q: pool_by()(s, m, q)[:, None],
-                "the dimension of the one query is left: squeeze(1) takes it "
-                "out",
-            ),
-            Mistake(
-                lambda s, m, q: (s @ q).masked_fill(~m, NEVER).softmax(-1),
-                "those are the weights: return the states' sum, weighted by "
-                "them",
-            ),
-            Mistake(
-                lambda s, m, q: all_rows(s, m, q).amax(dim=1),
-                "it takes the largest of the weighted words: add them up",
-            ),
-            Mistake(
-                lambda s, m, q: (
-                    (s.tanh() @ q).masked_fill(~m, NEVER).softmax(-1)[:, None]
-                    @ s
-                ).squeeze(1),
-                "the states go through tanh before the query: here they do "
-                "not",
-            ),
-            Mistake(
-                hardest,
-                "it takes the best word whole: mix all of them by their "
-                "weights",
-            ),
-            Mistake(
-                summed,
-                "the scores themselves are taken for weights: softmax first",
-            ),
-            Mistake(
-                all_rows, "the weighted words are not added up: sum over dim=1"
-            ),
-            Mistake(
-                lambda s, m, q: pool_by(scale=1 / math.sqrt(s.shape[-1]))(
-                    s, m, q
-                ),
-                "the scores are divided by the root of dim: here they are not",
-            ),
-            Mistake(
-                lambda s, m, q: pool_by()(s, m, q) * s.shape[1],
-                "the sum is multiplied by the length: weights that sum to 1 "
-                "need no factor",
-            ),
-            Mistake(
-                lambda s, m, q: pool_by()(s, m, q) / s.shape[1],
-                "it is a mean of weighted words: weights that sum to 1 are a "
-                "mean already, so use sum",
-            ),
-        ],
+        mistakes=WRONG_POOLINGS,
         praise="by hand, and whatever stands in the padding",
     )
 
@@ -264,108 +139,7 @@ def delete(answer):
             Case((more, marks, 0), "nothing to delete"),
             Case((twice, torch.tensor([[1.0, 1.0, 1.0, 0.5]]), 2), "equals"),
         ],
-        mistakes=[
-            Mistake(
-                padding_too,
-                "padding is taken for words: give it the score -inf before "
-                "you look for the highest",
-            ),
-            Mistake(
-                holes,
-                "the deleted positions are left as holes: what stays must move "
-                "together, padding at the end",
-            ),
-            Mistake(
-                delete_by(lambda t, s: -s),
-                "it deletes the lowest scores: take the highest",
-            ),
-            Mistake(
-                delete_by(lambda t, s: s.abs()),
-                "a score far below 0 is not a high one: do not take abs",
-            ),
-            Mistake(
-                keep_only,
-                "it keeps the highest and deletes the others: the other way "
-                "round",
-            ),
-            Mistake(
-                same_positions,
-                "it deletes the first text's positions in every text: each text "
-                "has scores of its own",
-            ),
-            Mistake(
-                above_a_bar,
-                "it deletes every word whose score reaches a bar: of equal "
-                "scores no more than count words may go",
-            ),
-            Mistake(unknown, "the words become UNK: take them out instead"),
-            Mistake(
-                by_score,
-                "what is left stands in the order of the scores: keep the "
-                "order of the text",
-            ),
-            Mistake(
-                delete_by(lambda t, s: -torch.arange(t.shape[1]).expand_as(t)),
-                "it deletes the first words: look at the scores",
-            ),
-            Mistake(
-                by_number,
-                "what is left stands in the order of the token numbers: keep "
-                "the order of the text",
-            ),
-            Mistake(
-                padding_in_front,
-                "padding has come in front: it belongs behind the words",
-            ),
-            Mistake(
-                last_ones,
-                "with count 0 it deletes everything: [-count:] is then the "
-                "whole row; sort descending and take [:count]",
-            ),
-            Mistake(
-                zero_padding,
-                "padding has got the score 0, which is above words with "
-                "scores below 0: use -inf",
-            ),
-            Mistake(
-                whole_word,
-                "every copy of a word goes when one does: delete positions, not "
-                "words",
-            ),
-            Mistake(
-                lambda t, s, k: delete_loop(t, s, 1),
-                "it always deletes one word: delete count of them",
-            ),
-            Mistake(
-                lambda t, s, k: delete_loop(t, s, max(k - 1, 0)),
-                "one word too few goes: [:count] are count of them",
-            ),
-            Mistake(
-                lambda t, s, k: delete_loop(t, s, k + 1),
-                "one word too many goes: [:count] are count of them",
-            ),
-            Mistake(
-                short_ones_stay,
-                "a text of count words or fewer stays as it is: all its words "
-                "go",
-            ),
-            *(
-                Mistake(
-                    shorter,
-                    "the rows have become shorter: keep the length, with "
-                    "padding behind",
-                )
-                for shorter in (
-                    lambda t, s, k: delete_loop(t, s, k)[:, : -k or None],
-                    lambda t, s, k: delete_loop(t, s, k)[:, :-k],
-                )
-            ),
-            Mistake(
-                across_texts,
-                "the highest are looked for over the texts (dim=0): each text "
-                "loses words of its own, dim=1",
-            ),
-        ],
+        mistakes=WRONG_DELETIONS,
         praise="each text loses its own words, and none of its padding",
     )
 

@@ -5,6 +5,7 @@ import math
 import torch
 from torch.nn import functional as F
 
+from attn_course.checks.beams import WRONG_STEPS, step_by_loops
 from attn_course.checks.engine import Case, Mistake, check, check_value
 
 PAD, BOS, EOS = 0, 1, 2
@@ -245,6 +246,40 @@ def shift(answer):
                 "nothing: start with BOS (1)",
             ),
             Mistake(
+                lambda t: (
+                    shifted(BOS)(t)[0],
+                    F.pad(t[:, 1:], (0, 1), value=EOS),
+                ),
+                "what it reads is right; what it should say is the target as "
+                "it is, since its first token comes after BOS",
+            ),
+            Mistake(
+                lambda t: (F.pad(t[:, :-1], (0, 1), value=BOS), t),
+                "BOS stands at the end: it is read first",
+            ),
+            Mistake(
+                lambda t: (shifted(BOS)(t)[0], t.masked_fill(t == PAD, -100)),
+                "padding becomes -100: the target stays as it is, and the "
+                "loss of the lesson leaves out 0",
+            ),
+            Mistake(
+                lambda t: (shifted(BOS)(t)[0][0], t[0]),
+                "only the first text: give all rows of target",
+            ),
+            *(
+                Mistake(
+                    lambda t, dim=dim: torch.stack([*shifted(BOS)(t)], dim),
+                    "both are right, but stacked into one tensor: return two, "
+                    "read and expected",
+                )
+                for dim in (0, 1, 2)
+            ),
+            Mistake(
+                lambda t: t,
+                "the target is what it should say: return what it reads as "
+                "well, first",
+            ),
+            Mistake(
                 lambda t: shifted(BOS)(t)[0],
                 "that is what it reads: return what it should say as well, "
                 "the target",
@@ -255,47 +290,8 @@ def shift(answer):
     )
 
 
-def _oracle_beam(total, steps):
-    chosen = []
-    totals, rows = total.tolist(), steps.tolist()
-    for _ in range(len(total)):
-        best = None
-        for i in range(steps.shape[0]):
-            for j in range(steps.shape[1]):
-                score = totals[i] + rows[i][j]
-                if (i, j) not in [c[1:] for c in chosen] and (
-                    best is None or score > best[0]
-                ):
-                    best = (score, i, j)
-        chosen.append(best)
-    return (
-        torch.tensor([i for _, i, _ in chosen]),
-        torch.tensor([j for *_, j in chosen]),
-    )
-
-
-def _top(scores, beam_size, size, largest=True):
-    best = scores.flatten().topk(beam_size, largest=largest).indices
-    return best // size, best % size
-
-
 def beam_step(answer):
     """Exercise 4: one step of a beam search."""
-
-    def right(total, steps):
-        return _top(total[:, None] + steps, len(total), steps.shape[1])
-
-    def flat(total, steps):
-        return (total[:, None] + steps).flatten().topk(len(total)).indices
-
-    def each_own_best_ranked(total, steps):
-        sums, tokens = (total[:, None] + steps).max(dim=1)
-        order = sums.argsort(descending=True)
-        return order, tokens[order]
-
-    def each_row_apart(total, steps):
-        tokens = (total[:, None] + steps).topk(len(total), dim=1).indices
-        return torch.arange(len(total))[:, None].expand_as(tokens), tokens
 
     def case(beam_size, size, seed, name=""):
         generator = torch.Generator().manual_seed(seed)
@@ -309,7 +305,7 @@ def beam_step(answer):
     )
     return check(
         answer,
-        oracle=_oracle_beam,
+        oracle=step_by_loops,
         cases=[
             Case(small, "total [-0.5, -1.0] and 3 tokens"),
             case(3, 5, 0, "a beam of 3, 5 tokens"),
@@ -317,117 +313,6 @@ def beam_step(answer):
             case(2, 7, 2, "a beam of 2, 7 tokens"),
             case(1, 6, 3, "a beam of 1"),
         ],
-        mistakes=[
-            Mistake(
-                lambda t, s: (torch.arange(len(t)), s.argmax(1)),
-                "each beginning goes on with its own best token: the best "
-                "two may both come from one beginning",
-            ),
-            Mistake(
-                each_own_best_ranked,
-                "each beginning goes on with its own best token: the best "
-                "two may both come from one beginning",
-            ),
-            Mistake(
-                lambda t, s: (t[:, None] + s).topk(len(t), dim=1),
-                "topk looks into each row by itself: flatten the sums first",
-            ),
-            Mistake(
-                lambda t, s: tuple((t[:, None] + s).flatten().topk(len(t))),
-                "topk gives the sums and their positions in the flattened row: "
-                "take the positions apart with // and %",
-            ),
-            Mistake(
-                lambda t, s: (
-                    flat(t, s) / s.shape[1],
-                    flat(t, s) % s.shape[1],
-                ),
-                "/ gives fractions: // gives the whole number below",
-            ),
-            Mistake(
-                lambda t, s: _top(s, len(t), s.shape[1]),
-                "it forgets total, how likely each beginning was",
-            ),
-            Mistake(
-                lambda t, s: _top(t[:, None] * s, len(t), s.shape[1]),
-                "it multiplies log probabilities: add them",
-            ),
-            Mistake(
-                lambda t, s: _top(t[:, None] + s, len(t), s.shape[1], False),
-                "it takes the worst ones: the largest sums are wanted",
-            ),
-            Mistake(
-                lambda t, s: _top(t[:, None] + s, len(t), len(t)),
-                "a position in the flattened sums is parent * size + token: "
-                "divide by the number of tokens, not by the beam size",
-            ),
-            Mistake(
-                lambda t, s: right(t, s)[::-1],
-                "the two are exchanged: the beginnings first, then the tokens",
-            ),
-            Mistake(
-                lambda t, s: tuple(x.flip(0) for x in right(t, s)),
-                "the right ones, in the wrong order: the best first",
-            ),
-            Mistake(
-                lambda t, s: _top(t + s[:, : len(t)], len(t), len(t)),
-                "total[i] belongs to a row of steps: total[:, None] + steps",
-            ),
-            Mistake(
-                lambda t, s: (flat(t, s), flat(t, s) % s.shape[1]),
-                "the first is the position in the flattened sums: // the "
-                "number of tokens gives the beginning",
-            ),
-            Mistake(
-                lambda t, s: (
-                    (t[:, None] + s).flatten().topk(len(t)).values,
-                    flat(t, s) % s.shape[1],
-                ),
-                "the first holds the sums: return which beginning each comes "
-                "from",
-            ),
-            Mistake(
-                lambda t, s: (
-                    flat(t, s).sort().values // s.shape[1],
-                    flat(t, s).sort().values % s.shape[1],
-                ),
-                "the right ones, in the order of their positions: the best "
-                "first",
-            ),
-            Mistake(
-                lambda t, s: _top(t[:, None] + s, s.shape[1], s.shape[1]),
-                "it keeps as many as there are tokens: keep as many as there "
-                "were beginnings",
-            ),
-            Mistake(
-                lambda t, s: _top(
-                    t.exp()[:, None] + s.exp(), len(t), s.shape[1]
-                ),
-                "it adds probabilities: add their logs, or multiply them",
-            ),
-            Mistake(
-                lambda t, s: _top((t[:, None] + s).mT, len(t), s.shape[1]),
-                "the sums are flattened token by token, but // and % take "
-                "rows of one beginning: do not transpose",
-            ),
-            Mistake(
-                lambda t, s: _top(s - t[:, None], len(t), s.shape[1]),
-                "it subtracts total: log probabilities are added",
-            ),
-            Mistake(
-                each_row_apart,
-                "the tokens come from each beginning by itself: flatten the "
-                "sums, so that all beginnings compete",
-            ),
-            Mistake(
-                lambda t, s: _top(t[:, None] + s.exp(), len(t), s.shape[1]),
-                "a log probability and a probability are added: steps are "
-                "logs already, without exp",
-            ),
-            Mistake(
-                lambda t, s: tuple(x[:1] for x in right(t, s)),
-                "only the best one: keep as many as there were beginnings",
-            ),
-        ],
+        mistakes=WRONG_STEPS,
         praise="the best continuations of all beginnings together",
     )

@@ -225,6 +225,96 @@ def head_by_head(weights):
     return sum(loop_rollout(weights[:, [h]]) for h in heads) / len(heads)
 
 
+def shuffled(*dims):
+    """Split both sides, then put the six dimensions in another order."""
+
+    def cut(images, size):
+        b, c, h, w = images.shape
+        x = images.view(b, c, h // size, size, w // size, size)
+        return x.permute(*dims).reshape(b, -1, c * size * size)
+
+    return cut
+
+
+def width_first(images, size):
+    b, c, w, h = images.shape
+    x = images.reshape(b, c, h // size, size, w // size, size)
+    return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+
+def slices(images, size):
+    return [
+        images[:, :, top : top + size, left : left + size]
+        for top in range(0, images.shape[2], size)
+        for left in range(0, images.shape[3], size)
+    ]
+
+
+def as_many_pieces(images, size):
+    bands = images.chunk(size, dim=2)
+    patches = [patch for band in bands for patch in band.chunk(size, dim=3)]
+    return torch.stack([patch.flatten(1) for patch in patches], dim=1)
+
+
+def never_transposed(images, size):
+    columns = F.unfold(images, (size, size), stride=size)
+    return columns.reshape(len(images), -1, images.shape[1] * size**2)
+
+
+def rolled_out(change, start=None, last=lambda joint, depth: joint):
+    """Multiply what ``change`` makes of each block's mean, from ``start``."""
+
+    def rollout(weights):
+        joint = torch.eye(weights.shape[-1], dtype=weights.dtype)
+        joint = joint if start is None else torch.full_like(joint, start)
+        for layer in weights.mean(1):
+            joint = change(layer) @ joint
+        return last(joint, len(weights))
+
+    return rollout
+
+
+def with_identity(layer):
+    return layer + torch.eye(len(layer), dtype=layer.dtype)
+
+
+def identity_last(weights):
+    joint = identity = torch.eye(weights.shape[-1], dtype=weights.dtype)
+    for layer in weights.mean(dim=1):
+        joint = 0.5 * (layer @ joint + identity)
+    return joint
+
+
+def heads_kept(weights):
+    joint = torch.eye(weights.shape[-1], dtype=weights.dtype)
+    for layer in weights:
+        joint = (layer + torch.eye(layer.shape[-1]).to(layer)) / 2 @ joint
+    return joint
+
+
+def bare(number):
+    """The identity is left out of one block."""
+
+    def rollout(weights):
+        layers = [half(layer.mean(0)) for layer in weights]
+        layers[number] = weights[number].mean(0)
+        return chain(layers)
+
+    return rollout
+
+
+def first_twice(weights):
+    joint = half(weights[0].mean(0))
+    for layer in weights:
+        joint = half(layer.mean(0)) @ joint
+    return joint
+
+
+def mean_to_a_power(weights):
+    one = half(weights.mean((0, 1)))
+    return chain([one] * len(weights))
+
+
 WRONG = {
     "tokens": [
         (769, "count patches"),
@@ -312,6 +402,27 @@ WRONG = {
         (stops_too_early, "are forgotten"),
         (lambda x, s: torch.stack([*loop_patchify(x, s).unbind(1)]), "dim=1"),
         (lambda x, s: loop_patchify(x, s).reshape(len(x), -1), "do not cat"),
+        (shuffled(0, 2, 3, 1, 4, 5), "permute(0, 2, 3, 1, 4, 5)"),
+        (shuffled(0, 1, 3, 5, 2, 4), "does not exchange"),
+        (width_first, "height and width are exchanged"),
+        (
+            lambda x, s: torch.cat([p.flatten(1) for p in slices(x, s)]),
+            "along the batch",
+        ),
+        (
+            lambda x, s: torch.stack([p.flatten() for p in slices(x, s)]),
+            "flatten(1)",
+        ),
+        (as_many_pieces, "split, not chunk"),
+        (lambda x, s: F.unfold(x, 2, stride=2).mT, "always 2 x 2"),
+        (lambda x, s: shuffle_patchify(x, 2), "always 2 x 2"),
+        (
+            lambda x, s: torch.stack(
+                [p[:, :, 0, 0] for p in slices(x, s)], dim=1
+            ),
+            "one pixel of each patch",
+        ),
+        (never_transposed, "does not exchange"),
     ],
     "attention_rollout": [
         (rollout_over_rows, "no batch here"),
@@ -347,6 +458,23 @@ WRONG = {
         (lambda w: loop_rollout(w[:-1]), "last block is forgotten"),
         (every_block, "after every block"),
         (head_by_head, "multiplied through by itself"),
+        (rolled_out(half, last=lambda x, _: x.softmax(-1)), "a softmax is"),
+        (rolled_out(half, start=1.0), "ones everywhere"),
+        (rolled_out(half, start=0.0), "every number is 0"),
+        (rolled_out(with_identity, last=lambda x, _: x / 2), "at the end"),
+        (rolled_out(lambda x: with_identity(x / 2)), "the identity too"),
+        (rolled_out(lambda x: half(x.T)), "transposed"),
+        (rolled_out(half, last=lambda x, _: x[1:, 1:]), "class token is left"),
+        (
+            rolled_out(half, last=lambda x, _: x[0, 1:] / x[0, 1:].max()),
+            "by its largest",
+        ),
+        (identity_last, "before the product"),
+        (heads_kept, "every head is kept"),
+        (bare(0), "first block has no identity"),
+        (bare(-1), "last block has no identity"),
+        (first_twice, "multiplied in twice"),
+        (mean_to_a_power, "raised to a power"),
     ],
 }
 RIGHT = {

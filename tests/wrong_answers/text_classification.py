@@ -287,6 +287,120 @@ def numpy_delete(tokens, scores, count):
     return torch.from_numpy(out)
 
 
+def filled(states, mask, query, fill=-1e9):
+    return (states @ query).masked_fill(~mask, fill)
+
+
+def softmax_of(change):
+    """Pool by the softmax of scores that ``change`` makes."""
+    return lambda s, m, q: pool_by(s, F.softmax(change(s, m, q), -1))
+
+
+def one_softmax_for_all(states, mask, query):
+    weights = torch.softmax(filled(states, mask, query).reshape(-1), 0)
+    return pool_by(states, weights.reshape(mask.shape))
+
+
+def size_one_softmax(states, mask, query):
+    scores = (states @ query[:, None]).masked_fill(~mask[..., None], -1e9)
+    return (scores.softmax(-1) * states).sum(1)
+
+
+def feature_weights(states, mask, query):
+    scores = torch.where(mask[..., None], states * query, -math.inf)
+    return torch.einsum("bld,bld->bd", scores.softmax(1), states)
+
+
+def cosines(states, mask, query):
+    scores = F.cosine_similarity(states, query[None, None], dim=-1)
+    return pool_by(states, scores.masked_fill(~mask, -1e9).softmax(-1))
+
+
+def one_text_of_all(states, mask, query):
+    words = states[mask]
+    pooled = torch.softmax(words @ query, 0) @ words
+    return torch.stack([pooled] * len(states))
+
+
+def max_pool(states, mask, query):
+    return torch.where(mask[..., None], states, -math.inf).max(1).values
+
+
+def top_of_the_batch(times):
+    """Delete the highest scores of all texts together."""
+
+    def delete(tokens, scores, count):
+        ranked = scores.masked_fill(tokens == 0, -math.inf).reshape(-1)
+        order = ranked.sort(descending=True).indices
+        left = tokens.reshape(-1).clone()
+        left[order[: count * times(tokens)]] = 0
+        return close_up(left.reshape(tokens.shape))
+
+    return delete
+
+
+def by_lists(delete):
+    """Delete row by row: words and their positions by falling score."""
+
+    def fn(tokens, scores, count):
+        out = torch.zeros_like(tokens)
+        for n, (row, marks) in enumerate(zip(tokens, scores)):
+            words = row[row != 0].tolist()
+            order = marks[: len(words)].argsort(descending=True).tolist()
+            left = delete(words, order, count)
+            out[n, : len(left)] = torch.tensor(left, dtype=tokens.dtype)
+        return out
+
+    return fn
+
+
+def removes_by_value(words, order, count):
+    for token in [words[i] for i in order[:count]]:
+        words.remove(token)
+    return words
+
+
+def pops_while_it_shifts(words, order, count):
+    for i in order[:count]:
+        if i < len(words):
+            words.pop(i)
+    return words
+
+
+def leaves_one(words, order, count):
+    gone = order[: min(count, len(words) - 1)]
+    return [word for i, word in enumerate(words) if i not in gone]
+
+
+def backwards(tokens, scores, count):
+    left = right_delete(tokens, scores, count)
+    lengths = (left != 0).sum(1).tolist()
+    return torch.stack(
+        [torch.cat([x[:n].flip(0), x[n:]]) for x, n in zip(left, lengths)]
+    )
+
+
+def falls_short(tokens, scores, count):
+    ranked = scores.masked_fill(tokens == 0, -math.inf)
+    return close_up(tokens.scatter(1, ranked.argsort(dim=1)[:, :count], 0))
+
+
+def where_deleted(tokens, scores, count):
+    ranked = scores.masked_fill(tokens == 0, -math.inf)
+    return ranked.sort(dim=1, descending=True).indices[:, :count]
+
+
+def unequal_rows(tokens, scores, count):
+    left = right_delete(tokens, scores, count)
+    return [row[row != 0].tolist() for row in left]
+
+
+def ranked_delete(tokens, scores, count):
+    ranked = scores.masked_fill(tokens == 0, -math.inf)
+    ranks = ranked.argsort(dim=1, descending=True).argsort(dim=1)
+    return close_up(tokens.where(ranks >= count, 0))
+
+
 WRONG = {
     "weights": [
         ([0.5, 0.25, 0.25], "raise e"),
@@ -330,6 +444,33 @@ WRONG = {
         (pooling_weights, "those are the weights"),
         (largest_weighted, "add them up"),
         (one_query_left, "squeeze(1)"),
+        (softmax_of(lambda *given: filled(*given, -1.0)), "still has a share"),
+        (softmax_of(lambda s, m, q: s @ q + m.float()), "True counts 1"),
+        (softmax_of(lambda s, m, q: -(s @ q) - 1e9 * ~m), "sign of the"),
+        (softmax_of(lambda *given: filled(*given).softmax(-1)), "twice"),
+        (lambda s, m, q: pool_by(s, m / (1 + (-s @ q).exp())), "sigmoid"),
+        (
+            lambda s, m, q: right_pool(s, m, q) / m.sum(1)[:, None],
+            "divides by the number of words",
+        ),
+        (size_one_softmax, "dimension of size 1"),
+        (one_softmax_for_all, "all texts together"),
+        (feature_weights, "one a word"),
+        (cosines, "cosines"),
+        (one_text_of_all, "into one row"),
+        (
+            lambda s, m, q: pool_by(s, filled(s, m, q).log_softmax(-1)),
+            "use softmax",
+        ),
+        (
+            lambda s, m, q: (
+                filled(s, m, q).softmax(-1) * filled(s, m, q)
+            ).sum(-1),
+            "weight the states",
+        ),
+        (max_pool, "max pooling"),
+        (lambda s, m, q: s.sum(1) / s.shape[1], "mean of all positions"),
+        (lambda s, m, q: s[:, 0, :], "first word's state"),
     ],
     "delete": [
         (padding_counts, "padding is taken for words"),
@@ -355,6 +496,24 @@ WRONG = {
         (short_texts_kept, "stays as it is"),
         (no_padding_behind, "have become shorter"),
         (ranks_down_the_batch, "dim=0"),
+        (lambda t, s, k: right_delete(t, s, max(k - 1, 0)), "too few"),
+        (lambda t, s, k: right_delete(t, s, k + 1), "too many"),
+        (top_of_the_batch(lambda t: 1), "all texts together"),
+        (top_of_the_batch(len), "all texts together"),
+        (lambda t, s, k: right_delete(t, t.float(), k), "token numbers"),
+        (by_lists(removes_by_value), "list.remove"),
+        (by_lists(pops_while_it_shifts), "positions behind it are others"),
+        (by_lists(leaves_one), "one word of each text always stays"),
+        (backwards, "turned round"),
+        (falls_short, "padding's first"),
+        (where_deleted, "positions to delete"),
+        (
+            lambda t, s, k: torch.where(
+                right_delete(t, s, k) > 0, right_delete(t, s, k), -1
+            ),
+            "padding is 0",
+        ),
+        (unequal_rows, "rows without padding"),
     ],
     "lead": [
         ([0.03, 0.03 + 1.96 * SPREAD / 1000**0.5], "upper bound"),
@@ -395,7 +554,13 @@ RIGHT = {
         torch_pool,
         by_powers,
     ],
-    "delete": [right_delete, loop_delete, one_by_one, numpy_delete],
+    "delete": [
+        right_delete,
+        loop_delete,
+        one_by_one,
+        numpy_delete,
+        ranked_delete,
+    ],
     "lead": [
         [0.03, 0.0095],
         (0.03, 0.03 - 1.96 * SPREAD / 1000**0.5),

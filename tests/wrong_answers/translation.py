@@ -233,6 +233,81 @@ def unravelled(total, steps):
     return torch.unravel_index(flat_positions(total, steps), steps.shape)
 
 
+def one_step(give):
+    """What ``give`` makes of beginnings, tokens and sums."""
+
+    def step(total, steps):
+        sums = total.view(-1, 1) + steps
+        values, best = sums.view(-1).topk(total.numel())
+        size = steps.size(1)
+        return give(best.div(size, rounding_mode="floor"), best % size, values)
+
+    return step
+
+
+def goes_on_with(number):
+    """Only one beginning goes on: the one with this number."""
+
+    def step(total, steps):
+        only = number(total)
+        tokens = steps[only].argsort(descending=True)[: len(total)]
+        return torch.full_like(tokens, only), tokens
+
+    return step
+
+
+def each_token_once(total, steps):
+    best, beginning = torch.max(total.unsqueeze(1) + steps, 0)
+    order = best.argsort(descending=True)[: len(total)]
+    return beginning[order], order
+
+
+def always_two(total, steps):
+    best = (total[:, None] + steps).flatten().topk(2).indices
+    return torch.unravel_index(best, steps.shape)
+
+
+def divided_by(first, second):
+    def step(total, steps):
+        best = flat_positions(total, steps)
+        sizes = {"beam": len(total), "tokens": steps.shape[1]}
+        return best // sizes[first], best % sizes[second]
+
+    return step
+
+
+def rows_alone(total, steps):
+    tokens = (total[:, None] + steps).argsort(dim=1, descending=True)
+    tokens = tokens[:, : len(total)]
+    return torch.arange(len(total))[:, None].expand_as(tokens), tokens
+
+
+def end_again(target):
+    end = torch.full_like(target[:, :1], EOS)
+    return loop_shift(target)[0], torch.cat([target[:, 1:], end], dim=1)
+
+
+def start_behind(target):
+    read = target.clone()
+    read[:, -1] = BOS
+    return read, target
+
+
+def left_out_of_the_loss(target):
+    return loop_shift(target)[0], torch.where(target > 0, target, -100)
+
+
+def first_text(target):
+    read, said = loop_shift(target)
+    return read[0], said[0]
+
+
+def flat_roll(target):
+    read = target.roll(1)  # the row's last goes where BOS comes
+    read[:, 0] = BOS
+    return read, target
+
+
 WRONG = {
     "third_merge": [
         ("en", "first merge"),
@@ -291,7 +366,14 @@ WRONG = {
             "both are too long by one",
         ),
         (without_end, "EOS stays"),
-        (lambda target: target, "2 results"),
+        (lambda target: target, "reads as well"),
+        (lambda target: loop_shift(target)[0], "say as well"),
+        (lambda target: torch.stack(loop_shift(target)), "one tensor"),
+        (lambda target: torch.stack(loop_shift(target), 1), "one tensor"),
+        (end_again, "what it reads is right"),
+        (start_behind, "BOS stands at the end"),
+        (left_out_of_the_loss, "-100"),
+        (first_text, "only the first text"),
         (both_shifted, "the target itself"),
         (next_token, "BOS is missing"),
         (start_over_first, "the first token's position"),
@@ -309,7 +391,7 @@ WRONG = {
         (worst_first, "best first"),
         (added_to_tokens, "a row of steps"),
         (only_one, "as many as"),
-        (flat_positions, "2 results"),
+        (flat_positions, "return two tensors"),
         (own_best_ranked, "each beginning goes on"),
         (not_flattened, "flatten the sums"),
         (values_and_positions, "// and %"),
@@ -321,12 +403,29 @@ WRONG = {
         (token_by_token, "token by token"),
         (chosen_by(lambda a, b: a.exp() + b.exp()), "adds probabilities"),
         (chosen_by(lambda a, b: b - a), "subtracts total"),
+        (chosen_by(lambda a, b: a + b.exp()), "without exp"),
+        (one_step(lambda a, b, _: torch.stack([a, b])), "put into one"),
+        (one_step(lambda a, b, _: torch.stack([a, b], 1)), "put into one"),
+        (
+            one_step(lambda a, b, _: [*zip(a.tolist(), b.tolist())]),
+            "put into one",
+        ),
+        (one_step(lambda a, b, _: (1.0 * a, b)), "not whole"),
+        (one_step(lambda a, _, sums: (a, sums)), "second holds the sums"),
+        (one_step(lambda *all_three: all_three), "sums are not asked"),
+        (goes_on_with(lambda total: int(total.argmax())), "likeliest"),
+        (goes_on_with(lambda total: 0), "only the first beginning"),
+        (each_token_once, "each token is taken once"),
+        (always_two, "always keeps 2"),
+        (divided_by("beam", "tokens"), "the beginning is"),
+        (divided_by("tokens", "beam"), "the token is"),
+        (rows_alone, "from each beginning by itself"),
     ],
 }
 RIGHT = {
     "third_merge": ["ed", " ED ", ("e", "d"), "e + d", "'ed'", "e, d", "e-d"],
     "small_bleu": [70.71, 100 * 0.5**0.5, torch.tensor(70.7107)],
-    "shift": [loop_shift, roll_shift, pad_shift, listed_shift],
+    "shift": [loop_shift, roll_shift, pad_shift, listed_shift, flat_roll],
     "beam_step": [
         topk_step,
         sorted_step,
