@@ -48,6 +48,10 @@ def hit(answer):
     target = torch.tensor([0, 3, 8, 5, 2, 7])
     seen.scatter_(1, target[:, None], False)
     none = torch.zeros(3, 7, dtype=torch.bool)
+    many = normal(50, 11, seed=2).mul(2).round()
+    known = torch.rand(50, 11, generator=generator) < 0.3
+    wanted = torch.randint(11, (50,), generator=generator)
+    known.scatter_(1, wanted[:, None], False)
     return check(
         answer,
         oracle=_oracle_hit,
@@ -57,6 +61,9 @@ def hit(answer):
                 "one person, the target tied with one other, k = 2",
             ),
             Case((more, target, seen, 3), "six people, nine items, k = 3"),
+            Case(
+                (many, wanted, known, 4), "fifty people, eleven items, k = 4"
+            ),
             Case(
                 (
                     torch.tensor([[2.0, 2.0, 1.0], [2.0, 2.0, 1.0]]),

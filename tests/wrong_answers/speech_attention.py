@@ -228,8 +228,242 @@ def share(steps):
     return float(steps.double().mean())
 
 
+def table(h, r, sub=1, ins=1, dele=1, init=True):
+    d = np.zeros((len(r) + 1, len(h) + 1))
+    if init:
+        d[:, 0] = np.arange(len(r) + 1)
+        d[0] = np.arange(len(h) + 1)
+    for i in range(1, len(r) + 1):
+        for j in range(1, len(h) + 1):
+            d[i, j] = min(
+                d[i - 1, j - 1] + sub * (r[i - 1] != h[j - 1]),
+                d[i - 1, j] + dele,
+                d[i, j - 1] + ins,
+            )
+    return d
+
+
+def pos(w):
+    return torch.arange(w.shape[1]).to(w)
+
+
+def once(p):
+    return (
+        [p[0]] + [b for a, b in zip(p, p[1:]) if a != b and b != 0]
+        if p
+        else []
+    )
+
+
+def brk(p):
+    out = []
+    for a, b in zip([0] + p, p):
+        if b == 0:
+            break
+        if a != b:
+            out.append(b)
+    return out
+
+
+def counting(p):
+    return [(k, len(list(g))) for k, g in itertools.groupby(p) if k]
+
+
+def orr(p):
+    return [b for a, b in zip([0] + p, p) if b != a]
+
+
+def xor(p):
+    return [b for a, b in zip([0] + p, p) if b != 0 or a != b]
+
+
+def keep_if_next_blank(p):
+    return [
+        a for i, a in enumerate(p) if a and (i == len(p) - 1 or p[i + 1] != a)
+    ][:-1]
+
+
+def whole_table(h, r):
+    return table(h, r)
+
+
+def maxlen(h, r):
+    return max(len(h), len(r)) - len(set(h) & set(r))
+
+
+def nodiag(h, r):
+    d = np.zeros((len(r) + 1, len(h) + 1), int)
+    d[:, 0] = np.arange(len(r) + 1)
+    d[0] = np.arange(len(h) + 1)
+    for i in range(1, len(r) + 1):
+        for j in range(1, len(h) + 1):
+            c = r[i - 1] != h[j - 1]
+            d[i, j] = min(d[i - 1, j - 1], d[i - 1, j], d[i, j - 1]) + c
+    return int(d[-1, -1])
+
+
+def small(h, r):
+    d = [[0] * len(h) for _ in r]
+    for i in range(len(r)):
+        for j in range(len(h)):
+            c = r[i] != h[j]
+            d[i][j] = min(
+                d[i - 1][j - 1] + c, d[i - 1][j] + 1, d[i][j - 1] + 1
+            )
+    return d[-1][-1]
+
+
+def triple(h, r):
+    return (int(table(h, r)[-1, -1]), len(r))
+
+
+def swapped_rate(h, r):
+    return int(table(h, r)[-1, -1]) / len(h)
+
+
+def maxtab(h, r):
+    row = list(range(len(h) + 1))
+    for i, w in enumerate(r, 1):
+        new = [i]
+        for j, v in enumerate(h, 1):
+            new.append(max(row[j - 1] + (w != v), row[j] + 1, new[-1] + 1))
+        row = new
+    return row[-1]
+
+
+def aboveforgot(h, r):
+    row = list(range(len(h) + 1))
+    for i, w in enumerate(r, 1):
+        row[0] = i
+        for j, v in enumerate(h, 1):
+            row[j] = min(row[j - 1] + (w != v), row[j] + 1, row[j - 1] + 1)
+    return row[-1]
+
+
+def equalpick(h, r):
+    d = [
+        [i + j if i * j == 0 else 0 for j in range(len(h) + 1)]
+        for i in range(len(r) + 1)
+    ]
+    for i in range(1, len(r) + 1):
+        for j in range(1, len(h) + 1):
+            d[i][j] = (
+                d[i - 1][j - 1]
+                if r[i - 1] == h[j - 1]
+                else 1 + d[i - 1][j - 1]
+            )
+    return d[-1][-1]
+
+
+def range_off(h, r):
+    d = [
+        [i + j if i * j == 0 else 0 for j in range(len(h) + 1)]
+        for i in range(len(r) + 1)
+    ]
+    for i in range(1, len(r)):
+        for j in range(1, len(h)):
+            d[i][j] = min(
+                d[i - 1][j - 1] + (r[i - 1] != h[j - 1]),
+                d[i - 1][j] + 1,
+                d[i][j - 1] + 1,
+            )
+    return d[-1][-1]
+
+
+def errperc(h, r):
+    return round(100 * table(h, r)[-1, -1] / max(len(r), 1))
+
+
+def chars(h, r):
+    return table("".join(h), "".join(r))[-1, -1]
+
+
+def vec(w):
+    return ((w @ pos(w)).diff() > 0).double()
+
+
+def forward1(w):
+    return ((w @ pos(w)).diff() > 1).double().mean().item()
+
+
+def nw(w):
+    return (w.diff(dim=0) > 0).double().mean().item()
+
+
+def firstlast(w):
+    c = w @ pos(w)
+    return float(c[-1] > c[0])
+
+
+def cumw(w):
+    c = w @ pos(w)
+    return float((c[1:] > c.cummax(0).values[:-1]).double().mean())
+
+
+def argge(w):
+    return (w.argmax(1).diff() >= 0).double().mean().item()
+
+
+def argnext(w):
+    return (w.argmax(1).diff() == 1).double().mean().item()
+
+
+def flat(w):
+    return ((w * pos(w)).diff(dim=1) > 0).double().mean().item()
+
+
+def diag(w):
+    return (w.argmax(1) == torch.arange(len(w))).double().mean().item()
+
+
+def lastminus(w):
+    c = w @ pos(w)
+    return ((c[1:] - c[:-1])[:-1] > 0).double().mean().item()
+
+
+def per100(w):
+    return 100 * ((w @ pos(w)).diff() > 0).double().mean().item()
+
+
+def boolmean(w):
+    return ((w @ pos(w)).diff() > 0).mean()
+
+
+def amax_all(w):
+    return float((w.argmax(1).diff() > 0).all())
+
+
+def numpy_collapse(path):
+    p = np.asarray(path, dtype=int)
+    keep = np.r_[True, p[1:] != p[:-1]] if len(p) else np.array([], bool)
+    return p[keep & (p != 0)].tolist()
+
+
+def recursive_errors(h, r):
+    @functools.cache
+    def f(i, j):
+        if i == 0 or j == 0:
+            return i + j
+        return min(
+            f(i - 1, j - 1) + (r[i - 1] != h[j - 1]),
+            f(i - 1, j) + 1,
+            f(i, j - 1) + 1,
+        )
+
+    return f(len(r), len(h))
+
+
+def looped_share(w):
+    c = (w * torch.arange(w.shape[1])).sum(-1) / w.sum(-1)
+    return sum(bool(b > a) for a, b in zip(c, c[1:])) / (len(w) - 1)
+
+
 WRONG = {
     "encoder_frames": [
+        (30.5, "first window and the last"),
+        (500, "whole"),
+        (248, "do not double"),
+        (250, "is not it"),
         (124, "one encoder frame holds four"),
         (125, "fit whole"),
         (123, "first one is forgotten"),
@@ -249,6 +483,12 @@ WRONG = {
         ("31", "expected numbers"),
     ],
     "ctc_collapse": [
+        (once, "may be a blank"),
+        (brk, "stops at the first blank"),
+        (counting, "number of frames"),
+        (orr, "blanks between"),
+        (xor, "keeps too much"),
+        (keep_if_next_blank, "numbers in a row"),
         (drop_first, "join repeats first"),
         (last_kept, "join repeats first"),
         (lambda path: [s for s in path if s], "repeats are kept"),
@@ -283,6 +523,18 @@ WRONG = {
         (lambda path: "557", "expected a list"),
     ],
     "word_errors": [
+        (whole_table, "whole table"),
+        (maxlen, "sets forget"),
+        (nodiag, "only the diagonal step is free"),
+        (small, "index -1 is the last"),
+        (triple, "a pair with the number"),
+        (swapped_rate, "by the written words"),
+        (maxtab, "the largest of the three"),
+        (aboveforgot, "overwritten"),
+        (equalpick, "only the diagonal step is taken"),
+        (range_off, "are not filled"),
+        (errperc, "per cent"),
+        (chars, "characters"),
         (
             lambda a, b: sum(x != y for x, y in itertools.zip_longest(a, b)),
             "position by position",
@@ -311,10 +563,23 @@ WRONG = {
         (lambda a, b: max(len(a), len(b)) - in_order(a, b), "longer list"),
         (lambda a, b: changes(a, b)[-1] / len(b), "that is the rate"),
         (lambda a, b: changes(a, b)[-1] / (len(b) or 1) * 100, "in per cent"),
-        (lambda a, b: 1, "same answer whatever the input"),
+        (lambda a, b: 1, "one error at most"),
         (lambda a, b: a - b, "TypeError"),
     ],
     "monotonicity": [
+        (vec, "one by one"),
+        (forward1, "whole position"),
+        (nw, "compares the weights"),
+        (firstlast, "only the first word and the last"),
+        (cumw, "furthest so far"),
+        (argge, "stands still"),
+        (argnext, "any length"),
+        (flat, "summed first"),
+        (diag, "on the diagonal"),
+        (lastminus, "last step is left out"),
+        (per100, "in per cent"),
+        (boolmean, "could not infer"),
+        (amax_all, "all or nothing"),
         (lambda w: share(w.argmax(1).diff() > 0), "largest weight alone"),
         (lambda w: share(median_of(w).diff() > 0), "median position"),
         (lambda w: share(centre_of(w).diff() >= 0), "stands still"),
@@ -329,7 +594,7 @@ WRONG = {
         (lambda w: float((centre_of(w).diff() > 0).all()), "all or nothing"),
         (lambda w: share(w.mean(1).diff() > 0), "same for every row"),
         (lambda w: share(w.amax(1).diff() > 0), "how large"),
-        (lambda w: (centre_of(w).diff() > 0).double(), "expected one number"),
+        (lambda w: (centre_of(w).diff() > 0).double(), "the steps one by one"),
         (lambda w: share(centre_of(w).diff().abs() > 0), "steps back"),
         (up_and_down, "taken off"),
         (wraps_round, "compared with the last"),
@@ -356,15 +621,23 @@ RIGHT = {
         torch.tensor(31.0),
     ],
     "ctc_collapse": [
+        numpy_collapse,
         group_collapse,
         loop_collapse,
         torch_collapse,
         lambda path: tuple(group_collapse(path)),
     ],
     "word_errors": [
+        recursive_errors,
         grid_distance,
         recursive_distance,
         lambda a, b: torch.tensor(float(changes(b, a)[-1])),
     ],
-    "monotonicity": [loop_forward, tensor_forward, seconds_forward, averaged],
+    "monotonicity": [
+        looped_share,
+        loop_forward,
+        tensor_forward,
+        seconds_forward,
+        averaged,
+    ],
 }
