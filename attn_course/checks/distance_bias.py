@@ -30,6 +30,20 @@ def _behind(scores):
 
 MISTAKES = [
     Mistake(
+        lambda s, m: soft(s - m * _behind(s).clamp(min=0)),
+        "later words get weight, at no cost: their scores must become -inf",
+    ),
+    Mistake(
+        lambda s, m: soft((s - m * _behind(s)).tril(-1)),
+        "the word itself and the later ones keep a score of 0: word i may "
+        "attend to j <= i, and the later scores become -inf",
+    ),
+    Mistake(
+        lambda s, m: (causal(s) - m * _behind(s)).clamp(min=0),
+        "the cost is taken off the weights, after the softmax: take it off the "
+        "scores",
+    ),
+    Mistake(
         lambda s, m: causal(s),
         "the slope has no effect: distance must cost something, and "
         "what is the same for a whole row, softmax does not see",

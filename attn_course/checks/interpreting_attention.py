@@ -97,6 +97,16 @@ def _hits(weights, keys):
 
 NEXT = [
     Mistake(
+        lambda w: w.diagonal(1, -2, -1)[:, 1:].sum(dim=-1) / (w.shape[-1] - 3),
+        "[SEP] has got in as the next word of the last word",
+    ),
+    Mistake(
+        lambda w: (
+            w.diagonal(1, -2, -1)[:, :-1].sum(dim=-1) / (w.shape[-1] - 3)
+        ),
+        "[CLS] has got in as a query",
+    ),
+    Mistake(
         lambda w: (_off(w, 1, 1, 1) + _off(w, -1, 1, 1)) / 2,
         "it averages the next and the previous word: the next only",
     ),

@@ -126,7 +126,21 @@ def _discounted(rewards, rate):
     return found
 
 
+def _first_lost(rewards, lengths):
+    found = _from_right(_clean(rewards, lengths))
+    return torch.cat([0 * found[:, :1], found[:, 1:]], dim=-1)
+
+
 RETURNS = [
+    Mistake(
+        _first_lost,
+        "the first column stays 0: a loop down to step 0 needs range(..., -1, "
+        "-1)",
+    ),
+    Mistake(
+        lambda r, n: _clean(r, n).cumsum(dim=0),
+        "it sums over the episodes, dim=0: sum over the steps, from the right",
+    ),
     Mistake(
         lambda r, n: _clean(_clean(r, n).flip(-1).cumsum(dim=-1), n),
         "the sums stand in reverse order: flip them back, then set what stands "

@@ -151,6 +151,19 @@ def _step(
 
 STEP = [
     Mistake(
+        _step(order=(1, 0, 2), mix=lambda n, h, z: z * n + (1 - z) * h),
+        "two slips: the rows stand in the order r, z, n, and z is the share of "
+        "the old state",
+    ),
+    Mistake(
+        _step(
+            candidate=lambda a, b, r, h, u: a + b,
+            mix=lambda n, h, z: z * n + (1 - z) * h,
+        ),
+        "two slips: the reset gate r is not used, and z is the share of the old "
+        "state",
+    ),
+    Mistake(
         _step(order=(1, 1, 2)),
         "z stands where r should: r multiplies the part that comes from h",
     ),

@@ -120,6 +120,12 @@ def _numbered(x):
     return x * angle.cos() + _join(-x[:, 1::2], x[:, 0::2]) * angle.sin()
 
 
+def _same_products(x):
+    """Use the products of the first number for the second, too."""
+    a, b, cos, sin = _parts(x)
+    return _join(a * cos - b * sin, a * cos + b * sin)
+
+
 def _some(x, where, fill):
     """Turn some of the pairs only; ``fill`` makes the other numbers."""
     chosen = torch.zeros(x.shape[1] // 2, dtype=torch.bool)
@@ -128,6 +134,14 @@ def _some(x, where, fill):
 
 
 MISTAKES = [
+    Mistake(
+        _same_products,
+        "the second number is a sin t + b cos t, not a cos t + b sin t",
+    ),
+    Mistake(
+        lambda x: torch.cat([rotate(x)[:, 0::2], rotate(x)[:, 1::2]]),
+        "all b's stand below all a's: stack with dim=-1, then flatten(-2)",
+    ),
     Mistake(
         _numbered,
         "each number has an angle of its own: the two of a pair share 2c / "

@@ -98,7 +98,21 @@ SENTENCE = (
 )
 
 
+def _last_lost(x, q, k, v):
+    found = _oracle_attention(x, q, k, v)
+    return torch.cat([found[:-1], 0 * found[-1:]])
+
+
 ATTENTION = [
+    Mistake(
+        _last_lost,
+        "the last word's output stays 0: the loop ends one too early",
+    ),
+    Mistake(
+        _project(lambda q, k, v: causal(_score(q, v)) @ k),
+        "keys and values are exchanged: the scores are of the keys, the mixture "
+        "is of the values",
+    ),
     Mistake(
         _mix(lambda q, k: torch.exp(_score(q, k)).tril()),
         "the weights of a row do not sum to 1: divide by their sum",

@@ -195,6 +195,14 @@ WRONG = {
             "median",
         ),
         (lambda w: inner(w).mean(0), "over the heads"),
+        (
+            lambda w: inner(w).mean(1) + w[:, -2, -1] / inner(w).shape[1],
+            "[SEP] has got in",
+        ),
+        (
+            lambda w: inner(w).mean(1) + w[:, 0, 1] / inner(w).shape[1],
+            "[CLS] has got in",
+        ),
         (lambda w: torch.diagonal(w, 1, -2, -1)[1:-1].mean(1), "heads off"),
         (lambda w: w[:, 1:-1].diagonal(1, 1, 2).mean(1), "word itself"),
         (pairs(1, 3), "the last pair is missing"),

@@ -80,6 +80,16 @@ def cut_to_longest(rewards, lengths):
     return right_returns(rewards[:, :longest], lengths)
 
 
+def first_step_lost(rewards, lengths):
+    found = torch.zeros_like(rewards)
+    for row, given, length in zip(found, rewards, lengths):
+        total = 0.0
+        for step in range(int(length) - 1, 0, -1):
+            total += given[step]
+            row[step] = total
+    return found
+
+
 def loop_ends_early(rewards, lengths):
     clean = rewards * real(rewards, lengths)
     found = torch.zeros_like(rewards)
@@ -218,6 +228,8 @@ WRONG = {
         (lambda r, n: right_returns(r, n).sum(1), "expected shape"),
         (lambda r, n: right_returns(r, n[None]), ""),
         (cut_to_longest, "cut to the longest"),
+        (first_step_lost, "first column stays 0"),
+        (lambda r, n: (r * real(r, n)).cumsum(0), "episodes, dim=0"),
         (
             lambda r, n: not_flipped_back(r, n) * real(r, n),
             "flip them back, then",

@@ -252,6 +252,16 @@ def apart(x, h, w, u):
     return a.tanh() + r * b.tanh()
 
 
+def both_exchanged(x, h, w, u):
+    z, r, a, b = parts(x, h, w, u)
+    return torch.lerp(h, torch.tanh(a + r * b), z)
+
+
+def no_reset_and_exchanged(x, h, w, u):
+    _, z, a, b = parts(x, h, w, u)
+    return torch.lerp(h, torch.tanh(a + b), z)
+
+
 def reordered(*order):
     def step(x, h, w, u):
         w, u = w.chunk(3), u.chunk(3)
@@ -400,6 +410,8 @@ WRONG = {
         (lambda x, h, w, u: right_step(x, h, w, u).tanh(), "another tanh"),
         (every_third_row, "every third row"),
         (same_gate(1), "z stands where r"),
+        (both_exchanged, "the order r, z, n, and z"),
+        (no_reset_and_exchanged, "is not used, and z"),
         (same_gate(0), "r stands where z"),
         (
             lambda x, h, w, u: torch.lerp(

@@ -203,6 +203,27 @@ def pairs_turned(wanted, rest=0):
     return rotation
 
 
+def all_but_the_last(x, W_q, W_k, W_v):
+    found = torch.zeros(len(x), W_v.shape[1])
+    for i in range(len(x) - 1):
+        found[i] = loop_attention(x[: i + 1], W_q, W_k, W_v)[-1]
+    return found
+
+
+def filled_up_to_before(scores, slope):
+    biased = torch.zeros_like(scores)
+    for i in range(scores.shape[-1]):
+        for j in range(i):
+            biased[..., i, j] = scores[..., i, j] - slope * (i - j)
+    return biased.softmax(-1)
+
+
+def products_again(x):
+    a, b, t = x[:, ::2], x[:, 1::2], angles(x)
+    first, second = a * t.cos(), b * t.sin()
+    return torch.stack([first - second, first + second], -1).flatten(1)
+
+
 def running_mean(x, W_q, W_k, W_v):
     counts = torch.arange(len(x)) + 1
     return (x @ W_v).cumsum(0) / counts[:, None]
@@ -406,6 +427,8 @@ WRONG = {
             "is a sigmoid",
         ),
         (running_mean, "weigh the same"),
+        (all_but_the_last, "stays 0"),
+        (lambda x, q, k, v: attend(x, q, v, k), "keys and values"),
         (between_numbers, "the numbers of the vectors"),
         (lambda x, q, k, v: x @ v + attend(x, q, k, v), "once more"),
         (lambda x, q, k, v: attend(x, q, k, v) * q.shape[1] ** 0.5, "output"),
@@ -489,6 +512,12 @@ WRONG = {
         (lambda s, m: loop_alibi(s / s.shape[-1] ** 0.5, m), "come ready"),
         (lambda s, m: (m * back(s) + s).softmax(-1), "two slips"),
         (lambda s, m: loop_alibi(s, m).log(), "logarithms"),
+        (lambda s, m: (s - m * back(s).tril()).softmax(-1), "at no cost"),
+        (filled_up_to_before, "keep a score of 0"),
+        (
+            lambda s, m: F.relu(loop_alibi(s, 0) - m * back(s)),
+            "off the weights",
+        ),
         (
             lambda s, m: (s - m * back(s)).sigmoid() * (back(s) >= 0),
             "is a sigmoid",
@@ -572,6 +601,16 @@ WRONG = {
         (lambda x: turned(x.flip(0), angles(x)).flip(0), "from the end"),
         (woven_halves, "side by side: neighbours"),
         (numbered_tables, "angle of its own"),
+        (products_again, "not a cos t + b sin t"),
+        (
+            lambda x: (
+                turned(x, angles(x))
+                .T.unflatten(0, (-1, 2))
+                .permute(1, 2, 0)
+                .flatten(0, 1)
+            ),
+            "below all a's",
+        ),
         (lambda x: turned(x, angles(x).flip(1)), "speeds stand in reverse"),
         (
             lambda x: turned(x, angles(x) / 10000 ** (2 / x.shape[1])),
