@@ -224,4 +224,31 @@ WRONG_STEPS = [
         lambda t, s: tuple(x[:1] for x in _right(t, s)),
         "only the best one: keep as many as there were beginnings",
     ),
+    Mistake(
+        lambda t, s: tuple(x[:1].expand(len(t)) for x in _right(t, s)),
+        "the best one is taken again and again: topk takes different ones",
+    ),
+    Mistake(
+        lambda t, s: _top(t[:, None] * s.exp(), len(t), s.shape[1]),
+        "a log probability is multiplied by a probability: add the logs",
+    ),
+    Mistake(
+        lambda t, s: _top(t.exp()[:, None] + s, len(t), s.shape[1]),
+        "a probability and a log probability are added: total is a log already, without exp",
+    ),
+    Mistake(
+        lambda t, s: _top(t[:, None] + s.topk(len(t)).values, len(t), len(t)),
+        "those are ranks among the best of each row, not tokens: look them up in topk's indices",
+    ),
+    Mistake(
+        lambda t, s: (
+            t.argsort(descending=True),
+            s[t.argsort(descending=True)].argmax(1),
+        ),
+        "each beginning goes on with its own best token: the best two may both come from one beginning",
+    ),
+    Mistake(
+        lambda t, s: (t[:, None] + s).flatten().topk(len(t)).values,
+        "those are the sums: return which beginning each comes from, and which token it adds",
+    ),
 ]

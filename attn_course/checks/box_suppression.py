@@ -42,6 +42,20 @@ def common_area(a, b):
     return wide * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
+def _area(box):
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def counted_twice(a, b):
+    return common_area(a, b) / (_area(a) + _area(b))
+
+
+def not_clamped(a, b):
+    wide = min(a[2], b[2]) - max(a[0], b[0])
+    common = wide * (min(a[3], b[3]) - max(a[1], b[1]))
+    return common / (_area(a) + _area(b) - common)
+
+
 def iou_of_sizes(a, b):
     return iou_loop(*([x, y, x + w, y + h] for x, y, w, h in (a, b)))
 

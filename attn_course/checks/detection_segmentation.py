@@ -20,12 +20,14 @@ from attn_course.checks.box_overlaps import (
 )
 from attn_course.checks.box_suppression import (
     common_area,
+    counted_twice,
     giou_loop,
     iou_of_centers,
     iou_of_sizes,
     last_forgotten,
     nms_by,
     nms_loop,
+    not_clamped,
     over_smaller,
     pixel_iou,
     removed_in_the_loop,
@@ -256,6 +258,14 @@ def giou(answer):
                 "in the last dimension, a[..., 0]",
             ),
             Mistake(
+                overlap(lambda c, u, e, *_: (e - u) / e),
+                "that is the empty share alone: take it from the IoU",
+            ),
+            Mistake(
+                overlap(giou_of, lambda sides: sides.abs().prod(-1)),
+                "abs makes a common side of a gap between boxes: clamp at 0",
+            ),
+            Mistake(
                 overlap(lambda c, u, e, *_: c / e),
                 "that is the common part's share of the enclosing box: IoU "
                 "minus the empty share is asked",
@@ -421,6 +431,15 @@ def nms(answer):
                 removed_in_the_loop,
                 "boxes are removed from the list that a loop goes through, so "
                 "some are skipped: make a new list instead",
+            ),
+            Mistake(
+                nms_by(iou=counted_twice),
+                "what both cover is counted twice: the union is a + b - common",
+            ),
+            Mistake(
+                nms_by(iou=not_clamped),
+                "for boxes apart, the common width or height is negative: "
+                "clamp each at 0 before you multiply",
             ),
             Mistake(
                 nms_by(iou=common_area),

@@ -118,6 +118,17 @@ def _strided(images, size):
     return x.permute(0, 3, 5, 1, 2, 4).reshape(b, -1, c * size**2)
 
 
+def _diagonal(images, size):
+    corners = zip(*(range(0, side, size) for side in images.shape[2:]))
+    return torch.stack(
+        [
+            images[:, :, i : i + size, j : j + size].flatten(1)
+            for i, j in corners
+        ],
+        dim=1,
+    )
+
+
 def _sides_exchanged(images, size):
     b, c, w, h = images.shape
     x = images.reshape(b, c, h // size, size, w // size, size)
@@ -257,6 +268,20 @@ def patchify(answer):
             Mistake(
                 lambda x, s: right(x, s)[0],
                 "only the first image is cut: keep the batch dimension",
+            ),
+            Mistake(
+                lambda x, s: right(x.sum(1, keepdim=True), s),
+                "the colours are added up: a patch holds all of them",
+            ),
+            Mistake(
+                lambda x, s: torch.stack(
+                    [part.flatten(1) for part in x.split(s, 2)], 1
+                ),
+                "only the height is cut, so patches are strips: cut the width too",
+            ),
+            Mistake(
+                _diagonal,
+                "down and across go together, so only patches on the diagonal are cut: one loop inside the other",
             ),
             Mistake(
                 _sides_exchanged,

@@ -268,4 +268,27 @@ WRONG_POOLINGS = [
         "it is a mean of weighted words: weights that sum to 1 are a "
         "mean already, so use sum",
     ),
+    Mistake(
+        lambda s, m, q: pool_by(scale=1 / s.shape[-1])(s, m, q),
+        "the scores are divided by dim: here they are not",
+    ),
+    Mistake(
+        lambda s, m, q: pool_by(scale=s.shape[1] ** -0.5)(s, m, q),
+        "the scores are divided by the root of the length: here they are not",
+    ),
+    Mistake(
+        lambda s, m, q: pool_by()(s, m[:1], q),
+        "the first text's mask is used for all: each text has its own",
+    ),
+    Mistake(
+        lambda s, m, q: (
+            pool_by()(s, m, q),
+            masked_scores(s, m, q).softmax(-1),
+        ),
+        "it returns the weights as well: return the pooled states alone",
+    ),
+    Mistake(
+        lambda s, m, q: pool_by()(s, m, q) + q,
+        "the query is added to the result: the states alone are mixed",
+    ),
 ]

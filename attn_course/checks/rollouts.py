@@ -254,4 +254,28 @@ WRONG_ROLLOUTS = [
         "that is the class token's row, divided by its largest: return the "
         "whole matrix",
     ),
+    Mistake(
+        lambda w: _rollout(_mix)(w[[*range(len(w)), -1]]),
+        "the last block is multiplied in twice: once is enough",
+    ),
+    Mistake(
+        _rollout(lambda w: _half(w.prod(0))),
+        "the heads are multiplied: take their mean",
+    ),
+    Mistake(
+        _rollout(lambda w: _half(w.median(0).values)),
+        "it takes the heads' median: take their mean",
+    ),
+    Mistake(
+        _rollout(lambda w: (w.mean(0) - torch.eye(w.shape[-1]).to(w)) / 2),
+        "the identity is subtracted: add it",
+    ),
+    Mistake(
+        lambda w: w.mean((0, 1)),
+        "that is the mean of all blocks, without the identity: multiply the blocks, each half and half with it",
+    ),
+    Mistake(
+        lambda w: _rollout(_mix)(w[-2:]),
+        "only the last two blocks are multiplied: multiply all of them",
+    ),
 ]

@@ -275,6 +275,29 @@ def shift(answer):
                 for dim in (0, 1, 2)
             ),
             Mistake(
+                lambda t: (*shifted(BOS)(t), t != PAD),
+                "the two are right; the mask is not asked",
+            ),
+            Mistake(
+                lambda t: (shifted(BOS)(t)[0], t.masked_fill(t == EOS, PAD)),
+                "what it reads is right; but EOS must be said: it stays in the target",
+            ),
+            Mistake(
+                lambda t: (torch.ones_like(t), t),
+                "every token that it reads is BOS: one, and then the target's tokens",
+            ),
+            Mistake(
+                lambda t: (t.roll(1), t),
+                "roll puts the last token in front, of the text before: BOS belongs there",
+            ),
+            Mistake(
+                lambda t: (
+                    F.pad(t, (1, 0), value=BOS),
+                    F.pad(t, (1, 0), value=BOS),
+                ),
+                "BOS is put before both, and nothing is dropped: BOS is read, never said, and the last token is not read",
+            ),
+            Mistake(
                 lambda t: t,
                 "the target is what it should say: return what it reads as "
                 "well, first",

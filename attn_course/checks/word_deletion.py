@@ -323,4 +323,22 @@ WRONG_DELETIONS = [
         "the highest are looked for over the texts (dim=0): each text "
         "loses words of its own, dim=1",
     ),
+    Mistake(
+        lambda t, s, k: t,
+        "nothing is deleted: is the result of scatter, a new tensor, thrown away, or the mask turned round?",
+    ),
+    Mistake(
+        lambda t, s, k: delete_loop(t, s, min(k, 1)),
+        "one word at most goes: is the same highest score found again each time?",
+    ),
+    Mistake(
+        delete_by(lambda t, s: torch.arange(t.shape[1]).expand_as(t)),
+        "it deletes the last words: look at the scores",
+    ),
+    Mistake(
+        lambda t, s, k: torch.cat(
+            [delete_loop(t, s, k), torch.zeros_like(t[:, :k])], 1
+        ),
+        "the rows have become longer: the padding is there already",
+    ),
 ]

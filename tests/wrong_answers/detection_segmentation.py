@@ -451,6 +451,7 @@ WRONG = {
         (inner_for_outer, "between the outer corners"),
         (frame_too_small, "larger of the high ones"),
         (first_dimension, "a[0] is the first box of several"),
+        (giou_of_parts(lambda i, u, c: 1 - u / c), "empty share alone"),
         (zipped, "side by side"),
     ],
     "nms": [
@@ -480,6 +481,10 @@ WRONG = {
         (against_itself, "same answer whatever"),
         (changes_its_list, "some are skipped"),
         (score_above, "none is dropped"),
+        (
+            nms_by(lambda a, b: common(a, b) / (area(a) + area(b))),
+            "counted twice",
+        ),
         (nms_by(common), "divide it by the union first"),
         (as_corners(centre_and_size), "not centre and size"),
         (

@@ -422,6 +422,11 @@ WRONG = {
             ),
             "one pixel of each patch",
         ),
+        (lambda x, s: loop_patchify(x.sum(1)[:, None], s), "added up"),
+        (
+            lambda x, s: torch.stack([p.flatten(1) for p in x.split(s, 2)], 1),
+            "strips",
+        ),
         (never_transposed, "does not exchange"),
     ],
     "attention_rollout": [
@@ -470,6 +475,13 @@ WRONG = {
             "by its largest",
         ),
         (identity_last, "before the product"),
+        (lambda w: loop_rollout(torch.cat([w, w[-1:]])), "last block is mul"),
+        (
+            lambda w: chain([half(x.prod(0)) for x in w]),
+            "heads are multiplied",
+        ),
+        (lambda w: w.mean(1).mean(0), "without the identity"),
+        (lambda w: loop_rollout(w[-2:]), "last two blocks"),
         (heads_kept, "every head is kept"),
         (bare(0), "first block has no identity"),
         (bare(-1), "last block has no identity"),

@@ -453,6 +453,19 @@ WRONG = {
             lambda s, m, q: right_pool(s, m, q) / m.sum(1)[:, None],
             "divides by the number of words",
         ),
+        (
+            softmax_of(lambda s, m, q: filled(s, m, q / s.shape[2])),
+            "divided by dim",
+        ),
+        (
+            softmax_of(lambda s, m, q: filled(s, m, q / s.shape[1] ** 0.5)),
+            "root of the length",
+        ),
+        (lambda s, m, q: right_pool(s, m[0].expand_as(m), q), "first text's"),
+        (
+            lambda s, m, q: (right_pool(s, m, q), filled(s, m, q).softmax(1)),
+            "weights as well",
+        ),
         (size_one_softmax, "dimension of size 1"),
         (one_softmax_for_all, "all texts together"),
         (feature_weights, "one a word"),
@@ -504,6 +517,16 @@ WRONG = {
         (by_lists(removes_by_value), "list.remove"),
         (by_lists(pops_while_it_shifts), "positions behind it are others"),
         (by_lists(leaves_one), "one word of each text always stays"),
+        (lambda t, s, k: t.clone(), "nothing is deleted"),
+        (lambda t, s, k: right_delete(t, s, k and 1), "found again"),
+        (
+            lambda t, s, k: right_delete(t, torch.cumsum(1 + 0 * s, 1), k),
+            "last words",
+        ),
+        (
+            lambda t, s, k: F.pad(right_delete(t, s, k), (0, k)),
+            "have become longer",
+        ),
         (backwards, "turned round"),
         (falls_short, "padding's first"),
         (where_deleted, "positions to delete"),

@@ -264,7 +264,7 @@ def each_token_once(total, steps):
 
 def always_two(total, steps):
     best = (total[:, None] + steps).flatten().topk(2).indices
-    return torch.unravel_index(best, steps.shape)
+    return best // steps.shape[1], best % steps.shape[1]
 
 
 def divided_by(first, second):
@@ -373,6 +373,10 @@ WRONG = {
         (end_again, "what it reads is right"),
         (start_behind, "BOS stands at the end"),
         (left_out_of_the_loss, "-100"),
+        (lambda t: (*loop_shift(t), t > 0), "mask is not asked"),
+        (lambda t: (pad_shift(t)[0], t * (t != EOS)), "EOS must be said"),
+        (lambda t: (t * 0 + BOS, t), "every token that it reads"),
+        (lambda t: (longer(t)[0], longer(t)[0]), "before both"),
         (first_text, "only the first text"),
         (both_shifted, "the target itself"),
         (next_token, "BOS is missing"),
@@ -415,6 +419,13 @@ WRONG = {
         (one_step(lambda *all_three: all_three), "sums are not asked"),
         (goes_on_with(lambda total: int(total.argmax())), "likeliest"),
         (goes_on_with(lambda total: 0), "only the first beginning"),
+        (
+            one_step(lambda a, b, _: (0 * a + a[0], 0 * b + b[0])),
+            "again and again",
+        ),
+        (chosen_by(lambda a, b: a * b.exp()), "multiplied by a probability"),
+        (chosen_by(lambda a, b: a.exp() + b), "total is a log already"),
+        (one_step(lambda a, b, sums: sums), "those are the sums"),
         (each_token_once, "each token is taken once"),
         (always_two, "always keeps 2"),
         (divided_by("beam", "tokens"), "the beginning is"),
