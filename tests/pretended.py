@@ -49,6 +49,15 @@ FROM_CPU = {  # what brings numbers over, and what wants some on the CPU
     "aten::_pack_padded_sequence_backward",
     "aten::_pad_packed_sequence",
 }
+# What torch makes of an empty tensor that then grows, as a Pretended cannot.
+MADE_BY_RESIZING = (
+    "arange",
+    "arange.start",
+    "arange.start_step",
+    "eye",
+    "eye.m",
+    "randperm",
+)
 INDEXING = {"aten::index", "aten::index_put", "aten::index_put_"}
 _state = {"name": "", "missing": frozenset(), "library": None}
 
@@ -59,6 +68,8 @@ def start(mode: str) -> torch.device:
     if _state["name"] != name:
         _setup_privateuseone_for_python_backend(name)
         torch.accelerator.synchronize = lambda device=None: None
+        # `.half()` of a module must make new parameters of another type.
+        torch.__future__.set_overwrite_module_params_on_conversion(True)
         _state["name"] = name
         if mode == "mps":
             _state["missing"] = without_mps()
@@ -68,6 +79,8 @@ def start(mode: str) -> torch.device:
         )
         aten = torch.library.Library("aten", "IMPL")
         aten.impl("_copy_from", copy_from, "PrivateUse1")
+        for made in MADE_BY_RESIZING:
+            aten.impl(made, functools.partial(make, made), "PrivateUse1")
         aten.impl("_thnn_fused_gru_cell", gru_cell, "AutogradPrivateUse1")
         _state["library"] = library, aten  # they act as long as they live
     return torch.device(name, 0)
@@ -188,6 +201,13 @@ def refuse(op, args, inputs) -> None:
             f"{name}: Expected all tensors to be on the same device, found "
             f"{_state['name']} and cpu"
         )
+
+
+def make(name, *args, device=None, **kwargs):
+    """Make a tensor on the CPU, and pretend that it lies on the device."""
+    packet, _, overload = name.partition(".")
+    op = getattr(getattr(torch.ops.aten, packet), overload or "default")
+    return Pretended(op(*args, device="cpu", **kwargs))
 
 
 def copy_from(source, target, non_blocking=False):

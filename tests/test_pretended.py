@@ -53,3 +53,11 @@ def test_operators_without_mps_are_read_from_torch():
     assert {"aten::_ctc_loss", "aten::_thnn_fused_gru_cell"} <= missing
     for name in ("add.Tensor", "mm", "softmax.int", "_fused_adamw_"):
         assert f"aten::{name}" not in missing
+
+
+def test_what_is_made_on_the_device_has_its_size_and_type(away):
+    assert torch.arange(1, 7, 2, device=away).tolist() == [1, 3, 5]
+    assert torch.eye(2, device=away).shape == (2, 2)
+    assert torch.randperm(3, device=away).shape == (3,)
+    layer = torch.nn.Linear(2, 2).to(away).half()
+    assert layer(torch.ones(1, 2, device=away).half()).dtype == torch.float16
