@@ -22,6 +22,7 @@ fails.
 
 import ast
 import contextlib
+import datetime
 import functools
 import io
 import os
@@ -301,10 +302,11 @@ def other_values(control) -> list:
         return [control.value[: len(control.value) // 2], control.value]
     import soundfile
 
+    now = datetime.datetime.now(datetime.UTC)
     wave = io.BytesIO()
     soundfile.write(wave, torch.rand(16_000).numpy() / 10, 8_000, format="WAV")
     about = {"name": "a.wav", "type": "audio/wav", "size": wave.tell()}
-    return [({**about, "content": wave.getvalue(), "last_modified": 0},)]
+    return [({**about, "content": wave.getvalue(), "last_modified": now},)]
 
 
 def main(mode: str, wanted: str) -> bool:
