@@ -80,6 +80,7 @@ _STEPS = [
         "steps back are taken off: only count those above 0",
     ),
     (lambda c: c.diff() >= 1, "a step need not be a whole position: above 0"),
+    (lambda c: c.diff() > 0.5, "a step need not be half a position: above 0"),
     (lambda c: c.diff() > 1, "a step need not be a whole position: above 0"),
     (
         lambda c: c.roll(1) < c,
@@ -130,6 +131,10 @@ _ENDS = [
     (
         lambda steps: steps.double().sum().item() / (len(steps) + 1),
         "there is one step fewer than words",
+    ),
+    (
+        lambda steps: steps.double().median().item(),
+        "that is the median, one half or the other: return the mean, a share",
     ),
     (lambda steps: float(steps.all()), "all or nothing: return a share"),
     (lambda steps: float(steps.any()), "any or nothing: return a share"),

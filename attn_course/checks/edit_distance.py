@@ -289,6 +289,19 @@ MISTAKES = [
         for way in (lambda a, b: a - b, lambda a, b: b - a, lambda a, b: a & b)
     ),
     Mistake(
+        lambda a, b: sum(w not in a for w in b) + sum(w not in b for w in a),
+        "it counts the words that the other list has nowhere: the order "
+        "matters, and how often a word comes",
+    ),
+    Mistake(
+        lambda a, b: sum(w == v for w, v in zip(a, b)),
+        "that is how many words agree, place by place: count changes",
+    ),
+    Mistake(
+        lambda a, b: oracle(sorted(a), sorted(b)),
+        "the words are sorted first: their order matters",
+    ),
+    Mistake(
         lambda a, b: sum(w not in b for w in a),
         "it counts the written words that were not said anywhere: the order "
         "matters, and so do deletions",

@@ -341,6 +341,10 @@ MISTAKES = [
         "all heads ask the last key head: each group has its own",
     ),
     Mistake(
+        lambda q, k, v: _scores(q, k),
+        "those are the scores: softmax over the keys, then mix the values",
+    ),
+    Mistake(
         lambda q, k, v: oracle(-q, k, v),
         "the scores have the wrong sign: low ones get the weight",
     ),

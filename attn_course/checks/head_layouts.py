@@ -119,6 +119,11 @@ SPLIT_MISTAKES = [
         "batch and heads are flattened into one dimension: keep them apart",
     ),
     Mistake(
+        lambda x, n: x.reshape(-1, x.shape[1], x.shape[2] // n),
+        "this view mixes tokens, and batch and heads are one dimension: cut "
+        "the last one, (batch, length, heads, head_dim), then transpose",
+    ),
+    Mistake(
         lambda x, n: _cut(x, n).permute(2, 0, 1, 3).flatten(0, 1),
         "batch and heads are joined into one dimension: keep them apart",
     ),

@@ -354,7 +354,7 @@ _PLACES = [
         "the last item is at n - 1",
     ),
     (
-        lambda n, length: (length - n).clamp(max=length - 1),
+        lambda n, length: (length - n) % length,
         "that place counts padding from the start: padding is at the end, so "
         "the last item is at n - 1",
     ),

@@ -190,6 +190,10 @@ _TOTALS = [  # of the two weights and the arguments
         "divided by the sum over all queries: each has its own total",
     ),
     (
+        lambda a, b, *given: torch.maximum(a, b),
+        "divided by the larger of the two: divide by their sum",
+    ),
+    (
         lambda a, b, *given: torch.full_like(a, 2),
         "divided by 2: divide by the common total",
     ),

@@ -164,6 +164,14 @@ _SHARES = [
         "only the tied ranks share the hit: (k - above) / tied",
     ),
     (
+        lambda a, n, k: ((k - a) / (a + n)).clamp(0, 1),
+        "only the tied ranks share the hit: (k - above) / tied",
+    ),
+    (
+        lambda a, n, k: torch.minimum(k - a, n).clamp(min=0) / k,
+        "the share is of the person's tied ranks, not of k: divide by tied",
+    ),
+    (
         lambda a, n, k: (k - a).clamp(0, 1) / n,
         "all good ranks among the tied count, not one: divide first, then "
         "clamp",

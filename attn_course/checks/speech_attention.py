@@ -329,6 +329,10 @@ def monotonicity(answer):
             ),
             Case((_rows([[0.5, 0.5], [0.5, 0.5]]),), "a step that stands"),
             Case((torch.eye(5).double(),), "a perfect diagonal"),
+            Case(
+                (torch.eye(6).double()[[0, 1, 2, 4, 3, 5]],),
+                "a diagonal with two words exchanged",
+            ),
             Case((torch.eye(5).double().flip(0),), "a diagonal run backwards"),
         ],
         mistakes=centres.MISTAKES,

@@ -490,6 +490,12 @@ def by_einsum_index(q, k, v):
     return torch.einsum("bhqk,bhkd->bhqd", a.softmax(-1), v[:, i])
 
 
+def only_scores(q, k, v):
+    return (
+        q @ spread(k, group(q, k)).transpose(-2, -1) / math.sqrt(q.shape[-1])
+    )
+
+
 WRONG = {
     "caches": [
         ([1600, 320, 200], "not an eighth"),
@@ -577,6 +583,7 @@ WRONG = {
         (lambda *x: right_join(*x)[:, 0], "expected shape"),
     ],
     "grouped": [
+        (only_scores, "those are the scores"),
         (lens, "number of keys"),
         (meanq, "averaged"),
         (revert, "from the last one on"),

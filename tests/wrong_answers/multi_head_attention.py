@@ -413,6 +413,11 @@ def head_by_head(q, k, v, h, m):
     return torch.cat(out, -1)
 
 
+def batch_times_heads(x, h):
+    batch, length, dim = x.shape
+    return x.reshape(batch * h, length, dim // h)
+
+
 WRONG = {
     "two_heads": [
         ([1.24, 4.0], "takes half of both"),
@@ -440,6 +445,7 @@ WRONG = {
         ([0, 0], "not it"),
     ],
     "split": [
+        (batch_times_heads, "one dimension"),
         (swap_hd2, "(batch, head_dim, length, heads)"),
         (t_view2, "mixes tokens"),
         (tr13, "(batch, head_dim, heads, length)"),

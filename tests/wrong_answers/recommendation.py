@@ -629,6 +629,11 @@ def summed_last(states, tokens):
     return torch.einsum("ul,uld->ud", w, states)
 
 
+def from_the_end(states, tokens):
+    lengths = (tokens != 0).sum(1)
+    return states[torch.arange(len(states)), -lengths]
+
+
 WRONG = {
     "metrics": [
         ([2 / 30, 0.05], "do not divide HR by 10"),
@@ -727,6 +732,7 @@ WRONG = {
         (lambda tokens, items, lag: tokens, "shape"),
     ],
     "last_state": [
+        (from_the_end, "counts padding from the start"),
         (colnm1, "`:` takes every row"),
         (indexerr, "one position too far"),
         (allpos, "all positions are kept"),

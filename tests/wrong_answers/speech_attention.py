@@ -458,6 +458,24 @@ def looped_share(w):
     return sum(bool(b > a) for a, b in zip(c, c[1:])) / (len(w) - 1)
 
 
+def nowhere(h, r):
+    return len([w for w in r if w not in h]) + len(
+        [w for w in h if w not in r]
+    )
+
+
+def in_order_of_letters(h, r):
+    return int(table(sorted(h), sorted(r))[-1, -1])
+
+
+def middle_step(w):
+    return ((w @ pos(w)).diff() > 0).double().median().item()
+
+
+def half_a_frame(w):
+    return ((w @ pos(w)).diff() > 0.5).double().mean().item()
+
+
 WRONG = {
     "encoder_frames": [
         (30.5, "first window and the last"),
@@ -523,6 +541,8 @@ WRONG = {
         (lambda path: "557", "expected a list"),
     ],
     "word_errors": [
+        (nowhere, "the other list has nowhere"),
+        (in_order_of_letters, "are sorted first"),
         (whole_table, "whole table"),
         (maxlen, "sets forget"),
         (nodiag, "only the diagonal step is free"),
@@ -567,6 +587,8 @@ WRONG = {
         (lambda a, b: a - b, "TypeError"),
     ],
     "monotonicity": [
+        (middle_step, "that is the median, one half"),
+        (half_a_frame, "half a position"),
         (vec, "one by one"),
         (forward1, "whole position"),
         (nw, "compares the weights"),
