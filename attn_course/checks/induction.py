@@ -46,6 +46,11 @@ def _later_by(tokens, step):
 
 MISTAKES = [
     Mistake(
+        lambda t: (t[:, None] == t[None, :]).roll(-1, 1).tril(),
+        "shifted the wrong way: j comes after the same token, so the columns "
+        "go to the right",
+    ),
+    Mistake(
         lambda t: (t[:, None] == t[None, :]).tril(),
         "it marks the same token: shift by one, to what followed it",
     ),

@@ -353,6 +353,11 @@ def permute(answer):
                 "within each",
             ),
             Mistake(
+                lambda w, z: w[0][z.argsort(-1)],
+                "every row is fetched from the first row's weights (take reads "
+                "the flat tensor): gather(-1, order) reads each row's own",
+            ),
+            Mistake(
                 lambda w, z: w[z.argsort(-1)],
                 "weights[order] fetches whole rows: gather(-1, order) fetches "
                 "within each row",

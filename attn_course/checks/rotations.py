@@ -126,6 +126,13 @@ def _same_products(x):
     return _join(a * cos - b * sin, a * cos + b * sin)
 
 
+def _mixed_pairs(x):
+    """Turn halves by the angles of neighbours."""
+    angle = _angle(x).repeat_interleave(2, dim=-1)
+    a, b = x.chunk(2, dim=-1)
+    return x * angle.cos() + torch.cat([-b, a], dim=-1) * angle.sin()
+
+
 def _some(x, where, fill):
     """Turn some of the pairs only; ``fill`` makes the other numbers."""
     chosen = torch.zeros(x.shape[1] // 2, dtype=torch.bool)
@@ -134,6 +141,11 @@ def _some(x, where, fill):
 
 
 MISTAKES = [
+    Mistake(
+        _mixed_pairs,
+        "two ways are mixed: angles of neighbours, but number c turned with "
+        "number c + dim / 2; neighbours 2c and 2c + 1 are a pair in both",
+    ),
     Mistake(
         _same_products,
         "the second number is a sin t + b cos t, not a cos t + b sin t",

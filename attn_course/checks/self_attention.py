@@ -105,6 +105,16 @@ def _last_lost(x, q, k, v):
 
 ATTENTION = [
     Mistake(
+        _mix(lambda q, k: hide(_score(q, k), allowed(len(q)).T, -1e9)),
+        "the mask hides the word itself, and the first word then sees all "
+        "evenly: use triu(1), not triu()",
+    ),
+    Mistake(
+        _mix(lambda q, k: soft(_score(k, q))),
+        "query and key are swapped, and the causal mask is missing: Q @ K.T, "
+        "then hide the later words",
+    ),
+    Mistake(
         _last_lost,
         "the last word's output stays 0: the loop ends one too early",
     ),

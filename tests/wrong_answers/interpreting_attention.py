@@ -239,6 +239,7 @@ WRONG = {
         (lambda w, z: w[z.sort(dim=1).indices], "fetches whole rows"),
         (lambda w, z: w[:, z.sort(dim=1)[1]], "in the order of every row"),
         (order_of_the_last_row, "like the last"),
+        (lambda w, z: torch.take(w, z.argsort(-1)), "first row's weights"),
         (lambda w, z: torch.sort(z, dim=1), "two things"),
         (lambda w, z: w.take_along_dim(z.argsort(0), 1), "across the rows"),
         (sorted_as_one, "as one"),
@@ -306,6 +307,7 @@ WRONG = {
             "token before the query",
         ),
         (earliest_targets, "only the first position"),
+        (lambda t: (t[:, None] == t.roll(-1)).tril(), "go to the right"),
         (lambda t: torch.eq(t[:, None], t[:-1]).tril(), "column is missing"),
         (
             marked_where(lambda t, i, j: 0 < j <= i and t[j] == t[i]),

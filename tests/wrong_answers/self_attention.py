@@ -224,6 +224,13 @@ def products_again(x):
     return torch.stack([first - second, first + second], -1).flatten(1)
 
 
+def neighbours_and_halves(x):
+    half = x.shape[1] // 2
+    t = torch.stack([angles(x), angles(x)], dim=-1).flatten(1)
+    signs = torch.tensor([-1.0] * half + [1.0] * half)
+    return x * t.cos() + x.roll(half, 1) * signs * t.sin()
+
+
 def running_mean(x, W_q, W_k, W_v):
     counts = torch.arange(len(x)) + 1
     return (x @ W_v).cumsum(0) / counts[:, None]
@@ -427,6 +434,14 @@ WRONG = {
             "is a sigmoid",
         ),
         (running_mean, "weigh the same"),
+        (
+            lambda x, q, k, v: weighted(scored(x, q, k), 0, -1e9) @ (x @ v),
+            "sees all evenly",
+        ),
+        (
+            lambda x, q, k, v: attend(x, k, q, v, is_causal=False),
+            "swapped, and the causal",
+        ),
         (all_but_the_last, "stays 0"),
         (lambda x, q, k, v: attend(x, q, v, k), "keys and values"),
         (between_numbers, "the numbers of the vectors"),
@@ -601,6 +616,7 @@ WRONG = {
         (lambda x: turned(x.flip(0), angles(x)).flip(0), "from the end"),
         (woven_halves, "side by side: neighbours"),
         (numbered_tables, "angle of its own"),
+        (neighbours_and_halves, "two ways are mixed"),
         (products_again, "not a cos t + b sin t"),
         (
             lambda x: (
