@@ -257,6 +257,7 @@ def test_an_error_is_explained_in_the_courses_words():
         (lambda x: (2 * x).numpy(), "a torch tensor, got a numpy array"),
         (lambda x: {"it": x}, "a torch tensor, got a dict"),
         (lambda x: [[x], [[x]]], "a torch tensor, got a list"),
+        (lambda x: (2 * x, x), "one tensor is asked for"),
         (lambda x: (y for y in x), "a torch tensor, got a generator"),
     ],
 )
@@ -302,6 +303,7 @@ def test_a_gradient_is_asked_only_where_the_check_says_so():
     assert "all 2 cases" in asked(lambda a, b: a * b)
     assert "argument 1" in asked(lambda a, b: a.detach() * b)
     assert "argument 2" in asked(lambda a, b: a * b.detach())
+    assert "call numpy()" in asked(lambda a, b: torch.tensor(a.numpy()) * b)
     half = "the gradient at argument 2 is not"
     assert half in asked(lambda a, b: a * b + b - b.detach())
 
@@ -454,6 +456,18 @@ def test_no_relation_is_said_that_only_some_cases_have():
 def test_usual_slips_are_explained(answer, words):
     said = verdict(answer, [engine.Case((TABLE,))])
     assert words in said.message and said.named
+
+
+def test_the_right_numbers_of_another_type_are_no_factor():
+    cases = [engine.Case((torch.arange(1, 5),))]
+    assert "times" not in verdict(lambda x: 2.0 * x, cases).message
+
+
+def test_an_empty_answer_may_be_a_mistake():
+    cases = [engine.Case((TABLE,)), engine.Case((TABLE[:1],))]
+    empty = engine.Mistake(lambda x: x[:0], "all is left out")
+    said = verdict(lambda x: x[:0], cases, mistakes=[empty])
+    assert "all is left out" in said.message
 
 
 def test_numbers_alone_that_are_not_there_name_no_mistake():

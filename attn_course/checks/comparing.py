@@ -91,7 +91,9 @@ def _other_kind(result: object, expected: object) -> str:
     if right:
         return ""
     more = ""
-    if isinstance(expected, Tensor) and plain and hasattr(result, "__len__"):
+    if isinstance(expected, Tensor) and isinstance(result, tuple):
+        more = ": one tensor is asked for, not several things"
+    elif isinstance(expected, Tensor) and plain and hasattr(result, "__len__"):
         more = ": torch.tensor or torch.stack makes one of it"
     return f"expected {kind(expected)}, got {kind(result)}{more}"
 
@@ -136,7 +138,9 @@ def only_nan(result: object) -> bool:
     """Say whether a result has no number in it, so that it says little."""
     parts = result if isinstance(result, (tuple, list)) else [result]
     found = [read(part) for part in parts]
-    return all(isinstance(x, Tensor) and x.isnan().all() for x in found)
+    return all(
+        isinstance(x, Tensor) and x.numel() and x.isnan().all() for x in found
+    )
 
 
 def show_numbers(result: object, expected: object) -> str:

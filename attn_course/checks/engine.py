@@ -7,6 +7,7 @@ shows is told which one it is.
 """
 
 import html
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -160,6 +161,7 @@ def check(
             mistakes,
             tolerance,
             seconds,
+            gradients,
         )
     lost = gradients and _lost_gradient(tries, truths)
     if lost:
@@ -172,7 +174,15 @@ def _wrong(message: str) -> Verdict:
 
 
 def _name(
-    answer, cases, results, rights, problems, mistakes, tolerance, seconds
+    answer,
+    cases,
+    results,
+    rights,
+    problems,
+    mistakes,
+    tolerance,
+    seconds,
+    gradients,
 ) -> Verdict:
     """Say what a wrong answer does, with its smallest wrong case."""
     wrong = [n for n, problem in enumerate(problems) if problem]
@@ -183,8 +193,8 @@ def _name(
         numbers_ = show_numbers(results[n], rights[n])
         return f"\nfor {describe(cases[n])}: {numbers_}" if numbers_ else ""
 
-    def answers(fn, seed=0):
-        return [attempt(fn, c, seconds, seed=seed).result for c in cases]
+    def answers(fn, **options):
+        return [attempt(fn, c, seconds, **options).result for c in cases]
 
     def same(others):
         near = 100 * tolerance  # a wrong way may lose digits
@@ -202,7 +212,7 @@ def _name(
                 return _wrong(mistake.hint + shown(least))
     if not all(
         alike(a, b, tolerance) or isinstance(b, BaseException)
-        for a, b in zip(results, answers(answer, seed=1))
+        for a, b in zip(results, answers(answer, seed=1, gradients=gradients))
     ):
         return _wrong(
             "it gives another result each time for the same input: what is "
@@ -214,7 +224,7 @@ def _name(
                 f"{describe_error(results[n], cases[n])}\n"
                 f"{explain_error(results[n])}"
             )
-        if problems[n].startswith(NAMED):
+        if NAMED.match(problems[n]):
             return _wrong(problems[n] + shown(n))
     for n in wrong:
         if isinstance(results[n], BaseException):
@@ -237,13 +247,9 @@ def _name(
 
 
 # Problems that say what is to be done; a shape or other numbers do not.
-NAMED = (
-    "expected a",
-    "expected real",
-    "expected numbers",
-    "expected whole",
-    "expected dtype",
-    "the result has NaN",
+NAMED = re.compile(
+    r"(result \d+: )?(expected (an?|real|numbers|whole|dtype|\d+ results)\b"
+    r"|the result has NaN)"
 )
 
 

@@ -24,6 +24,9 @@ def relation(pairs: Pairs, tolerance: float) -> str:
     if any(isinstance(x, str) for pair in both for x in pair):
         return ""
 
+    if all(_same(a, b, tolerance) for a, b in both):
+        return ""  # only the kind or the type differs
+
     def first(ways: Iterator[Way], both: Both) -> str:
         for words, way in ways:
             if _all(both, way, tolerance):
