@@ -81,12 +81,16 @@ EXPLAINED = {
     "shows which there are (torch.stack makes a new one, torch.cat does not)",
     "Sizes of tensors must match except": "torch.cat joins tensors whose "
     "sizes are equal in all other dimensions: compare their shapes",
+    "expects a non-empty TensorList": "a list of tensors to be joined is empty "
+    "in this case: what is the result then?",
     "tensor to be equal size": "torch.stack wants tensors of equal shape: "
     "compare their shapes",
     "index out of range": _PAST,
     "is out of bounds for dimension": _PAST,
     "tensors used as indices must be": _INDEX,
     "dtype int32/int64 for index": _INDEX,
+    "indexing tensors could not be broadcast": "tensors used side by side as "
+    "indices must have shapes that fit: torch.arange(n)[:, None] and (n, k)",
     "index tensor of type LongTensor": _INDEX,
     "argument #1 'indices'": _INDEX,
     "only supports boolean masks": _MASK,

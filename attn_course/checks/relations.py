@@ -38,7 +38,7 @@ def relation(pairs: Pairs, tolerance: float) -> str:
     if any(a.shape != b.shape for a, b in both):
         return (
             first(_permuted(both), both)
-            or _only_reshaped(both)
+            or _only_reshaped(both, tolerance)
             or first(_reduced(dims), both)
             or first(_to_be_reduced(_dims(turned)), turned)
         )
@@ -130,8 +130,8 @@ def _permuted(both: Both) -> Iterator[Way]:
         )
 
 
-def _only_reshaped(both: Both) -> str:
-    if all(torch.equal(a.flatten(), b.flatten()) for a, b in both):
+def _only_reshaped(both: Both, tolerance: float) -> str:
+    if all(_same(a.flatten(), b.flatten(), tolerance) for a, b in both):
         return "only the shape is wrong"
     return ""
 
