@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nbformat
 import numpy as np
 from traitlets.config import Config, PyFileConfigLoader
 
@@ -38,6 +39,8 @@ class Row:
     most: float
     to_read: bool  # a person has still to read it
     note: str = ""
+    flags: list[str] = field(default_factory=list)  # rules that it broke
+    stopped: list[str] = field(default_factory=list)  # in the whole submission
 
 
 @dataclass
@@ -139,7 +142,9 @@ def grade(
                     raise RuntimeError(f"no feedback: {_last_words(said)}")
         with Gradebook(f"sqlite:///{database.resolve()}") as book:
             for student, name in handed_in:
-                result.rows += _rows(book, student, name, result.unreadable)
+                rows = _rows(book, student, name, result.unreadable)
+                _look_at(rows, course / "autograded" / student / name)
+                result.rows += rows
     result.seconds = time.perf_counter() - start
     return result
 
@@ -238,6 +243,17 @@ def _rows(book, student: str, name: str, unreadable) -> list[Row]:
     return rows
 
 
+def _look_at(rows: list[Row], folder: Path) -> None:
+    """Add to a submission's rows what the judge wrote down for a teacher."""
+    path = folder / f"{folder.name}.ipynb"
+    if rows[0].note or not path.exists():
+        return
+    found = nbformat.read(path, as_version=4).metadata.get("teaching", {})
+    for row in rows:
+        row.flags = list(found.get("flags", {}).get(row.exercise, []))
+        row.stopped = list(found.get("stopped", []))
+
+
 # What is shown of it -------------------------------------------------------
 
 
@@ -253,30 +269,30 @@ def table(result: Result, assignment: str) -> str:
         [
             f"{'student':{width}}",
             *(f"{n:>{s}}" for n, s in zip(names, sizes)),
-            "total",
+            "total  stopped",
         ]
     )
     lines = [f"{assignment}   (? = a person has still to read it)", head]
-    sums = []
+    sums, below = [], []
     for student in students:
         rows = result.of(student, assignment)
-        marks = [
-            "?" if rows[name].to_read else f"{rows[name].points:g}"
-            for name in names
-        ]
         total = result.total(student, assignment)
         sums.append(total)
-        note = next((r.note for r in rows.values() if r.note), "")
+        first = next(iter(rows.values()))
         lines.append(
             "  ".join(
                 [
                     f"{student:{width}}",
-                    *(f"{m:>{s}}" for m, s in zip(marks, sizes)),
+                    *(f"{_mark(rows[n]):>{s}}" for n, s in zip(names, sizes)),
                     f"{total:5g}",
-                    note,
+                    f"{len(first.stopped) or '':>7}",
+                    first.note,
                 ]
             ).rstrip()
         )
+        for row in rows.values():
+            below += [f"! {student}, {row.exercise}: {f}" for f in row.flags]
+        below += [f"stopped: {student}, {what}" for what in first.stopped]
     most = [
         next(
             iter(
@@ -297,7 +313,15 @@ def table(result: Result, assignment: str) -> str:
         )
     )
     lines.append(f"mean {np.mean(sums):.1f}, median {np.median(sums):g}")
+    if below:
+        lines += ["To look at (it costs no points by itself):", *below]
     return "\n".join(lines)
+
+
+def _mark(row: Row) -> str:
+    """Return a row's points, with ``!`` where a rule was broken."""
+    points = "?" if row.to_read else f"{row.points:g}"
+    return points + "!" * bool(row.flags)
 
 
 def write_csv(result: Result, path: Path) -> None:
@@ -312,22 +336,25 @@ def write_csv(result: Result, path: Path) -> None:
                 "points",
                 "of",
                 "to_read",
+                "flags",
+                "stopped",
                 "note",
             ]
         )
         for row in result.rows:
-            cells = [row.student, row.assignment, row.exercise]
+            cells = [
+                row.student,
+                row.assignment,
+                row.exercise,
+                f"{row.points:g}",
+                f"{row.most:g}",
+                "yes" if row.to_read else "no",
+                "; ".join(row.flags),
+                "; ".join(row.stopped),
+                row.note,
+            ]
             # A spreadsheet must not take a name for a formula.
-            cells = ["'" + c if c[:1] in "=+-@" else c for c in cells]
-            writer.writerow(
-                [
-                    *cells,
-                    f"{row.points:g}",
-                    f"{row.most:g}",
-                    "yes" if row.to_read else "no",
-                    row.note,
-                ]
-            )
+            writer.writerow(["'" * (c[:1] in set("=+-@")) + c for c in cells])
 
 
 def shares(result: Result, assignment: str) -> dict[str, tuple[float, int]]:

@@ -21,6 +21,7 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Float
 
+from teaching import rules
 from teaching.remote import Worker
 
 TEST_LINES = re.compile(r"^\s*### (BEGIN|END) HIDDEN TESTS\s*$", re.M)
@@ -121,13 +122,14 @@ class Judge(_WithGradebook):
     ).tag(config=True)
 
     def preprocess(self, nb, resources):
-        """Grade a restored notebook."""
+        """Grade a restored notebook; say what a teacher should look at."""
         tests = {
             cell["id"]: cell["source"]
             for cell in self.tracked(resources)
             if cell["type"] == "code" and cell["points"] is not None
         }
-        slug = resources["nbgrader"]["assignment"][3:]
+        assignment = resources["nbgrader"]["assignment"]
+        slug, stopped = assignment[3:], []
         with Worker(
             slug,
             cell_seconds=self.cell_seconds,
@@ -146,6 +148,14 @@ class Judge(_WithGradebook):
                     cell.outputs = test(tests[name], learner)
                 else:
                     cell.outputs = _outputs(learner.run(_plain(cell.source)))
+                place = (name or f"cell {count}").removesuffix("-answer")
+                stopped += [f"{place}: {what}" for what in learner.stopped]
+                learner.stopped = []
+        code = [_plain(c.source) for c in nb.cells if c.cell_type == "code"]
+        nb.metadata["teaching"] = {
+            "flags": rules.flags(assignment, code),
+            "stopped": list(dict.fromkeys(stopped)),
+        }
         return nb, resources
 
 

@@ -22,6 +22,11 @@ from teaching import worker
 from teaching.fence import ROOT, SCRATCH, fence
 from teaching.worker import pack, unpack
 
+LIMITS = {
+    "MemoryError": "takes too much memory",
+    "No space left on device": "fills the disk",
+    "File too large": "fills the disk",
+}
 MOST_BYTES = 64 * 2**20  # of one answer
 
 
@@ -46,6 +51,7 @@ class Worker:
         self.process = self.folder = None
         self.last = ""  # words of the last process on standard error
         self.number = 0  # of the process: functions belong to one
+        self.stopped: list[str] = []  # what was tried in vain, for a teacher
         self.lock = threading.Lock()
 
     def __enter__(self):
@@ -134,10 +140,25 @@ class Worker:
             while True:
                 answer = self._say(message, max(0.0, until - time.monotonic()))
                 if "back" not in answer:
+                    self._note(answer)
                     return answer
                 message = _call_back(functions, answer)
+        except TimeoutError:
+            self.stopped.append("takes too long")
+            raise
+        except Gone:
+            self.stopped.append("ends its process")
+            raise
         finally:
             self.left -= time.monotonic() - begin
+
+    def _note(self, answer: dict) -> None:
+        """Keep what an answer says was stopped, as plain short words."""
+        found = answer.pop("stopped", [])
+        if type(found) is list:
+            self.stopped += [one[:200] for one in found if type(one) is str]
+        said = f"{answer.get('error')}: {answer.get('said')}"
+        self.stopped += [word for sign, word in LIMITS.items() if sign in said]
 
     def ask(self, message: dict, seconds: float, functions=()) -> dict:
         """The same, in a process that is there; one at a time."""

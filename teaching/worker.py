@@ -194,6 +194,102 @@ def _unpack_tensor(packed: dict):
     return tensor.requires_grad_(wants)
 
 
+# What is tried -------------------------------------------------------------
+
+TRIED = {
+    "open": "opens",
+    "os.scandir": "opens",
+    "sqlite3.connect": "opens",
+    **dict.fromkeys(
+        ("os.remove", "os.rename", "os.rmdir", "os.truncate", "os.mkdir"),
+        "changes",
+    ),
+    "import": "imports",
+    "socket.connect": "uses the network",
+    "socket.getaddrinfo": "uses the network",
+    **dict.fromkeys(
+        (
+            *("os.exec", "os.fork", "os.posix_spawn", "os.system"),
+            "subprocess.Popen",
+        ),
+        "starts a program",
+    ),
+    "os.kill": "ends a process",
+    "_thread.start_new_thread": "starts a thread",
+    "ctypes.dlopen": "calls C",
+}
+GRADERS_OWN = ("attn_course.checks.", "attn_course.classroom", "teaching")
+
+
+class Watch:
+    """Notes what a learner's code tries that it may not, with the line.
+
+    It sees what the code tries even where that swallows the error. Who knows of
+    it can blind it: it is there to tell a teacher, the fence is there to stop.
+    """
+
+    def __init__(self, package: str) -> None:
+        """Begin; ``package`` is the folder of the course's package."""
+        self.found: list[str] = []
+        self.own = [os.getcwd(), os.environ.get("HOME", os.getcwd())]
+        self.hidden = os.path.join(package, "checks")
+        self.readable = [
+            *(package, sys.prefix, sys.base_prefix),
+            *(path for path in sys.path if "site-packages" in path),
+            *("/bin", "/dev", "/etc", "/lib", "/proc", "/sys", "/usr"),
+        ]
+        sys.addaudithook(self.hear)
+
+    def hear(self, event: str, args: tuple) -> None:
+        """Note an event of Python's if a learner's code is behind it."""
+        if event not in TRIED:
+            return
+        try:
+            words, line = TRIED[event], _line()
+            if words in ("opens", "changes", "imports"):
+                thing = self.refused(event, args)
+                words = f"{words} {thing}" if thing else ""
+            if line and words:
+                self.found.append(f"{words}, line {line}"[:200])
+                self.found = list(dict.fromkeys(self.found))[:20]
+        except Exception:  # else what is done would fail with it
+            pass
+
+    def refused(self, event: str, args: tuple) -> str:
+        """Return the path or module, if it is one that is kept away."""
+        if event == "import":
+            return args[0] if args[0].startswith(GRADERS_OWN) else ""
+        if isinstance(args[0], int):
+            return ""
+        given = os.fsdecode(args[0])
+        given = str.__getitem__(given, slice(None))  # it may be no plain str
+        path = os.path.abspath(given)
+        if _within(path, self.own):
+            # Behind the fence the scratch folder may hide another of its name.
+            astray = os.path.isabs(given) and not os.path.isdir(
+                os.path.dirname(path)
+            )
+            return path if astray else ""
+        flags = args[2] if event == "open" else 0
+        if TRIED[event] == "changes" or flags & (os.O_WRONLY | os.O_RDWR):
+            return "" if path == os.devnull else path
+        if _within(path, [self.hidden]) or not _within(path, self.readable):
+            return path
+        return ""
+
+
+def _within(path: str, folders: list[str]) -> bool:
+    return any(path == f or path.startswith(f + os.sep) for f in folders)
+
+
+def _line() -> int:
+    """Return the line of the learner's code that is running, 0 if none is."""
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_filename != "<answer>":
+        frame = frame.f_back
+    return frame.f_lineno if frame is not None else 0
+
+
 # The loop ------------------------------------------------------------------
 
 
@@ -246,7 +342,7 @@ def main(slug: str, fenced: bool) -> None:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
-    Loop(*channel).run()
+    Loop(*channel, Watch(os.path.dirname(package.__file__))).run()
 
 
 def limit() -> None:
@@ -275,8 +371,8 @@ def limit() -> None:
 class Loop:
     """Runs cells and calls functions, as the grader asks."""
 
-    def __init__(self, reader, writer) -> None:
-        self.reader, self.writer = reader, writer
+    def __init__(self, reader, writer, watch: Watch) -> None:
+        self.reader, self.writer, self.watch = reader, writer, watch
         self.space: dict[str, object] = {"__name__": "__main__"}
         self.functions: dict[int, object] = {}
 
@@ -307,6 +403,8 @@ class Loop:
                 answer = ask[message["do"]](message)
             except BaseException as error:
                 answer = self.error(error)
+            if self.watch.found:
+                answer["stopped"], self.watch.found = self.watch.found, []
             self.send(answer)
 
     def cell(self, message: dict) -> dict:

@@ -618,6 +618,65 @@ def test_the_plot_says_which_exercise_is_hard(graded):
     assert share["explain-5"] == (0.0, 28)  # two are still to be read
 
 
+# What a teacher is told beside the points -----------------------------------
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Three submissions: all is well, a rule is broken, the fence is tried."""
+    pytest.importorskip("nbgrader")
+    from teaching import grade
+
+    course = tmp_path_factory.mktemp("told")
+    peeks = (
+        f"CHECKS = {str(CHECKS)!r}\ndef my_lookup(query, key, value):\n"
+        "    try:\n        open(CHECKS + '/engine.py')\n"
+        "    except OSError:\n"
+        "        return torch.softmax(query @ key.T, -1) @ value"
+    )
+    hand.hand_in(course, "ada", hand.solved())
+    hand.hand_in(course, "bo", hand.answered(hand.RIGHT))
+    book = hand.answered({**hand.RIGHT, "lookup": peeks})
+    book = hand.before_all(book, "import os\nos._exit(0)")
+    book.metadata["teaching"] = {"stopped": ["nothing"]}
+    hand.hand_in(course, "cy", book)
+    result = grade.grade(course)
+    grade.write_csv(result, course / "points.csv")
+    with open(course / "points.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return course, rows, grade.table(result, hand.LESSON)
+
+
+@pytest.mark.classroom
+def test_a_broken_rule_is_shown_beside_the_points_and_costs_none(told):
+    _, rows, table = told
+    flags = {(r["student"], r["exercise"]): r["flags"] for r in rows}
+    line = "torch.softmax, line 2: return torch.softmax(scores / temper"
+    assert flags["bo", "softmax"].startswith(line)
+    assert {who for who, said in flags.items() if said} == {
+        ("bo", "softmax"),
+        ("cy", "softmax"),
+    }
+    points = {(r["student"], r["exercise"]): r["points"] for r in rows}
+    assert points["bo", "softmax"] == points["ada", "softmax"] == "1"
+    assert "1!" in next(x for x in table.splitlines() if x[:3] == "bo ")
+    assert f"! bo, softmax: {line}" in table
+
+
+@pytest.mark.classroom
+def test_what_the_fence_stopped_has_a_column(told, fenced):
+    _, rows, table = told
+    stopped = {r["student"]: r["stopped"] for r in rows}
+    assert stopped["ada"] == stopped["bo"] == ""
+    peek = f"lookup: opens {CHECKS}/engine.py, line 4"
+    assert stopped["cy"] == f"cell 1: ends its process; {peek}"
+    lines = table.splitlines()
+    assert lines[1].split()[-1] == "stopped"
+    ends = {x.split()[0]: x.split()[-1] for x in lines if x[:1] in "abc"}
+    assert (ends["ada"], ends["cy"]) == ("7", "2")
+    assert f"stopped: cy, {peek}" in lines
+
+
 class Teller(socketserver.BaseRequestHandler):
     """Tells a right answer to whoever asks."""
 
