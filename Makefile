@@ -11,8 +11,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 	test-classroom clean
 
 lab: .venv/.lab
-	$(BIN)/jupyter lab $(ROOT_FLAG) --LabApp.news_url=None \
-		notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab $(ROOT_FLAG) notebooks/00_start_here.ipynb
 
 # Tests: threads that wait sleep instead of spinning, which on a busy machine is
 # many times as fast, and on a free one up to half as slow again.
@@ -145,15 +144,21 @@ define SIZE
 			"(Ctrl+C), and see PIP_EXTRA_INDEX_URL in README.md."; fi
 endef
 
+# JupyterLab would ask each new learner about its news.
+NO_NEWS = $(BIN)/jupyter labextension disable \
+	@jupyterlab/apputils-extension:announcements
+
 .venv/.lab: .venv/bin/python requirements.txt constraints.txt pyproject.toml
 	$(SIZE)
 	$(BIN)/python -m pip install -r requirements.txt
+	$(NO_NEWS)
 	touch $@
 
 .venv/.test: .venv/bin/python requirements.txt requirements-test.txt \
 		constraints.txt pyproject.toml
 	$(SIZE)
 	$(BIN)/python -m pip install -r requirements-test.txt
+	$(NO_NEWS)
 	touch $@ .venv/.lab
 
 .venv/.browser: .venv/.test requirements-browser.txt

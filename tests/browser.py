@@ -71,9 +71,6 @@ def lab(folder: Path, *, theme: str = "JupyterLab Light"):
     (settings / "themes.jupyterlab-settings").write_text(
         json.dumps({"theme": theme})
     )
-    (settings / "notification.jupyterlab-settings").write_text(
-        json.dumps({"checkForUpdates": False})
-    )
     port = free_port()
     log = (folder / "lab.log").open("w")
     server = subprocess.Popen(
@@ -88,7 +85,6 @@ def lab(folder: Path, *, theme: str = "JupyterLab Light"):
             f"--ServerApp.port={port}",
             f"--ServerApp.root_dir={folder / 'root'}",
             "--LabApp.expose_app_in_browser=True",
-            "--LabApp.news_url=None",  # as in `make lab`
         ],
         env={
             **os.environ,
