@@ -68,11 +68,11 @@ test-device: .venv/.test
 test-portable: .venv/.test
 	$(BIN)/python -m tests.portable $(LESSON)
 
-# Every lesson in JupyterLab in Chromium, four pages at a time, since they mostly
-# wait; screenshots and the views' times in build/screenshots. What failed is
-# tried once more, alone: a busy machine may be late for a page, but not twice.
+# Every lesson in JupyterLab in Chromium, two pages at a time; screenshots and
+# the views' times in build/screenshots. What failed is tried once more, alone: a
+# busy machine may be late for a page, but not twice.
 test-browser: .venv/.browser
-	$(BIN)/python -m pytest -m browser -n 4 tests || \
+	$(BIN)/python -m pytest -m browser -n 2 tests || \
 		$(BIN)/python -m pytest -m browser --last-failed \
 		--last-failed-no-failures none tests
 

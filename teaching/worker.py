@@ -232,6 +232,7 @@ class Watch:
         """Begin; ``package`` is the folder of the course's package."""
         self.found: list[str] = []
         self.own = [os.getcwd(), os.environ.get("HOME", os.getcwd())]
+        self.course = os.path.dirname(package)  # it may lie in scratch
         self.hidden = os.path.join(package, "checks")
         self.readable = [
             *(package, sys.prefix, sys.base_prefix),
@@ -264,7 +265,7 @@ class Watch:
         given = os.fsdecode(args[0])
         given = str.__getitem__(given, slice(None))  # it may be no plain str
         path = os.path.abspath(given)
-        if _within(path, self.own):
+        if _within(path, self.own) and not _within(path, [self.course]):
             # Behind the fence the scratch folder may hide another of its name.
             astray = os.path.isabs(given) and not os.path.isdir(
                 os.path.dirname(path)

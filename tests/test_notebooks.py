@@ -336,8 +336,8 @@ def test_too_many_uncompared_cells(lesson):
 def test_house_rules_count(lesson):
     def change(cells):
         cells[0].source = "# A title without a question"
-        cells[1].source = "x = 1  # " + "long " * 20 + "\n" + "y = 2\n" * 35
-        cells[2].source = "word " * 101
+        cells[2].source = "x = 1  # " + "long " * 20 + "\n" + "y = 2\n" * 35
+        cells[3].source = "word " * 101
         for cell in cells:
             if cell.source.startswith("## Summary"):
                 cell.source = "## The end"
