@@ -134,7 +134,7 @@ MOVES = """async (view, [selector, which, times]) => {
   let last = words(), since = performance.now();
   await until(() => {
     if (words() !== last) [last, since] = [words(), performance.now()];
-    return performance.now() - since > 1500;
+    return last === seen[0] && performance.now() - since > 1500;
   });
   return {spent, ends: words() === seen[0], seen: seen.slice(0, 3)};
 }"""
