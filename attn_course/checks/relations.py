@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from attn_course.checks.comparing import Pairs, read
+from attn_course.checks.comparing import Pairs, differs, read
 
 Both = list[tuple[Tensor, Tensor]]  # numbers: what was found, what is right
 Way = tuple[str, Callable[[Tensor], Tensor]]
@@ -23,7 +23,6 @@ def relation(pairs: Pairs, tolerance: float) -> str:
     both = [(read(a), read(b)) for a, b in pairs]
     if any(isinstance(x, str) for pair in both for x in pair):
         return ""
-
     if all(_same(a, b, tolerance) for a, b in both):
         return ""  # only the kind or the type differs
 
@@ -39,8 +38,8 @@ def relation(pairs: Pairs, tolerance: float) -> str:
         return (
             first(_permuted(both), both)
             or _only_reshaped(both, tolerance)
-            or first(_reduced(dims), both)
-            or first(_to_be_reduced(_dims(turned)), turned)
+            or first(_smaller(dims, found=True), both)
+            or first(_smaller(_dims(turned), found=False), turned)
         )
     if isinstance(pairs[0][1], Tensor) and pairs[0][1].dtype == torch.bool:
         return first(_permuted(both), both) or _of_a_mask(both)
@@ -63,24 +62,16 @@ def _of_one_part(pairs: Pairs, tolerance: float) -> str:
         isinstance(a, (tuple, list)) and len(a) == len(b) for a, b in pairs
     ):
         return ""
-    parts = [list(zip(*pair)) for pair in pairs]  # by case, by result
-    by_result = list(zip(*parts))
-    wrong = [n for n, part in enumerate(by_result) if _wrong(part, tolerance)]
-    if len(wrong) != 1:
+    parts = list(zip(*(zip(*pair) for pair in pairs)))  # by result, by case
+    wrong = [
+        [pair for pair in part if differs(*pair, tolerance)] for part in parts
+    ]
+    if sum(map(bool, wrong)) != 1:
         return ""
-    bad = [p for p in by_result[wrong[0]] if _wrong([p], tolerance)]
-    said = relation(bad, tolerance)
+    number = [bool(bad) for bad in wrong].index(True)
+    said = relation(wrong[number], tolerance)
     return said and (
-        f"of the {len(by_result)} results only number {wrong[0] + 1} is "
-        f"wrong: {said}"
-    )
-
-
-def _wrong(pairs: Pairs, tolerance: float) -> bool:
-    both = [(read(a), read(b)) for a, b in pairs]
-    return any(
-        isinstance(a, str) or isinstance(b, str) or not _same(a, b, tolerance)
-        for a, b in both
+        f"of the {len(parts)} results only number {number + 1} is wrong: {said}"
     )
 
 
@@ -136,66 +127,61 @@ def _only_reshaped(both: Both, tolerance: float) -> str:
     return ""
 
 
-def _reduced(dims: Sequence[int]) -> Iterator[Way]:
-    """What a result is that has lost something of the right one."""
-    for d in dims:
-        of = f"of the right result along dim={d}"
-        yield f"that is the sum {of}", lambda b, d=d: b.sum(d)
-        yield f"that is the mean {of}", lambda b, d=d: b.mean(d)
-        yield f"that is the largest {of}", lambda b, d=d: b.amax(d)
-        yield (
-            f"that is only the first part {of}",
-            lambda b, d=d: b.select(d, 0),
-        )
-        yield (
-            f"that is only the last part {of}",
-            lambda b, d=d: b.select(d, -1),
-        )
-        yield (
-            f"that is only one part, the first, {of}",
-            lambda b, d=d: b.narrow(d, 0, 1),
-        )
-        yield (
-            f"the last along dim={d} is missing",
-            lambda b, d=d: b.narrow(d, 0, b.shape[d] - 1),
-        )
-        yield (
-            f"the first along dim={d} is missing",
-            lambda b, d=d: b.narrow(d, 1, b.shape[d] - 1),
-        )
-    yield "that is the sum of all its numbers", lambda b: b.sum()
-    yield "that is the mean of all its numbers", lambda b: b.mean()
+# What makes a smaller result of a larger one: said where the learner's is the
+# smaller, and where it is the larger.
+SMALLER = (
+    (
+        "that is the sum of the right result along dim={}",
+        "your result has still to be summed along dim={}",
+        torch.sum,
+    ),
+    (
+        "that is the mean of the right result along dim={}",
+        "take the mean of your result along dim={}",
+        torch.mean,
+    ),
+    ("that is the largest of the right result along dim={}", None, torch.amax),
+    (
+        "that is only the first part of the right result along dim={}",
+        "only the first of your result along dim={} is asked for",
+        lambda x, d: x.select(d, 0),
+    ),
+    (
+        "that is only the last part of the right result along dim={}",
+        "only the last of your result along dim={} is asked for",
+        lambda x, d: x.select(d, -1),
+    ),
+    (
+        "that is only one part, the first, of the right result along dim={}",
+        None,
+        lambda x, d: x.narrow(d, 0, 1),
+    ),
+    (
+        "the last along dim={} is missing",
+        "one too many along dim={}, the last",
+        lambda x, d: x.narrow(d, 0, x.shape[d] - 1),
+    ),
+    (
+        "the first along dim={} is missing",
+        "one too many along dim={}, the first",
+        lambda x, d: x.narrow(d, 1, x.shape[d] - 1),
+    ),
+)
 
 
-def _to_be_reduced(dims: Sequence[int]) -> Iterator[Way]:
-    """What is still to be done with a result that holds too much."""
+def _smaller(dims: Sequence[int], *, found: bool) -> Iterator[Way]:
+    """Say how the smaller result, the learner's or not, comes of the other."""
     for d in dims:
-        yield (
-            f"your result has still to be summed along dim={d}",
-            lambda a, d=d: a.sum(d),
-        )
-        yield (
-            f"take the mean of your result along dim={d}",
-            lambda a, d=d: a.mean(d),
-        )
-        yield (
-            f"only the first of your result along dim={d} is asked for",
-            lambda a, d=d: a.select(d, 0),
-        )
-        yield (
-            f"only the last of your result along dim={d} is asked for",
-            lambda a, d=d: a.select(d, -1),
-        )
-        yield (
-            f"one too many along dim={d}, the last",
-            lambda a, d=d: a.narrow(d, 0, a.shape[d] - 1),
-        )
-        yield (
-            f"one too many along dim={d}, the first",
-            lambda a, d=d: a.narrow(d, 1, a.shape[d] - 1),
-        )
-    yield "your result has still to be summed", lambda a: a.sum()
-    yield "take the mean of your result", lambda a: a.mean()
+        for its, others, way in SMALLER:
+            words = its if found else others
+            if words:
+                yield words.format(d), lambda x, way=way, d=d: way(x, d)
+    if found:
+        yield "that is the sum of all its numbers", torch.sum
+        yield "that is the mean of all its numbers", torch.mean
+    else:
+        yield "your result has still to be summed", torch.sum
+        yield "take the mean of your result", torch.mean
 
 
 def _elementwise() -> Iterator[Way]:
@@ -218,13 +204,12 @@ def _elementwise() -> Iterator[Way]:
 
 def _affine(both: Both, tolerance: float) -> str:
     """Find one factor or one difference, for all cases or in each case."""
-    factors, differences = [], []
+    factors = []
     for a, b in both:
         real = b.abs() > tolerance
         if not real.any():
             return ""
         factors.append((a[real] / b[real]).median())
-        differences.append((a - b).median())
     more = torch.cat([(a - b).flatten() for a, b in both]).median()
     factor = torch.stack(factors).median()
     if factor.abs() > tolerance and _all(
@@ -317,15 +302,11 @@ def _to_be_done(dims: Sequence[int]) -> Iterator[Way]:
     yield "your numbers without their signs would be right", torch.abs
 
 
-def _wrong_places(both: Both, tolerance: float) -> list[Tensor]:
-    return [
-        ~torch.isclose(a, b, rtol=tolerance, atol=tolerance) for a, b in both
-    ]
-
-
 def _place(both: Both, dims: Sequence[int], tolerance: float) -> str:
     """Say that all is right but for one edge."""
-    wrong = _wrong_places(both, tolerance)
+    wrong = [
+        ~torch.isclose(a, b, rtol=tolerance, atol=tolerance) for a, b in both
+    ]
     for d in dims:
         sizes = [w.shape[d] for w in wrong]
         if min(sizes) < 2 or max(sizes) < 3:

@@ -74,7 +74,8 @@ def slide_types(cells) -> list[str]:
 
     A section begins a slide. What follows appears under it step by step while
     there is room, then on slides below it; so does code that draws. Set-up,
-    solutions and links to other lessons are left out, hints and answers are the speaker's notes.
+    solutions and links to other lessons are left out, hints and answers are
+    the speaker's notes.
     """
     kinds: list[str] = []
     room = 0
